@@ -1,0 +1,163 @@
+//! Account names: one canonical spelling per account, and the names that must never become a key.
+//!
+//! A masked or placeholder name shared by a whole company would merge everybody into one window and
+//! raise an alert storm, so such names are refused here, once, for every format.
+
+use std::borrow::Cow;
+
+/// Longest account name, in bytes, that becomes a key. RFC 5321 allows 254 for an address.
+pub const ACCOUNT_BYTES_MAX: usize = 320;
+
+/// Why a name cannot be an account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum AccountRefusal {
+    /// No name at all, or only white space.
+    Missing,
+    /// A mask such as `*****` (Cisco ASA) or a placeholder such as `N/A`.
+    Masked,
+    /// A computer or well-known service principal: `HOST$`, `ANONYMOUS LOGON`, `SYSTEM`.
+    Machine,
+    /// Longer than [`ACCOUNT_BYTES_MAX`].
+    TooLong,
+}
+
+impl AccountRefusal {
+    /// The reason as it appears in dead letters and metric labels.
+    #[must_use]
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::Missing => "account_missing",
+            Self::Masked => "account_masked",
+            Self::Machine => "account_machine",
+            Self::TooLong => "account_too_long",
+        }
+    }
+}
+
+/// A canonical account name: lower case, no `DOMAIN\` prefix, trimmed.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Account<'a>(Cow<'a, str>);
+
+impl<'a> Account<'a> {
+    /// Canonicalizes `name`, or says why it cannot be an account.
+    ///
+    /// `CORP\R.Lee` and `r.lee` are one account; `r.lee@corp.example` keeps its domain, because two
+    /// domains may employ two people of that name (the roster's aliases join what belongs together).
+    ///
+    /// # Errors
+    /// [`AccountRefusal`] for names that would merge unrelated people or that are no person's.
+    pub fn canonical(name: &'a str) -> Result<Self, AccountRefusal> {
+        let name = name.trim();
+        let name = name.rsplit_once('\\').map_or(name, |(_, user)| user);
+        if name.is_empty() {
+            return Err(AccountRefusal::Missing);
+        }
+        if name.len() > ACCOUNT_BYTES_MAX {
+            return Err(AccountRefusal::TooLong);
+        }
+        if is_mask(name) {
+            return Err(AccountRefusal::Masked);
+        }
+        if is_machine(name) {
+            return Err(AccountRefusal::Machine);
+        }
+        let is_canonical = name
+            .bytes()
+            .all(|b| b.is_ascii() && !b.is_ascii_uppercase() && !b.is_ascii_control());
+        if is_canonical {
+            return Ok(Self(Cow::Borrowed(name)));
+        }
+        let lower: String = name
+            .chars()
+            .filter(|c| !c.is_control())
+            .flat_map(char::to_lowercase)
+            .collect();
+        if lower.is_empty() {
+            return Err(AccountRefusal::Missing);
+        }
+        Ok(Self(Cow::Owned(lower)))
+    }
+
+    /// The canonical spelling.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The same account, owning its name.
+    #[must_use]
+    pub fn into_owned(self) -> Account<'static> {
+        Account(Cow::Owned(self.0.into_owned()))
+    }
+}
+
+fn is_mask(name: &str) -> bool {
+    const PLACEHOLDERS: [&str; 12] = [
+        "n/a",
+        "na",
+        "none",
+        "null",
+        "nil",
+        "unknown",
+        "not available",
+        "(unknown)",
+        "<unknown>",
+        "undefined",
+        "anonymous",
+        "redacted",
+    ];
+    let symbols_only = name.bytes().all(|b| b.is_ascii_punctuation());
+    symbols_only || PLACEHOLDERS.iter().any(|p| name.eq_ignore_ascii_case(p))
+}
+
+fn is_machine(name: &str) -> bool {
+    // Well-known Windows principals, Microsoft Learn "Security identifiers".
+    const PRINCIPALS: [&str; 6] = [
+        "anonymous logon",
+        "system",
+        "local service",
+        "network service",
+        "window manager",
+        "font driver host",
+    ];
+    let local = name.split('@').next().unwrap_or(name);
+    local.ends_with('$') || PRINCIPALS.iter().any(|p| name.eq_ignore_ascii_case(p))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn canonical_names_drop_domain_and_case() {
+        assert_eq!(Account::canonical(r" CORP\R.Lee ").unwrap().as_str(), "r.lee");
+        assert_eq!(
+            Account::canonical("r.lee@corp.example").unwrap().as_str(),
+            "r.lee@corp.example"
+        );
+        assert_eq!(
+            Account::canonical("Ünal@corp.example").unwrap().as_str(),
+            "ünal@corp.example"
+        );
+    }
+
+    #[test]
+    fn masks_machines_and_giants_are_refused() {
+        for (name, refusal) in [
+            ("", AccountRefusal::Missing),
+            ("  ", AccountRefusal::Missing),
+            ("*****", AccountRefusal::Masked),
+            ("-", AccountRefusal::Masked),
+            ("N/A", AccountRefusal::Masked),
+            ("LT-4411$", AccountRefusal::Machine),
+            (r"NT AUTHORITY\SYSTEM", AccountRefusal::Machine),
+            ("ANONYMOUS LOGON", AccountRefusal::Machine),
+        ] {
+            assert_eq!(Account::canonical(name).unwrap_err(), refusal, "{name:?}");
+        }
+        assert_eq!(
+            Account::canonical(&"a".repeat(1 << 20)).unwrap_err(),
+            AccountRefusal::TooLong
+        );
+    }
+}

@@ -1,0 +1,26 @@
+//! The nouns of the domain: what is known about a sign-in at each stage, and what was concluded from it.
+//!
+//! Nothing here knows a wire format, a store or a rule. Every type exists only after its stage, so a
+//! function that takes an [`Observation`] cannot be given a record that was never placed on the map.
+
+pub mod account;
+pub mod event;
+pub mod geo;
+pub mod network;
+pub mod place;
+pub mod claim;
+pub mod observation;
+pub mod link;
+pub mod finding;
+pub mod attack;
+pub mod key;
+
+pub use account::Account;
+pub use claim::{AccountKind, Claim, Travel};
+pub use event::{Device, Edid, Event, EventKind, Mfa, Outcome, Peripheral, Tool, ToolKind};
+pub use finding::{Evidence, Finding, Guard, Severity, Strength};
+pub use key::{EntityKey, Key};
+pub use link::{EntityKind, Link};
+pub use network::{Network, NetworkClass};
+pub use observation::Observation;
+pub use place::{Place, Scale};

@@ -1,0 +1,27 @@
+//! An event with its place on the map, its network and the account's claim joined on.
+
+use super::{Claim, Event, Key, Network, Place, Travel};
+
+/// An [`Event`] that has been enriched. Everything a rule may know about one record is in here; what comes
+/// after reads no database and no roster, so it replays to the same bytes whatever is loaded then.
+#[derive(Clone, Debug)]
+pub struct Observation<'a> {
+    /// What happened. Its account is the roster's spelling where the roster knows one of the names.
+    pub event: Event<'a>,
+    /// Key of the account.
+    pub key: Key,
+    /// Time that orders the event in windows, ms: event time, or the append time where [`Self::time_suspect`].
+    pub order_ms: i64,
+    /// The event claimed to come from the future by more than the allowed skew.
+    pub time_suspect: bool,
+    /// Where the source address is; `None` if no database knows it.
+    pub place: Option<&'a Place>,
+    /// Network of the source address.
+    pub network: &'a Network,
+    /// What HR says.
+    pub claim: &'a Claim,
+    /// Travel approved for the day of the event.
+    pub travel: Option<&'a Travel>,
+    /// Builds of the databases and lists used, for evidence: `DBIP-City-Lite 2026-06-13; roster 5f2c…`.
+    pub data_versions: &'a str,
+}

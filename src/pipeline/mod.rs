@@ -1,0 +1,173 @@
+//! The story of a record as one type per stage, used by the service, the demo and replay alike.
+//!
+//! | stage | reads | writes |
+//! |---|---|---|
+//! | [`intake::Intake`] | a source's record | packed observations by partition, dead letters |
+//! | [`accounts::Accounts`] | packed observations | alerts, links |
+//! | [`entities::Entities`] | links | alerts |
+//!
+//! The two folds own their partition's state and nothing else: what comes out depends only on the records
+//! that went in, in their order, with the append time the log gave them.
+
+pub mod accounts;
+pub mod entities;
+pub mod intake;
+pub mod packed;
+pub mod settings;
+
+use crate::model::{Key, Severity};
+
+/// Where a record stands in its partition. Order is offset order; the append time never goes back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Position {
+    /// Offset in the partition.
+    pub offset: i64,
+    /// The log's append time, ms since the epoch. The only clock that expires state.
+    pub append_ms: i64,
+}
+
+/// A fold over one partition, with its state cut into chunks by key.
+///
+/// A chunk is restored from [`Fold::write_chunk`]'s bytes and the records from its own offset on, so the
+/// state of one chunk may never influence another's.
+pub trait Fold {
+    /// Folds one record and appends what it caused to `outputs`.
+    ///
+    /// # Errors
+    /// [`CodecError`] if the record was not written by the stage before; nothing was folded then.
+    fn fold(&mut self, position: Position, record: &[u8], outputs: &mut Outputs) -> Result<(), CodecError>;
+
+    /// Folds one record again after a restore: only the chunks `c` with `resume[c] <= position.offset` take part,
+    /// and nothing is published.
+    ///
+    /// # Errors
+    /// As [`Fold::fold`].
+    fn refold(&mut self, position: Position, record: &[u8], resume: &[i64]) -> Result<(), CodecError>;
+
+    /// How many chunks the state is cut into.
+    fn chunk_count(&self) -> u16;
+
+    /// Appends the state of `chunk` to `bytes`, in an order that depends on the keys alone.
+    fn write_chunk(&self, chunk: u16, bytes: &mut Vec<u8>);
+
+    /// Replaces the state of `chunk` by what [`Fold::write_chunk`] wrote.
+    ///
+    /// # Errors
+    /// [`CodecError`] if the bytes are not such a chunk; the chunk is empty then.
+    fn read_chunk(&mut self, chunk: u16, bytes: &[u8]) -> Result<(), CodecError>;
+
+    /// Digest of the whole state: equal for equal states, whatever the order of arrival in memory.
+    fn digest(&self) -> u128;
+
+    /// How much is kept.
+    fn size(&self) -> StateSize;
+}
+
+/// How much a fold keeps.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StateSize {
+    /// Keys.
+    pub entries: u64,
+    /// Bytes, estimated.
+    pub bytes: u64,
+}
+
+/// What folding caused. The caller performs it: publishes, sends, counts.
+#[derive(Debug, Default)]
+pub struct Outputs {
+    /// Findings to publish, in order.
+    pub alerts: Vec<Published>,
+    /// Ties to send to the entities stage.
+    pub links: Vec<RoutedLink>,
+    /// What happened, for the metrics: name and reason from a fixed set, never an account or address.
+    pub counts: Counts,
+}
+
+/// A finding, encoded and ready to publish.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Published {
+    /// Message key: the account (or the first of them), so one person's findings stay in order.
+    pub key: String,
+    /// OCSF 2004 as JSON.
+    pub value: Vec<u8>,
+    /// CloudEvents and routing headers.
+    pub headers: Vec<(&'static str, String)>,
+    /// Detection, for metrics and screens.
+    pub detection: &'static str,
+    /// Severity, for metrics and screens.
+    pub severity: Severity,
+    /// False for a signal.
+    pub is_alert: bool,
+    /// True for the first record of an alert, false for an update of it.
+    pub is_first: bool,
+    /// Identity of the alert, a UUID.
+    pub uid: String,
+    /// One line for a person.
+    pub message: String,
+    /// Accounts concerned.
+    pub accounts: Vec<String>,
+    /// Latest event time in evidence, ms.
+    pub time_ms: i64,
+}
+
+/// A link and the key that decides its partition.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RoutedLink {
+    /// Key of the entity.
+    pub key: Key,
+    /// The link as JSON.
+    pub value: Vec<u8>,
+}
+
+/// Counters by name and reason, in order of name.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Counts(std::collections::BTreeMap<(&'static str, &'static str), u64>);
+
+impl Counts {
+    /// Adds one.
+    pub fn add(&mut self, name: &'static str, reason: &'static str) {
+        self.add_many(name, reason, 1);
+    }
+
+    /// Adds several.
+    pub fn add_many(&mut self, name: &'static str, reason: &'static str, count: u64) {
+        if count > 0 {
+            *self.0.entry((name, reason)).or_default() += count;
+        }
+    }
+
+    /// All counts: (name, reason), value.
+    pub fn iter(&self) -> impl Iterator<Item = ((&'static str, &'static str), u64)> {
+        self.0.iter().map(|(labels, count)| (*labels, *count))
+    }
+
+    /// One count.
+    #[must_use]
+    pub fn of(&self, name: &'static str, reason: &'static str) -> u64 {
+        self.0.get(&(name, reason)).copied().unwrap_or(0)
+    }
+
+    /// Adds all of `other`.
+    pub fn merge(&mut self, other: &Self) {
+        for ((name, reason), count) in other.iter() {
+            self.add_many(name, reason, count);
+        }
+    }
+
+    /// Forgets everything.
+    pub fn clear(&mut self) {
+        self.0.clear();
+    }
+}
+
+/// Bytes that the stage before did not write.
+#[derive(Debug, thiserror::Error)]
+#[error("{what} at byte {at}: {detail}")]
+pub struct CodecError {
+    /// What was being read: `packed observations`, `link`, `account chunk`.
+    pub what: &'static str,
+    /// Byte position, or 0 if unknown.
+    pub at: usize,
+    /// What is wrong.
+    pub detail: String,
+}

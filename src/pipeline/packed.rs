@@ -1,0 +1,1 @@
+//! Packed observations: many observations in one record of the `observations` topic.
