@@ -1,1 +1,2 @@
+//! The `falsefront` binary: parses the command line and runs one command.
 fn main() {}

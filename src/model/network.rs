@@ -3,11 +3,12 @@
 use serde::{Deserialize, Serialize};
 
 /// Class of a network, from the operator's lists or an anonymizer database.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[repr(u8)]
 pub enum NetworkClass {
     /// Nothing is known: an ordinary access network for all we know.
+    #[default]
     Unknown = 0,
     /// The company's own egress: office, VPN concentrator, cloud proxy.
     Corporate = 1,
@@ -116,10 +117,4 @@ pub struct Network {
     pub asn: u32,
     /// Autonomous system's organization; empty if unknown.
     pub organization: String,
-}
-
-impl Default for NetworkClass {
-    fn default() -> Self {
-        Self::Unknown
-    }
 }

@@ -1,1 +1,2 @@
-//! service.
+//! The shell: Kafka, reference data, configuration, metrics, HTTP. The only floor that meets the outside world.
+#![allow(clippy::disallowed_methods, reason = "the shell may read a clock and wait")]
