@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{AccountKind, NetworkClass};
+use super::{AccountKind, Finding, NetworkClass};
 
 /// Kind of a shared thing. The code separates the hash domains.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -63,6 +63,19 @@ pub struct Link {
     pub account_facts: AccountSummary,
     /// Builds of the data that placed the event.
     pub data_versions: String,
+    /// A finding about the account alone that this network's sharing may explain: published by the entities stage
+    /// unless it is part of a larger story there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub offer: Option<Box<Offer>>,
+}
+
+/// A finding about one account, offered to the window of the network it was seen on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Offer {
+    /// Identity of the alert it belongs to, decided by the account's window.
+    pub alert: u128,
+    /// The finding.
+    pub finding: Finding,
 }
 
 /// The claim, as far as rules over several accounts need it.
@@ -118,4 +131,6 @@ pub struct AccountSummary {
     pub kvm: Vec<String>,
     /// Remote-desktop logons into the account's device while it was at work.
     pub rdp_relays: u16,
+    /// Devices the account used within its window.
+    pub devices: u16,
 }
