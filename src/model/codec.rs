@@ -290,6 +290,15 @@ impl<'a> Reader<'a> {
         std::str::from_utf8(self.take(count, "text")?).map_err(|_| Malformed { at, what: "UTF-8" })
     }
 
+    /// Bytes with their length.
+    ///
+    /// # Errors
+    /// [`Malformed`] if truncated.
+    pub fn bytes(&mut self) -> Result<&'a [u8], Malformed> {
+        let count = self.count()?;
+        self.take(count, "bytes")
+    }
+
     /// Text or its absence.
     ///
     /// # Errors

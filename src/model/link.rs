@@ -49,6 +49,8 @@ pub struct Link {
     pub address: Option<String>,
     /// Device of that event, if it has one.
     pub device: Option<String>,
+    /// The device id is a browser fingerprint.
+    pub fingerprint: bool,
     /// What the account claims.
     pub claim: LinkClaim,
     /// Where the event was seen.
@@ -57,8 +59,10 @@ pub struct Link {
     pub network_class: NetworkClass,
     /// Site or brand of the network; empty if none.
     pub network_label: String,
-    /// Autonomous system, `AS64500 Example Net`; empty if unknown.
-    pub autonomous_system: String,
+    /// Autonomous system number; 0 if unknown.
+    pub asn: u32,
+    /// Autonomous system's organization; empty if unknown.
+    pub organization: String,
     /// What else the account's window knows.
     pub account_facts: AccountSummary,
     /// Builds of the data that placed the event.
@@ -72,8 +76,8 @@ pub struct Link {
 /// A finding about one account, offered to the window of the network it was seen on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Offer {
-    /// Identity of the alert it belongs to, decided by the account's window.
-    pub alert: u128,
+    /// Identity (a UUID) of the alert it belongs to, decided by the account's window.
+    pub alert: String,
     /// The finding.
     pub finding: Finding,
 }
@@ -102,6 +106,10 @@ pub struct LinkClaim {
 pub struct LinkPlace {
     /// `Las Vegas, NV, US`.
     pub label: String,
+    /// City; empty if unknown.
+    pub city: String,
+    /// Region; empty if unknown.
+    pub region: String,
     /// Country, alpha-2.
     pub country: String,
     /// Degrees.

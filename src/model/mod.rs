@@ -15,6 +15,7 @@ pub mod finding;
 pub mod attack;
 pub mod key;
 pub mod codec;
+pub mod dictionary;
 
 pub use account::Account;
 pub use claim::{AccountKind, Claim, Travel};
