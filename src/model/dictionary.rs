@@ -3,20 +3,20 @@
 //! Each is written in full where it first occurs and by its number afterwards.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use super::claim::ClaimedPoint;
 use super::codec::{Malformed, Reader, Writer};
 use super::geo::Point;
 use super::{AccountKind, Claim, Network, NetworkClass, Place, Scale, Travel};
 
-/// Values that a [`DictionaryWriter`] has already written, by the address of the shared copy.
+/// Values that a [`DictionaryWriter`] has already written, by the address of the shared copy. An address only saves
+/// bytes: two copies of one value are two entries.
 #[derive(Debug, Default)]
 struct Known(BTreeMap<usize, u64>);
 
 impl Known {
-    fn reference<T>(&mut self, writer: &mut Writer, value: &Arc<T>, write: impl FnOnce(&T, &mut Writer)) {
-        let address = Arc::as_ptr(value) as usize;
+    fn reference<T>(&mut self, writer: &mut Writer, value: &T, write: impl FnOnce(&T, &mut Writer)) {
+        let address = std::ptr::from_ref(value) as usize;
         if let Some(number) = self.0.get(&address) {
             writer.uint(number + 1);
             return;
@@ -31,7 +31,8 @@ impl Known {
     }
 }
 
-/// Writes shared values. One per packed record or chunk; it must not outlive the values it was given.
+/// Writes shared values. One per packed record or chunk. The values it was given must stay where they are until the
+/// record is finished, or another value at the same address would be taken for them.
 #[derive(Debug, Default)]
 pub struct DictionaryWriter {
     places: Known,
@@ -42,19 +43,19 @@ pub struct DictionaryWriter {
 
 impl DictionaryWriter {
     /// A place.
-    pub fn place(&mut self, writer: &mut Writer, place: &Arc<Place>) {
+    pub fn place(&mut self, writer: &mut Writer, place: &Place) {
         self.places.reference(writer, place, write_place);
     }
     /// A network.
-    pub fn network(&mut self, writer: &mut Writer, network: &Arc<Network>) {
+    pub fn network(&mut self, writer: &mut Writer, network: &Network) {
         self.networks.reference(writer, network, write_network);
     }
     /// A claim.
-    pub fn claim(&mut self, writer: &mut Writer, claim: &Arc<Claim>) {
+    pub fn claim(&mut self, writer: &mut Writer, claim: &Claim) {
         self.claims.reference(writer, claim, write_claim);
     }
     /// Travel.
-    pub fn travel(&mut self, writer: &mut Writer, travel: &Arc<Travel>) {
+    pub fn travel(&mut self, writer: &mut Writer, travel: &Travel) {
         self.travels.reference(writer, travel, write_travel);
     }
 }

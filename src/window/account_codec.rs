@@ -97,7 +97,7 @@ fn read_visit(reader: &mut SharedReader<'_, '_>) -> Result<Visit, Malformed> {
 fn write_network(writer: &mut SharedWriter, fact: &NetworkFact) {
     writer.plain.ip(Some(fact.address));
     writer.network(&fact.network);
-    writer.opt_place(fact.place.as_ref());
+    writer.opt_place(fact.place.as_deref());
     fact.days.write(&mut writer.plain);
     fact.away.write(&mut writer.plain);
     for time in [fact.first_ms, fact.last_ms, fact.linked_append_ms] {
@@ -263,7 +263,7 @@ fn read_peripheral(reader: &mut SharedReader<'_, '_>) -> Result<PeripheralFact, 
 
 fn write_rdp(writer: &mut SharedWriter, fact: &RdpFact) {
     writer.network(&fact.network);
-    writer.opt_place(fact.place.as_ref());
+    writer.opt_place(fact.place.as_deref());
     writer.plain.int(fact.time_ms);
     writer.plain.ip(fact.address);
     for text in [&fact.device, &fact.event_id, &fact.product] {

@@ -26,26 +26,26 @@ impl SharedWriter {
     }
 
     /// A place.
-    pub fn place(&mut self, place: &Arc<Place>) {
+    pub fn place(&mut self, place: &Place) {
         self.dictionary.place(&mut self.plain, place);
     }
     /// A place or its absence.
-    pub fn opt_place(&mut self, place: Option<&Arc<Place>>) {
+    pub fn opt_place(&mut self, place: Option<&Place>) {
         self.plain.bool(place.is_some());
         if let Some(place) = place {
             self.place(place);
         }
     }
     /// A network.
-    pub fn network(&mut self, network: &Arc<Network>) {
+    pub fn network(&mut self, network: &Network) {
         self.dictionary.network(&mut self.plain, network);
     }
     /// A claim.
-    pub fn claim(&mut self, claim: &Arc<Claim>) {
+    pub fn claim(&mut self, claim: &Claim) {
         self.dictionary.claim(&mut self.plain, claim);
     }
     /// Travel or its absence.
-    pub fn opt_travel(&mut self, travel: Option<&Arc<Travel>>) {
+    pub fn opt_travel(&mut self, travel: Option<&Travel>) {
         self.plain.bool(travel.is_some());
         if let Some(travel) = travel {
             self.dictionary.travel(&mut self.plain, travel);
