@@ -1,1 +1,3 @@
-//! cli.
+//! The commands behind the command line.
+
+pub mod normalize;

@@ -40,7 +40,7 @@ impl HashKey {
 impl Key {
     /// Partition out of `count`. Uses the high half, so that partitions and chunks are independent.
     #[must_use]
-    #[allow(
+    #[expect(
         clippy::cast_possible_truncation,
         reason = "a product of two 32-bit numbers, shifted by 32"
     )]
