@@ -8,8 +8,8 @@
 use crate::detections::claims;
 use crate::detections::settings::ClaimSettings;
 use crate::model::{
-    AccountKind, Detection, Evidence, EvidencePlace, Finding, Guard, Measure, Observation, Rule, Severity, Strength,
-    attack,
+    AccountKind, Claim, Detection, Evidence, EvidencePlace, Finding, Guard, Measure, Observation, Place, Rule,
+    Severity, Strength, attack,
 };
 use crate::window::account::{AccountFacts, Change, ClaimDistance, Lateness, NetworkFact};
 use crate::window::day_of;
@@ -37,9 +37,8 @@ pub fn compare(seen: &Observation<'_>, settings: &ClaimSettings) -> ClaimDistanc
 
 /// Kilometers between claim and place that no error explains, for links; 0 if explained.
 #[must_use]
-pub fn gap_km(seen: &Observation<'_>, settings: &ClaimSettings) -> f64 {
-    seen.place
-        .map_or(0.0, |place| claims::gap_km(place, seen.claim, settings))
+pub fn gap_between_km(place: &Place, claim: &Claim, settings: &ClaimSettings) -> f64 {
+    claims::gap_km(place, claim, settings)
 }
 
 /// Days of located work in the window, and those of them that were only ever away.

@@ -134,11 +134,11 @@ impl Group {
                 .count(),
             steady: suspects
                 .iter()
-                .filter(|s| s.has_tool && s.tie.days.count() >= settings.steady_days)
+                .filter(|s| s.has_tool && s.tie.days() >= settings.steady_days)
                 .count(),
             long_away: suspects
                 .iter()
-                .filter(|s| s.is_away && s.tie.days.count() >= settings.claim_days)
+                .filter(|s| s.is_away && s.tie.days() >= settings.claim_days)
                 .count(),
             any_away: suspects.iter().any(|s| s.is_away),
             any_tool: suspects.iter().any(|s| s.has_tool),

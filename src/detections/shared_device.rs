@@ -159,7 +159,7 @@ fn evidence(tie: &Tie) -> Evidence {
         facts: vec![
             ("claimed_place".to_owned(), link.claim.label.clone()),
             ("employer".to_owned(), link.claim.employer.clone()),
-            ("days_on_device".to_owned(), tie.days.count().to_string()),
+            ("days_on_device".to_owned(), tie.days().to_string()),
             ("roster_owner".to_owned(), link.claim.owns_device.to_string()),
         ],
         ..Evidence::default()

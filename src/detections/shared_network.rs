@@ -48,7 +48,7 @@ pub fn detect(link: &Link, facts: &EntityFacts, settings: &NetworkSettings) -> O
     if away.len() < settings.accounts_min || !is_strange || contractors == 0 {
         return None;
     }
-    let steady = away.iter().filter(|tie| tie.days.count() >= settings.days_min).count();
+    let steady = away.iter().filter(|tie| tie.days() >= settings.days_min).count();
     let is_alert = steady >= settings.accounts_min && (contractors >= 2 || steady >= 3);
     let severity = match (is_alert, away.len()) {
         (false, _) => Severity::Low,
@@ -102,7 +102,7 @@ fn finding(
             Measure::shown("accounts_on_network", number(crowd)),
             Measure::against(
                 "days_on_network",
-                f64::from(away.iter().map(|tie| tie.days.count()).min().unwrap_or(0)),
+                f64::from(away.iter().map(|tie| tie.days()).min().unwrap_or(0)),
                 f64::from(settings.days_min),
             ),
         ],
@@ -119,7 +119,7 @@ pub fn evidence(tie: &Tie) -> Evidence {
     let mut facts = vec![
         ("claimed_place".to_owned(), link.claim.label.clone()),
         ("employer".to_owned(), link.claim.employer.clone()),
-        ("days_on_network".to_owned(), tie.days.count().to_string()),
+        ("days_on_network".to_owned(), tie.days().to_string()),
         ("days_away_of_located".to_owned(), {
             format!(
                 "{} of {}",
@@ -171,7 +171,7 @@ pub fn evidence(tie: &Tie) -> Evidence {
 }
 
 fn guards(link: &Link, away: &[&Tie], crowd: usize, settings: &NetworkSettings) -> Vec<Guard> {
-    let steady = away.iter().filter(|tie| tie.days.count() >= settings.days_min).count();
+    let steady = away.iter().filter(|tie| tie.days() >= settings.days_min).count();
     vec![
         Guard::ran(
             "shared_by_design",

@@ -39,7 +39,9 @@ pub struct Link {
     pub entity: String,
     /// The account, canonical.
     pub account: String,
-    /// Event time of the observation that caused the link, ms.
+    /// Event time of the account's first use of the thing within its window, ms.
+    pub first_ms: i64,
+    /// Event time of its latest use, ms.
     pub time_ms: i64,
     /// Id of that event.
     pub event_id: String,

@@ -15,7 +15,7 @@ use crate::model::{
     ToolKind, Travel,
 };
 use crate::window::intern::Interner;
-use crate::window::shared::{SharedReader, SharedWriter};
+use crate::window::shared::{Dictionary, SharedReader, SharedWriter};
 
 /// Version of the encoding.
 pub const VERSION: u8 = 1;
@@ -161,21 +161,24 @@ fn write_peripheral(writer: &mut Writer, peripheral: &Peripheral<'_>) {
     }
 }
 
-/// Reads a packed record, one observation after the other.
+/// A packed record, read whole, so that its observations can be taken in any order.
 #[derive(Debug)]
-pub struct Unpacker<'a, 'i> {
-    reader: SharedReader<'a, 'i>,
+pub struct Unpacked<'a> {
+    known: Dictionary,
     data_versions: &'a str,
+    heads: Vec<Head<'a>>,
 }
 
-impl<'a, 'i> Unpacker<'a, 'i> {
-    /// A reader over a record.
+impl<'a> Unpacked<'a> {
+    /// Reads a record.
     ///
     /// # Errors
-    /// [`CodecError`] if the record is of another version or no packed record at all.
-    pub fn new(record: &'a [u8], interner: &'i mut Interner) -> Result<Self, CodecError> {
-        let mut reader = SharedReader::new(record, interner);
-        let version = reader.plain.u8().map_err(malformed)?;
+    /// [`CodecError`] if the record is of another version or was not written by a [`Packer`].
+    pub fn read(record: &'a [u8], interner: &mut Interner) -> Result<Self, CodecError> {
+        let mut unpacker = Unpacker {
+            reader: SharedReader::new(record, interner),
+        };
+        let version = unpacker.reader.plain.u8().map_err(malformed)?;
         if version != VERSION {
             let detail =
                 format!("version {version}, this program reads version {VERSION}: run the version that wrote it");
@@ -185,36 +188,59 @@ impl<'a, 'i> Unpacker<'a, 'i> {
                 detail,
             });
         }
-        let data_versions = reader.plain.str().map_err(malformed)?;
-        Ok(Self { reader, data_versions })
+        let data_versions = unpacker.reader.plain.str().map_err(malformed)?;
+        let mut heads = Vec::new();
+        while !unpacker.reader.plain.is_at_end() {
+            heads.push(unpacker.read().map_err(malformed)?);
+        }
+        Ok(Self {
+            known: unpacker.reader.into_dictionary(),
+            data_versions,
+            heads,
+        })
     }
 
-    /// The next observation; `None` at the end of the record.
-    ///
-    /// # Errors
-    /// [`CodecError`] if the bytes were not written by a [`Packer`].
-    #[allow(
-        clippy::should_implement_trait,
-        reason = "the observation borrows from the reader, which no iterator can"
-    )]
-    pub fn next(&mut self) -> Result<Option<Observation<'_>>, CodecError> {
-        if self.reader.plain.is_at_end() {
-            return Ok(None);
-        }
-        let head = self.read().map_err(malformed)?;
-        Ok(Some(Observation {
+    /// How many observations there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.heads.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.heads.is_empty()
+    }
+
+    /// Event time of each, ms.
+    pub fn times_ms(&self) -> impl Iterator<Item = i64> {
+        self.heads.iter().map(|head| head.event.time_ms)
+    }
+
+    /// The observation at `index`.
+    #[must_use]
+    pub fn observation(&self, index: usize) -> Observation<'_> {
+        let head = self.heads[index].clone();
+        Observation {
             event: head.event,
             key: head.key,
             order_ms: head.order_ms,
             time_suspect: head.time_suspect,
-            place: head.place.map(|number| self.reader.place_at(number)),
-            network: self.reader.network_at(head.network),
-            claim: self.reader.claim_at(head.claim),
-            travel: head.travel.map(|number| self.reader.travel_at(number)),
+            place: head.place.map(|number| self.known.place(number)),
+            network: self.known.network(head.network),
+            claim: self.known.claim(head.claim),
+            travel: head.travel.map(|number| self.known.travel(number)),
             data_versions: self.data_versions,
-        }))
+        }
     }
+}
 
+/// Reads observations one after the other.
+struct Unpacker<'a, 'i> {
+    reader: SharedReader<'a, 'i>,
+}
+
+impl<'a> Unpacker<'a, '_> {
     fn read(&mut self) -> Result<Head<'a>, Malformed> {
         let plain = &mut self.reader.plain;
         let key = Key(plain.u128()?);
@@ -274,6 +300,7 @@ impl<'a, 'i> Unpacker<'a, 'i> {
 }
 
 /// An observation whose shared values are still numbers.
+#[derive(Clone, Debug)]
 struct Head<'a> {
     event: Event<'a>,
     key: Key,

@@ -1,9 +1,8 @@
 //! The window of one shared thing, a device or a network: which accounts used it, when, and what each claims.
 
-use super::days::Days;
+use super::DAY_MS;
 use super::episode::Episodes;
 use super::settings::WindowSettings;
-use super::{DAY_MS, day_of};
 use crate::model::{EntityKind, Link};
 
 /// Facts about one shared thing.
@@ -34,8 +33,6 @@ pub struct Tie {
     pub first_ms: i64,
     /// Latest use in event time, ms.
     pub last_ms: i64,
-    /// Days of use.
-    pub days: Days,
     /// Devices used there (for a network), or networks used (for a device); oldest first.
     pub companions: Vec<Box<str>>,
     /// The latest link of the account, without its offer.
@@ -46,6 +43,14 @@ pub struct Tie {
 pub const COMPANIONS_MAX: usize = 4;
 /// Withheld or taken offers remembered per thing.
 pub const OFFERS_MAX: usize = 32;
+
+impl Tie {
+    /// Days of use within the account's window.
+    #[must_use]
+    pub fn days(&self) -> u16 {
+        self.latest.account_facts.days_on_entity
+    }
+}
 
 impl EntityFacts {
     /// An empty window of the link's thing.
@@ -80,9 +85,8 @@ impl EntityFacts {
                 let mut latest = link.clone();
                 latest.offer = None;
                 let tie = Tie {
-                    first_ms: link.time_ms,
+                    first_ms: link.first_ms,
                     last_ms: link.time_ms,
-                    days: Days::default(),
                     companions: Vec::new(),
                     latest,
                 };
@@ -91,8 +95,7 @@ impl EntityFacts {
             }
         };
         let tie = &mut self.ties[index];
-        tie.first_ms = tie.first_ms.min(link.time_ms);
-        tie.days.mark(day_of(link.time_ms));
+        tie.first_ms = tie.first_ms.min(link.first_ms);
         if link.time_ms >= tie.last_ms {
             tie.last_ms = link.time_ms;
             tie.latest = Link {
@@ -154,7 +157,7 @@ impl EntityFacts {
         self.last_append_ms < append_ms.saturating_sub(kept_ms)
     }
 
-    /// Accounts seen on the thing between two moments of event time.
+    /// Accounts seen on the thing since a moment of event time.
     pub fn ties_since(&self, from_ms: i64) -> impl Iterator<Item = &Tie> {
         self.ties.iter().filter(move |t| t.last_ms >= from_ms)
     }

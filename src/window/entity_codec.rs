@@ -1,7 +1,6 @@
 //! The window of a shared thing as bytes of a checkpoint chunk.
 
 use super::account_codec::{items, list};
-use super::days::Days;
 use super::entity::{EntityFacts, Tie};
 use super::episode::Episodes;
 use super::shared::{SharedReader, SharedWriter};
@@ -51,7 +50,6 @@ impl EntityFacts {
 fn write_tie(writer: &mut SharedWriter, tie: &Tie) {
     writer.plain.int(tie.first_ms);
     writer.plain.int(tie.last_ms);
-    tie.days.write(&mut writer.plain);
     list(writer, &tie.companions, |writer, companion| writer.plain.str(companion));
     // A link is small, rare and already has one encoding: the JSON it arrived in.
     let link = serde_json::to_string(&tie.latest).unwrap_or_default();
@@ -62,7 +60,6 @@ fn read_tie(reader: &mut SharedReader<'_, '_>) -> Result<Tie, Malformed> {
     Ok(Tie {
         first_ms: reader.plain.int()?,
         last_ms: reader.plain.int()?,
-        days: Days::read(&mut reader.plain)?,
         companions: items(reader, |reader| reader.plain.str().map(Into::into))?,
         latest: {
             let link = reader.plain.str()?;

@@ -53,16 +53,45 @@ impl SharedWriter {
     }
 }
 
+/// Shared values of one record, in the order of their first occurrence.
+#[derive(Debug, Default)]
+pub struct Dictionary {
+    places: Vec<Arc<Place>>,
+    networks: Vec<Arc<Network>>,
+    claims: Vec<Arc<Claim>>,
+    travels: Vec<Arc<Travel>>,
+}
+
+impl Dictionary {
+    /// The place with that number.
+    #[must_use]
+    pub fn place(&self, number: usize) -> &Arc<Place> {
+        &self.places[number]
+    }
+    /// The network with that number.
+    #[must_use]
+    pub fn network(&self, number: usize) -> &Arc<Network> {
+        &self.networks[number]
+    }
+    /// The claim with that number.
+    #[must_use]
+    pub fn claim(&self, number: usize) -> &Arc<Claim> {
+        &self.claims[number]
+    }
+    /// The travel with that number.
+    #[must_use]
+    pub fn travel(&self, number: usize) -> &Arc<Travel> {
+        &self.travels[number]
+    }
+}
+
 /// Reads what [`SharedWriter`] wrote, interning shared values.
 #[derive(Debug)]
 pub struct SharedReader<'a, 'i> {
     /// Plain values.
     pub plain: Reader<'a>,
     interner: &'i mut Interner,
-    places: Vec<Arc<Place>>,
-    networks: Vec<Arc<Network>>,
-    claims: Vec<Arc<Claim>>,
-    travels: Vec<Arc<Travel>>,
+    known: Dictionary,
 }
 
 macro_rules! shared {
@@ -73,11 +102,13 @@ macro_rules! shared {
         /// [`Malformed`] if the bytes are no such value, or name one that was not written before.
         pub fn $name(&mut self) -> Result<usize, Malformed> {
             match dictionary::read_reference(&mut self.plain)? {
-                Reference::Number(number) if number < self.$list.len() => Ok(number),
+                Reference::Number(number) if number < self.known.$list.len() => Ok(number),
                 Reference::Number(_) => Err(self.plain.malformed($what)),
                 Reference::Entry(bytes) => {
-                    self.$list.push(self.interner.$intern(bytes, || $decode(bytes))?);
-                    Ok(self.$list.len() - 1)
+                    self.known
+                        .$list
+                        .push(self.interner.$intern(bytes, || $decode(bytes))?);
+                    Ok(self.known.$list.len() - 1)
                 }
             }
         }
@@ -90,10 +121,7 @@ impl<'a, 'i> SharedReader<'a, 'i> {
         Self {
             plain: Reader::new(bytes),
             interner,
-            places: Vec::new(),
-            networks: Vec::new(),
-            claims: Vec::new(),
-            travels: Vec::new(),
+            known: Dictionary::default(),
         }
     }
 
@@ -130,25 +158,10 @@ impl<'a, 'i> SharedReader<'a, 'i> {
         "the number of a travel written before"
     );
 
-    /// The place with that number.
+    /// The shared values read so far.
     #[must_use]
-    pub fn place_at(&self, number: usize) -> &Arc<Place> {
-        &self.places[number]
-    }
-    /// The network with that number.
-    #[must_use]
-    pub fn network_at(&self, number: usize) -> &Arc<Network> {
-        &self.networks[number]
-    }
-    /// The claim with that number.
-    #[must_use]
-    pub fn claim_at(&self, number: usize) -> &Arc<Claim> {
-        &self.claims[number]
-    }
-    /// The travel with that number.
-    #[must_use]
-    pub fn travel_at(&self, number: usize) -> &Arc<Travel> {
-        &self.travels[number]
+    pub fn into_dictionary(self) -> Dictionary {
+        self.known
     }
 
     /// A place.
@@ -157,7 +170,7 @@ impl<'a, 'i> SharedReader<'a, 'i> {
     /// As [`SharedReader::place_number`].
     pub fn place(&mut self) -> Result<Arc<Place>, Malformed> {
         let number = self.place_number()?;
-        Ok(Arc::clone(self.place_at(number)))
+        Ok(Arc::clone(self.known.place(number)))
     }
 
     /// A place or its absence.
@@ -178,6 +191,6 @@ impl<'a, 'i> SharedReader<'a, 'i> {
     /// As [`SharedReader::network_number`].
     pub fn network(&mut self) -> Result<Arc<Network>, Malformed> {
         let number = self.network_number()?;
-        Ok(Arc::clone(self.network_at(number)))
+        Ok(Arc::clone(self.known.network(number)))
     }
 }
