@@ -5,6 +5,8 @@
 
 mod wire;
 mod peripheral;
+#[cfg(test)]
+mod tests;
 
 use std::borrow::Cow;
 
