@@ -178,7 +178,8 @@ impl<'a> Line<'a> {
         }
     }
 
-    /// `eventtime` where it is sent: seconds up to FortiOS 6.0, nanoseconds since. Else the local date and time.
+    /// `eventtime` where it is sent: seconds up to FortiOS 6.0, nanoseconds since. Else the local date and time,
+    /// which are taken for UTC where no `tz` is sent (before FortiOS 6.2).
     fn time_ms(&self) -> Result<i64, Rejection> {
         if !self.event_time.is_empty() {
             return time::from_text(self.event_time).ok_or_else(|| invalid_time("eventtime"));

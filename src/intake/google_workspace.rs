@@ -8,18 +8,27 @@ use std::borrow::Cow;
 use serde::Deserialize;
 
 use super::leaf::{Flag, Many, Moment, Obj, Text, Words};
-use super::reason::{ACTOR_NOT_A_PERSON, KIND_UNSUPPORTED, reject};
+use super::reason::{ACTOR_NOT_A_PERSON, KIND_UNSUPPORTED, TOO_MANY_EVENTS, reject};
 use super::{Rejection, Sink, address, envelope, person};
 use crate::model::{Event, EventKind, Mfa, Outcome};
 
 /// Decodes one activity; false if the object is none.
 pub(super) fn decode<'a>(text: &'a str, sink: &mut Sink<'_, 'a>) -> Result<bool, Rejection> {
     let mut activity: Activity<'a> = envelope::parse(text)?;
-    let events = std::mem::take(&mut activity.events.0);
-    if events.is_empty() || activity.id.0.is_empty() {
+    let events = std::mem::take(&mut activity.events);
+    if events.items.is_empty() || activity.id.0.is_empty() {
         return Ok(false);
     }
-    for (index, Obj(event)) in events.into_iter().enumerate() {
+    if events.is_cut {
+        return Err(reject(
+            TOO_MANY_EVENTS,
+            format!(
+                "more than {} events in one activity; check the source",
+                events.items.len()
+            ),
+        ));
+    }
+    for (index, Obj(event)) in events.items.into_iter().enumerate() {
         sink.push(activity.event(index, event));
     }
     Ok(true)
@@ -102,7 +111,7 @@ struct Parameters<'a> {
 impl<'a> Parameters<'a> {
     fn read(parameters: Many<Obj<Parameter<'a>>>) -> Self {
         let mut known = Self::default();
-        for Obj(parameter) in parameters.0 {
+        for Obj(parameter) in parameters.items {
             let first = || {
                 let values = parameter.multi_value.0.into_iter();
                 let mut values = std::iter::once(parameter.value).chain(values);

@@ -171,11 +171,11 @@ impl<'a> Record<'a> {
                 "actor.type is not User; nothing to do, clients and systems sign in from anywhere",
             ));
         }
-        let chain = self.request.0.ip_chain.0;
+        let chain = self.request.0.ip_chain.items;
         let hops = chain.iter().map(|hop| hop.0.ip.as_str());
         let addresses = std::iter::once(self.client.0.ip_address.as_str()).chain(hops);
         let source_ip = address::first_public(addresses);
-        let by_another = subject_is_another(&self.target.0, &actor);
+        let by_another = subject_is_another(&self.target.items, &actor);
         let is_job = self.transaction.0.kind.as_str() == "JOB";
         let mut meaning = meaning(self.event_type.as_str(), source_ip.is_some() && !is_job)?;
         if by_another && matches!(meaning.kind, EventKind::FactorEnrolled | EventKind::ProfileChanged) {
@@ -190,7 +190,7 @@ impl<'a> Record<'a> {
         let time_ms = self.published.ms("published")?;
         let person = person::resolve([actor.alternate_id, actor.id], "actor.alternateId")?;
         let device = device(self.device.0, debug.dt_hash, debug.device_fingerprint);
-        let (app, factor) = targets(self.target.0);
+        let (app, factor) = targets(self.target.items);
         let mfa = (speaks_of_mfa || meaning.kind == EventKind::FactorEnrolled).then(|| Mfa {
             used: speaks_of_mfa && outcome == Outcome::Success,
             method: debug.factor.description(),
@@ -304,7 +304,7 @@ struct Tunnel<'a> {
 /// The brand in `debugData.tunnels`, which is JSON inside a string; else `proxy` where Okta knows only that.
 fn anonymizer(tunnels: &Text<'_>, is_proxy: Flag) -> Option<Cow<'static, str>> {
     let listed: Many<Obj<Tunnel<'_>>> = serde_json::from_str(tunnels.as_str()).unwrap_or_default();
-    let brand = listed.0.into_iter().find_map(|Obj(tunnel)| {
+    let brand = listed.items.into_iter().find_map(|Obj(tunnel)| {
         let operator = tools::brand(tunnel.operator.as_str());
         let hides = tunnel.anonymous.0.unwrap_or(false) || !tunnel.kind.is_empty();
         operator.or_else(|| hides.then(|| tools::brand(tunnel.kind.as_str())).flatten())
