@@ -16,12 +16,14 @@ use serde::de::{Deserializer, IgnoredAny, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::leaf::Text;
-use super::reason::{DUPLICATE_FIELD, FORMAT_UNRECOGNIZED, MALFORMED_JSON, NESTING_TOO_DEEP, TOO_MANY_EVENTS, reject};
+use super::reason::{
+    DUPLICATE_FIELD, EMPTY, FORMAT_UNRECOGNIZED, MALFORMED_JSON, NESTING_TOO_DEEP, TOO_MANY_EVENTS, reject,
+};
 use super::{Format, Rejection, Sink, fortigate, google_workspace, ocsf, okta};
 use crate::model::{Device, Edid, Event, Mfa, Peripheral, Tool};
 
-/// Wrappers around wrappers: a shipper around a bus around a page is three.
-const DEPTH_MAX: u8 = 5;
+/// Wrappers around wrappers: a shipper's text around a bus around a page is four.
+const DEPTH_MAX: u8 = 8;
 /// Events in one record; the stage that calls may allow fewer.
 const EVENTS_MAX: usize = 100_000;
 
@@ -40,6 +42,7 @@ fn at_depth<'a>(format: Format, text: &'a str, depth: u8, sink: &mut Sink<'_, 'a
     match text.as_bytes().first() {
         Some(b'{') => object(format, text, depth, sink),
         Some(b'[') => array(format, text, depth, sink),
+        Some(b'"') => quoted(format, text, depth, sink),
         _ if fortigate::is_line(text) => match format {
             Format::Fortigate | Format::Auto => fortigate::decode(text, sink),
             Format::Ocsf | Format::Okta | Format::GoogleWorkspace => Err(unrecognized(format)),
@@ -96,6 +99,9 @@ fn shape(text: &str) -> Result<Option<Format>, Rejection> {
 
 fn array<'a>(format: Format, text: &'a str, depth: u8, sink: &mut Sink<'_, 'a>) -> Result<(), Rejection> {
     let elements: Elements<'a> = parse(text)?;
+    if elements.items.is_empty() {
+        return Err(reject(EMPTY, "the record holds an empty array; nothing to do"));
+    }
     if elements.overflow {
         return Err(reject(
             TOO_MANY_EVENTS,
@@ -161,8 +167,7 @@ fn wrapped<'a>(format: Format, text: &'a str, depth: u8, sink: &mut Sink<'_, 'a>
     for value in inner.into_iter().flatten() {
         let value = value.get().trim();
         let outcome = match value.as_bytes().first() {
-            Some(b'{' | b'[') => at_depth(format, value, depth + 1, sink),
-            Some(b'"') => quoted(format, value, depth + 1, sink),
+            Some(b'{' | b'[' | b'"') => at_depth(format, value, depth + 1, sink),
             _ => continue,
         };
         match outcome {
@@ -178,11 +183,11 @@ fn quoted<'a>(format: Format, value: &'a str, depth: u8, sink: &mut Sink<'_, 'a>
     let text: Text<'a> = parse(value)?;
     let is_record = |text: &str| text.starts_with(['{', '[']) || fortigate::is_line(text);
     match text.into_inner() {
-        Cow::Borrowed(text) if is_record(text.trim()) => at_depth(format, text.trim(), depth, sink),
+        Cow::Borrowed(text) if is_record(text.trim()) => at_depth(format, text.trim(), depth + 1, sink),
         Cow::Owned(text) if is_record(text.trim()) => {
             let next = sink.next;
             let mut own = |_: u32, event: Result<Event<'_>, Rejection>| sink.push(event.map(into_owned));
-            at_depth(format, text.trim(), depth, &mut Sink { each: &mut own, next })
+            at_depth(format, text.trim(), depth + 1, &mut Sink { each: &mut own, next })
         }
         _ => Err(unrecognized(format)),
     }

@@ -178,7 +178,8 @@ impl<'a> Line<'a> {
         }
     }
 
-    /// `eventtime` where it is sent: seconds up to FortiOS 6.0, nanoseconds since. Else the local date and time.
+    /// `eventtime` where it is sent: seconds up to FortiOS 6.0, nanoseconds since. Else the local date and time,
+    /// which are taken for UTC where no `tz` is sent (before FortiOS 6.2).
     fn time_ms(&self) -> Result<i64, Rejection> {
         if !self.event_time.is_empty() {
             return time::from_text(self.event_time).ok_or_else(|| invalid_time("eventtime"));
@@ -289,11 +290,143 @@ fn until_quote(quoted: &str) -> (&str, &str) {
     let mut at = 0;
     while at < bytes.len() {
         match bytes[at] {
-            // An escaped quote, unless it closes the value: `user="CORP\"` ends at the quote.
-            b'\\' if bytes.get(at + 1) == Some(&b'"') && !matches!(bytes.get(at + 2), None | Some(b' ')) => at += 2,
+            // An escaped quote, unless a new pair follows: the value of `user="CORP\" group=…` ends at the quote.
+            b'\\' if bytes.get(at + 1) == Some(&b'"') && !opens_pair(&quoted[at + 2..]) => at += 2,
             b'"' => return (&quoted[..at], &quoted[at + 1..]),
             _ => at += 1,
         }
     }
     (quoted, "")
+}
+
+/// Whether a closed value may end before `rest`: nothing follows, or white space and a key.
+fn opens_pair(rest: &str) -> bool {
+    let word = rest.trim_start();
+    let end = word.find(|c: char| c == '=' || c == '"' || c.is_ascii_whitespace());
+    word.is_empty() || (word.len() < rest.len() && end.is_some_and(|end| word[end..].starts_with('=')))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::intake::{Format, decode};
+
+    fn check(line: &str, assert: impl FnOnce(Result<Event<'_>, Rejection>)) {
+        let mut events = Vec::new();
+        let outcome = decode(Format::Fortigate, line.as_bytes(), &mut |_, event| events.push(event));
+        assert(outcome.and_then(|()| events.remove(0)));
+    }
+
+    const HEAD: &str = r#"date=2026-03-04 time=05:06:07 devid="FG7" logid="0101039947" type="event""#;
+
+    #[test]
+    fn a_tunnel_keeps_its_two_ends_apart() {
+        let line = format!(
+            r#"<189>Mar  4 05:06:07 gw {HEAD} subtype="vpn" eventtime=1772600767123456789 action="tunnel-up" tunnelid=81 remip=203.0.113.7 tunnelip=10.8.0.9 user="CORP\Ann" fctuid="F-1""#
+        );
+        check(&line, |event| {
+            let event = event.unwrap();
+            assert_eq!((event.kind, event.outcome), (EventKind::VpnOpen, Outcome::Success));
+            assert_eq!(event.account.as_str(), "ann");
+            assert_eq!(event.time_ms, 1_772_600_767_123);
+            assert_eq!(event.source_ip, Some("203.0.113.7".parse().unwrap()));
+            assert_eq!(event.vpn_ip, Some("10.8.0.9".parse().unwrap()));
+            assert_eq!(event.session.as_deref(), Some("81"));
+            assert_eq!(event.device.unwrap().id, "F-1");
+        });
+    }
+
+    #[test]
+    fn the_unit_of_eventtime_is_told_by_its_size() {
+        for (time, expected) in [
+            ("eventtime=1772600767", 1_772_600_767_000),
+            ("eventtime=1772600767123456789", 1_772_600_767_123),
+            (r#"tz="-0500""#, 1_772_618_767_000),
+            ("", 1_772_600_767_000),
+        ] {
+            let line = format!(r#"{HEAD} subtype="user" action="auth-logon" status="logon" user="ann" {time}"#);
+            check(&line, |event| assert_eq!(event.unwrap().time_ms, expected, "{time}"));
+        }
+    }
+
+    #[test]
+    fn the_person_on_ipsec_is_the_extended_user() {
+        let line = format!(
+            r#"{HEAD} subtype="vpn" action="tunnel-up" remip=203.0.113.7 user="203.0.113.7" xauthuser="ann" assignip=10.8.0.9"#
+        );
+        check(&line, |event| {
+            let event = event.unwrap();
+            assert_eq!(event.account.as_str(), "ann");
+            assert_eq!(event.vpn_ip, Some("10.8.0.9".parse().unwrap()));
+        });
+    }
+
+    #[test]
+    fn what_is_no_sign_in_is_refused_by_kind() {
+        for (rest, expected) in [
+            (r#"subtype="vpn" action="tunnel-up" user="N/A""#, "account_masked"),
+            (r#"subtype="vpn" action="tunnel-up""#, "account_missing"),
+            (r#"subtype="system" action="perf-stats" user="ann""#, "kind_unsupported"),
+            (r#"subtype="vpn" action="ssl-alert" user="ann""#, "kind_unsupported"),
+        ] {
+            check(&format!("{HEAD} {rest}"), |event| {
+                assert_eq!(event.unwrap_err().reason, expected, "{rest}");
+            });
+        }
+        check("just words", |event| {
+            assert_eq!(event.unwrap_err().reason, "malformed_key_value");
+        });
+        check(
+            r#"type="event" subtype="vpn" action="tunnel-up" user="ann" devid=1"#,
+            |event| {
+                assert_eq!(event.unwrap_err().reason, "time_missing");
+            },
+        );
+    }
+
+    #[test]
+    fn failures_are_failures() {
+        for rest in [
+            r#"subtype="vpn" action="ssl-login-fail" remip=203.0.113.7 user="ann""#,
+            r#"subtype="system" action="login" status="failed" srcip=203.0.113.7 user="ann""#,
+            r#"subtype="vpn" action="negotiate" status="negotiate_error" remip=203.0.113.7 user="ann""#,
+        ] {
+            check(&format!("{HEAD} {rest}"), |event| {
+                assert_eq!(event.unwrap().outcome, Outcome::Failure, "{rest}");
+            });
+        }
+    }
+
+    #[test]
+    fn application_control_shows_remote_access_tools() {
+        let line = HEAD.replace("event", "utm");
+        let seen =
+            format!(r#"{line} subtype="app-ctrl" srcip=10.0.0.7 user="ann" app="AnyDesk" appcat="Remote.Access""#);
+        check(&seen, |event| {
+            let event = event.unwrap();
+            assert_eq!((event.kind, event.source_ip), (EventKind::ToolSeen, None));
+            assert_eq!(event.tool.unwrap().name, "AnyDesk");
+        });
+        let other = format!(r#"{line} subtype="app-ctrl" srcip=10.0.0.7 user="ann" app="Netflix" appcat="Video""#);
+        check(&other, |event| {
+            assert_eq!(event.unwrap_err().reason, "not_a_remote_access_tool");
+        });
+    }
+
+    #[test]
+    fn quotes_and_backslashes_end_where_they_should() {
+        let pairs: Vec<_> = Pairs(r#"<1>a="x y" b="say \"hi\" now" c="CORP\" d= e=5 lone f="open"#).collect();
+        assert_eq!(
+            pairs,
+            [
+                ("a", "x y"),
+                ("b", r#"say \"hi\" now"#),
+                ("c", r"CORP\"),
+                ("d", ""),
+                ("e", "5"),
+                ("f", "open")
+            ]
+        );
+        assert_eq!(unescaped(pairs[1].1), r#"say "hi" now"#);
+    }
 }

@@ -8,18 +8,27 @@ use std::borrow::Cow;
 use serde::Deserialize;
 
 use super::leaf::{Flag, Many, Moment, Obj, Text, Words};
-use super::reason::{ACTOR_NOT_A_PERSON, KIND_UNSUPPORTED, reject};
+use super::reason::{ACTOR_NOT_A_PERSON, KIND_UNSUPPORTED, TOO_MANY_EVENTS, reject};
 use super::{Rejection, Sink, address, envelope, person};
 use crate::model::{Event, EventKind, Mfa, Outcome};
 
 /// Decodes one activity; false if the object is none.
 pub(super) fn decode<'a>(text: &'a str, sink: &mut Sink<'_, 'a>) -> Result<bool, Rejection> {
     let mut activity: Activity<'a> = envelope::parse(text)?;
-    let events = std::mem::take(&mut activity.events.0);
-    if events.is_empty() || activity.id.0.is_empty() {
+    let events = std::mem::take(&mut activity.events);
+    if events.items.is_empty() || activity.id.0.is_empty() {
         return Ok(false);
     }
-    for (index, Obj(event)) in events.into_iter().enumerate() {
+    if events.is_cut {
+        return Err(reject(
+            TOO_MANY_EVENTS,
+            format!(
+                "more than {} events in one activity; check the source",
+                events.items.len()
+            ),
+        ));
+    }
+    for (index, Obj(event)) in events.items.into_iter().enumerate() {
         sink.push(activity.event(index, event));
     }
     Ok(true)
@@ -102,7 +111,7 @@ struct Parameters<'a> {
 impl<'a> Parameters<'a> {
     fn read(parameters: Many<Obj<Parameter<'a>>>) -> Self {
         let mut known = Self::default();
-        for Obj(parameter) in parameters.0 {
+        for Obj(parameter) in parameters.items {
             let first = || {
                 let values = parameter.multi_value.0.into_iter();
                 let mut values = std::iter::once(parameter.value).chain(values);
@@ -144,7 +153,7 @@ impl<'a> Activity<'a> {
         let outcome = outcome(name, parameters.challenge_status.as_str());
         let mfa = mfa(kind, outcome, parameters.challenge_method, parameters.is_second_factor);
         Ok(Event {
-            id: self.id_of(index),
+            id: self.id_of(index, name),
             time_ms,
             kind,
             account: person.account,
@@ -165,14 +174,14 @@ impl<'a> Activity<'a> {
         })
     }
 
-    /// Google documents the qualifier as unique among activities of one time only; real tenants repeat it.
-    fn id_of(&self, index: usize) -> Cow<'a, str> {
+    /// Google calls the qualifier unique among activities of one time, yet a sign-in and its verification share it.
+    fn id_of(&self, index: usize, name: &str) -> Cow<'a, str> {
         let id = &self.id.0;
         let (time, qualifier) = (id.time.as_str(), id.unique_qualifier.as_str());
-        if qualifier.is_empty() || time.len() + qualifier.len() > 200 {
+        if qualifier.is_empty() || time.len() + qualifier.len() + name.len() > 200 {
             return Cow::Borrowed("");
         }
-        Cow::Owned(format!("{time}/{qualifier}/{index}"))
+        Cow::Owned(format!("{time}/{qualifier}/{name}/{index}"))
     }
 }
 
@@ -212,9 +221,11 @@ fn outcome(name: &str, challenge_status: &str) -> Outcome {
         "login_success" | "logout" => Outcome::Success,
         "login_failure" => Outcome::Failure,
         "login_challenge" | "login_verification" => {
-            if challenge_status.starts_with("Challenge Passed") {
+            // Documented as `Challenge Passed.`; tenants also log `passed` and `incorrect_answer_entered`.
+            let says = |word: &str| contains(challenge_status, word);
+            if says("passed") {
                 Outcome::Success
-            } else if challenge_status.starts_with("Challenge Failed") {
+            } else if says("failed") || says("incorrect") {
                 Outcome::Failure
             } else {
                 Outcome::Unknown
@@ -224,6 +235,13 @@ fn outcome(name: &str, challenge_status: &str) -> Outcome {
         // Every other activity is logged once it has happened.
         _ => Outcome::Success,
     }
+}
+
+/// Whether `text` holds `word`, whatever its case.
+fn contains(text: &str, word: &str) -> bool {
+    text.as_bytes()
+        .windows(word.len())
+        .any(|window| window.eq_ignore_ascii_case(word.as_bytes()))
 }
 
 fn mfa(kind: EventKind, outcome: Outcome, method: Text<'_>, is_second_factor: Option<bool>) -> Option<Mfa<'_>> {
@@ -242,4 +260,135 @@ fn mfa(kind: EventKind, outcome: Outcome, method: Text<'_>, is_second_factor: Op
         method,
         factor: None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::intake::{Format, decode};
+
+    fn activity(application: &str, address: &str, events: &str) -> String {
+        format!(
+            r#"{{"id":{{"time":"2026-03-04T05:06:07.089Z","uniqueQualifier":"-77","applicationName":"{application}"}},
+            "actor":{{"email":"Ann@corp.example","profileId":"1177"}},"ipAddress":"{address}","events":{events}}}"#
+        )
+    }
+
+    fn check(record: &str, assert: impl FnOnce(Vec<Result<Event<'_>, Rejection>>)) {
+        let mut events = Vec::new();
+        decode(Format::GoogleWorkspace, record.as_bytes(), &mut |_, event| {
+            events.push(event);
+        })
+        .unwrap();
+        assert(events);
+    }
+
+    #[test]
+    fn a_sign_in_names_person_place_and_second_factor() {
+        let parameters = r#"[{"name":"login_challenge_method","multiValue":["password","google_authenticator"]}]"#;
+        let record = activity(
+            "login",
+            "2001:db8::7",
+            &format!(r#"[{{"name":"login_success","parameters":{parameters}}}]"#),
+        );
+        check(&record, |events| {
+            let event = events[0].as_ref().unwrap();
+            assert_eq!(event.account.as_str(), "ann@corp.example");
+            assert_eq!(event.account_aliases[0].as_str(), "1177");
+            assert_eq!(event.source_ip, Some("2001:db8::7".parse().unwrap()));
+            assert_eq!(
+                (event.kind, event.outcome, event.interactive),
+                (EventKind::Login, Outcome::Success, true)
+            );
+            let mfa = event.mfa.as_ref().unwrap();
+            assert_eq!((mfa.used, mfa.method.as_deref()), (true, Some("google_authenticator")));
+        });
+    }
+
+    #[test]
+    fn events_of_one_activity_have_ids_of_their_own() {
+        let record = activity(
+            "login",
+            "203.0.113.7",
+            r#"[{"name":"login_success"},{"name":"logout"},{"name":"logout"}]"#,
+        );
+        check(&record, |events| {
+            let mut ids: Vec<_> = events.iter().map(|event| event.as_ref().unwrap().id.clone()).collect();
+            assert_eq!(ids.len(), 3);
+            ids.sort();
+            ids.dedup();
+            assert_eq!(ids.len(), 3);
+        });
+    }
+
+    #[test]
+    fn a_challenge_tells_its_outcome_in_any_spelling() {
+        for (status, outcome) in [
+            ("Challenge Passed.", Outcome::Success),
+            ("passed", Outcome::Success),
+            ("Challenge Failed.", Outcome::Failure),
+            ("incorrect_answer_entered", Outcome::Failure),
+            ("", Outcome::Unknown),
+        ] {
+            let parameters = format!(r#"{{"name":"login_challenge_status","value":"{status}"}}"#);
+            let events = format!(r#"{{"name":"login_challenge","parameters":{parameters}}}"#);
+            check(&activity("login", "203.0.113.7", &events), |events| {
+                assert_eq!(events[0].as_ref().unwrap().outcome, outcome, "{status}");
+            });
+        }
+    }
+
+    #[test]
+    fn a_warning_is_no_second_sign_in_and_names_whom_it_concerns() {
+        let events = r#"{"name":"suspicious_login","parameters":
+            [{"name":"affected_email_address","value":"bob@corp.example"}]}"#;
+        check(&activity("login", "203.0.113.7", events), |events| {
+            let event = events[0].as_ref().unwrap();
+            assert_eq!(
+                (event.account.as_str(), event.kind),
+                ("bob@corp.example", EventKind::Activity)
+            );
+            assert!(!event.interactive);
+        });
+    }
+
+    #[test]
+    fn changes_and_unrelated_activities_are_told_apart() {
+        for (application, name, address, kind) in [
+            ("login", "2sv_enroll", "203.0.113.7", Ok(EventKind::FactorEnrolled)),
+            (
+                "login",
+                "recovery_phone_edit",
+                "203.0.113.7",
+                Ok(EventKind::ProfileChanged),
+            ),
+            ("drive", "view", "203.0.113.7", Ok(EventKind::Activity)),
+            ("drive", "view", "10.0.0.7", Err("kind_unsupported")),
+            (
+                "login",
+                "account_disabled_hijacked",
+                "203.0.113.7",
+                Err("kind_unsupported"),
+            ),
+        ] {
+            check(
+                &activity(application, address, &format!(r#"[{{"name":"{name}"}}]"#)),
+                |events| {
+                    let found = events[0].as_ref().map(|e| e.kind).map_err(|r| r.reason);
+                    assert_eq!(found, kind, "{name}");
+                },
+            );
+        }
+    }
+
+    #[test]
+    fn an_application_key_is_no_person() {
+        let record = activity("admin", "203.0.113.7", r#"[{"name":"CHANGE"}]"#).replace(
+            r#""email":"Ann@corp.example""#,
+            r#""callerType":"KEY","key":"consumer""#,
+        );
+        check(&record, |events| {
+            assert_eq!(events[0].as_ref().unwrap_err().reason, "actor_not_a_person");
+        });
+    }
 }

@@ -291,14 +291,21 @@ impl<'de, T: Deserialize<'de> + Default> Deserialize<'de> for Obj<T> {
 
 /// A list; one value in its place reads as a list of one, null as none.
 #[derive(Clone, Debug)]
-pub(super) struct Many<T>(pub(super) Vec<T>);
+pub(super) struct Many<T> {
+    pub(super) items: Vec<T>,
+    /// Whether the record held more items than are kept.
+    pub(super) is_cut: bool,
+}
 
 /// Items of a list that are kept; an attacker may send more.
 const MANY_MAX: usize = 1000;
 
 impl<T> Default for Many<T> {
     fn default() -> Self {
-        Self(Vec::new())
+        Self {
+            items: Vec::new(),
+            is_cut: false,
+        }
     }
 }
 
@@ -311,17 +318,24 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for ManyVisitor<T> {
         formatter.write_str("a list")
     }
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
-        T::deserialize(MapAccessDeserializer::new(map)).map(|one| Many(vec![one]))
+        T::deserialize(MapAccessDeserializer::new(map)).map(|one| Many {
+            items: vec![one],
+            is_cut: false,
+        })
     }
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
         let mut items = Vec::new();
         while items.len() < MANY_MAX {
             match seq.next_element()? {
                 Some(item) => items.push(item),
-                None => return Ok(Many(items)),
+                None => return Ok(Many { items, is_cut: false }),
             }
         }
-        IgnoredAny.visit_seq(seq).map(|_| Many(items))
+        let mut is_cut = false;
+        while seq.next_element::<IgnoredAny>()?.is_some() {
+            is_cut = true;
+        }
+        Ok(Many { items, is_cut })
     }
     fn visit_str<E>(self, _: &str) -> Result<Self::Value, E> {
         Ok(Many::default())
@@ -354,7 +368,7 @@ impl<'de> Visitor<'de> for WordsVisitor {
         Ok(Words(vec![Text(Cow::Owned(text.to_owned()))]))
     }
     fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<Self::Value, A::Error> {
-        ManyVisitor(PhantomData).visit_seq(seq).map(|many| Words(many.0))
+        ManyVisitor(PhantomData).visit_seq(seq).map(|many| Words(many.items))
     }
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
         IgnoredAny.visit_map(map).map(|_| Words::default())

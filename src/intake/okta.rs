@@ -171,11 +171,11 @@ impl<'a> Record<'a> {
                 "actor.type is not User; nothing to do, clients and systems sign in from anywhere",
             ));
         }
-        let chain = self.request.0.ip_chain.0;
+        let chain = self.request.0.ip_chain.items;
         let hops = chain.iter().map(|hop| hop.0.ip.as_str());
         let addresses = std::iter::once(self.client.0.ip_address.as_str()).chain(hops);
         let source_ip = address::first_public(addresses);
-        let by_another = subject_is_another(&self.target.0, &actor);
+        let by_another = subject_is_another(&self.target.items, &actor);
         let is_job = self.transaction.0.kind.as_str() == "JOB";
         let mut meaning = meaning(self.event_type.as_str(), source_ip.is_some() && !is_job)?;
         if by_another && matches!(meaning.kind, EventKind::FactorEnrolled | EventKind::ProfileChanged) {
@@ -190,7 +190,7 @@ impl<'a> Record<'a> {
         let time_ms = self.published.ms("published")?;
         let person = person::resolve([actor.alternate_id, actor.id], "actor.alternateId")?;
         let device = device(self.device.0, debug.dt_hash, debug.device_fingerprint);
-        let (app, factor) = targets(self.target.0);
+        let (app, factor) = targets(self.target.items);
         let mfa = (speaks_of_mfa || meaning.kind == EventKind::FactorEnrolled).then(|| Mfa {
             used: speaks_of_mfa && outcome == Outcome::Success,
             method: debug.factor.description(),
@@ -304,10 +304,173 @@ struct Tunnel<'a> {
 /// The brand in `debugData.tunnels`, which is JSON inside a string; else `proxy` where Okta knows only that.
 fn anonymizer(tunnels: &Text<'_>, is_proxy: Flag) -> Option<Cow<'static, str>> {
     let listed: Many<Obj<Tunnel<'_>>> = serde_json::from_str(tunnels.as_str()).unwrap_or_default();
-    let brand = listed.0.into_iter().find_map(|Obj(tunnel)| {
+    let brand = listed.items.into_iter().find_map(|Obj(tunnel)| {
         let operator = tools::brand(tunnel.operator.as_str());
         let hides = tunnel.anonymous.0.unwrap_or(false) || !tunnel.kind.is_empty();
         operator.or_else(|| hides.then(|| tools::brand(tunnel.kind.as_str())).flatten())
     });
     brand.or_else(|| (is_proxy.0 == Some(true)).then_some(Cow::Borrowed("proxy")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::intake::{Format, decode};
+
+    fn record(event_type: &str, extra: &str) -> String {
+        format!(
+            r#"{{"uuid":"0a-1","published":"2026-03-04T05:06:07.089Z","eventType":"{event_type}",
+            "outcome":{{"result":"SUCCESS"}},"actor":{{"id":"00u7","type":"User","alternateId":"Ann@corp.example"}},
+            "client":{{"ipAddress":"203.0.113.7","userAgent":{{"rawUserAgent":"UA/1"}}}}{extra}}}"#
+        )
+    }
+
+    fn check(record: &str, assert: impl FnOnce(Result<Event<'_>, Rejection>)) {
+        let mut events = Vec::new();
+        let outcome = decode(Format::Okta, record.as_bytes(), &mut |_, event| events.push(event));
+        assert(outcome.and_then(|()| events.remove(0)));
+    }
+
+    #[test]
+    fn the_person_is_the_actor_never_the_target() {
+        for target in [
+            r#","target":null"#,
+            r#","target":[{"type":"User","id":"00u9","alternateId":"eve@corp.example"}]"#,
+        ] {
+            check(&record("user.session.start", target), |event| {
+                let event = event.unwrap();
+                assert_eq!(
+                    (event.account.as_str(), event.kind),
+                    ("ann@corp.example", EventKind::Login)
+                );
+                assert_eq!(event.account_aliases[0].as_str(), "00u7");
+                assert_eq!(event.id, "0a-1");
+            });
+        }
+    }
+
+    #[test]
+    fn the_first_public_address_of_the_chain_is_the_source() {
+        let chain = r#","request":{"ipChain":[{"ip":"10.0.0.7"},{"ip":"198.51.100.9:443"},{"ip":"192.0.2.1"}]}"#;
+        let hidden = record("user.session.start", chain).replace("203.0.113.7", "10.0.0.7");
+        check(&hidden, |event| {
+            assert_eq!(event.unwrap().source_ip, Some("198.51.100.9".parse().unwrap()));
+        });
+        check(
+            &record("user.session.start", "").replace("203.0.113.7", "10.0.0.7"),
+            |event| {
+                assert_eq!(event.unwrap().source_ip, None);
+            },
+        );
+    }
+
+    #[test]
+    fn a_managed_device_comes_before_a_fingerprint() {
+        let debug = r#","debugContext":{"debugData":{"dtHash":"ab12","risk":"{level=LOW}","threatSuspected":"true"}}"#;
+        check(&record("user.session.start", debug), |event| {
+            let device = event.unwrap().device.unwrap();
+            assert_eq!((device.id.as_ref(), device.fingerprint), ("ab12", true));
+        });
+        let both = format!(r#"{debug},"device":{{"id":"guo1","name":"LT-7","managed":true}}"#);
+        check(&record("user.session.start", &both), |event| {
+            let device = event.unwrap().device.unwrap();
+            assert_eq!(
+                (device.id.as_ref(), device.fingerprint, device.managed),
+                ("guo1", false, Some(true))
+            );
+        });
+    }
+
+    #[test]
+    fn a_tunnel_gives_its_brand() {
+        let tunnels = r#"[{\"anonymous\":true,\"operator\":\"ASTRILL_VPN\",\"type\":\"VPN\"}]"#;
+        for (context, brand) in [
+            (
+                format!(r#","debugContext":{{"debugData":{{"tunnels":"{tunnels}"}}}}"#),
+                Some("Astrill"),
+            ),
+            (r#","securityContext":{"isProxy":true}"#.to_owned(), Some("proxy")),
+            (r#","securityContext":{"isProxy":false}"#.to_owned(), None),
+            (
+                r#","debugContext":{"debugData":{"tunnels":"broken ["}}"#.to_owned(),
+                None,
+            ),
+        ] {
+            check(&record("user.session.start", &context), |event| {
+                assert_eq!(event.unwrap().anonymizer.as_deref(), brand, "{context}");
+            });
+        }
+    }
+
+    #[test]
+    fn event_types_come_to_their_kinds() {
+        for (event_type, kind, interactive) in [
+            ("user.authentication.sso", EventKind::Login, true),
+            ("user.authentication.auth_via_mfa", EventKind::Login, true),
+            ("user.session.end", EventKind::Logout, true),
+            ("user.mfa.factor.activate", EventKind::FactorEnrolled, true),
+            ("user.account.update_profile", EventKind::ProfileChanged, true),
+            ("policy.evaluate_sign_on", EventKind::Activity, false),
+            ("app.oauth2.as.token.grant.refresh_token", EventKind::Activity, false),
+            ("application.user_membership.add", EventKind::Activity, true),
+        ] {
+            check(&record(event_type, ""), |event| {
+                let event = event.unwrap();
+                assert_eq!((event.kind, event.interactive), (kind, interactive), "{event_type}");
+            });
+        }
+        let helped = r#","target":[{"type":"User","id":"00u9","alternateId":"bob@corp.example"}]"#;
+        check(&record("user.mfa.factor.activate", helped), |event| {
+            assert_eq!(event.unwrap().kind, EventKind::Activity);
+        });
+        let placeless = record("group.lifecycle.create", "").replace("203.0.113.7", "");
+        check(&placeless, |event| {
+            assert_eq!(event.unwrap_err().reason, "kind_unsupported");
+        });
+    }
+
+    #[test]
+    fn results_other_than_success_are_not_success() {
+        for (result, outcome) in [
+            ("ALLOW", Outcome::Success),
+            ("DENY", Outcome::Failure),
+            ("CHALLENGE", Outcome::Unknown),
+            ("ABANDONED", Outcome::Unknown),
+        ] {
+            check(&record("user.session.start", "").replace("SUCCESS", result), |event| {
+                assert_eq!(event.unwrap().outcome, outcome, "{result}");
+            });
+        }
+    }
+
+    #[test]
+    fn a_factor_is_used_only_if_it_succeeded() {
+        let extra = r#","debugContext":{"debugData":{"factor":"FIDO_WEBAUTHN"}},
+            "target":[{"type":"AuthenticatorEnrollment","id":"pfd1"}],
+            "authenticationContext":{"externalSessionId":"unknown","rootSessionId":"102r"}"#;
+        let mfa = record("user.authentication.auth_via_mfa", extra);
+        check(&mfa, |event| {
+            let event = event.unwrap();
+            let mfa = event.mfa.unwrap();
+            assert_eq!(
+                (mfa.used, mfa.method.as_deref(), mfa.factor.as_deref()),
+                (true, Some("FIDO_WEBAUTHN"), Some("pfd1"))
+            );
+            assert_eq!(event.session.as_deref(), Some("102r"));
+        });
+        check(&mfa.replace("SUCCESS", "FAILURE"), |event| {
+            assert!(!event.unwrap().mfa.unwrap().used);
+        });
+    }
+
+    #[test]
+    fn clients_and_systems_are_no_persons() {
+        for kind in ["SystemPrincipal", "PublicClientApp"] {
+            let by_system =
+                record("user.session.start", "").replace(r#""type":"User""#, &format!(r#""type":"{kind}""#));
+            check(&by_system, |event| {
+                assert_eq!(event.unwrap_err().reason, "actor_not_a_person", "{kind}");
+            });
+        }
+    }
 }

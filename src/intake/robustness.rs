@@ -105,6 +105,8 @@ fn wrappers_are_opened() {
             Format::GoogleWorkspace,
             format!(r#"{{"kind":"admin#reports#activities","items":[{GOOGLE}]}}"#),
         ),
+        (Format::Okta, quoted.clone()),
+        (Format::Fortigate, format!("[{line}]")),
         (Format::GoogleWorkspace, format!(r#"{{"activities":[{GOOGLE}]}}"#)),
     ] {
         for format in [format, Format::Auto] {
@@ -128,11 +130,16 @@ fn one_bad_event_does_not_lose_its_neighbors() {
 #[test]
 fn hostile_records_are_refused_cleanly() {
     let deep = |open: &str, close: &str| format!("{}1{}", open.repeat(100_000), close.repeat(100_000));
+    let many_events = GOOGLE.replace("[{", &format!("[{}{{", "{},".repeat(1000)));
     let giant = LOGON.replace("ann", &"a".repeat(1 << 20));
     for (record, expected) in [
         (Vec::new(), "empty"),
         (b" \r\n\t".to_vec(), "empty"),
         (b"\xef\xbb\xbf".to_vec(), "empty"),
+        (b"[]".to_vec(), "empty"),
+        (b"{\"records\":[]}".to_vec(), "empty"),
+        (b"\"words\"".to_vec(), "format_unrecognized"),
+        (many_events.into_bytes(), "too_many_events"),
         (b"{\"a\":\"\xff\"}".to_vec(), "invalid_utf8"),
         (b"{".to_vec(), "malformed_json"),
         (b"null".to_vec(), "malformed_json"),

@@ -5,6 +5,8 @@
 
 mod wire;
 mod peripheral;
+#[cfg(test)]
+mod tests;
 
 use std::borrow::Cow;
 
@@ -309,7 +311,7 @@ impl<'a> Record<'a> {
     fn mfa(&mut self, outcome: Outcome) -> Option<Mfa<'a>> {
         let Flag(stated) = self.is_mfa;
         let stated = stated.or(self.session.0.is_mfa.0);
-        let factors = std::mem::take(&mut self.auth_factors.0);
+        let factors = std::mem::take(&mut self.auth_factors.items);
         let second = factors
             .into_iter()
             .map(|Obj(factor)| factor)

@@ -152,7 +152,7 @@ mod tests {
 
     #[test]
     fn an_edid_block_gives_its_identity() {
-        let mut bytes = vec![0u8; 128];
+        let mut bytes = [0u8; 128];
         bytes[..8].copy_from_slice(&[0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0]);
         // L, N, X as five-bit letters.
         bytes[8..10].copy_from_slice(&(12u16 << 10 | 14 << 5 | 24).to_be_bytes());
