@@ -366,10 +366,12 @@ fn radius(text: &str) -> Result<Option<u16>, Complaint> {
 
 /// How precise a claim of that radius is.
 fn scale(radius_km: u16) -> Scale {
-    match radius_km {
-        ..=CITY_SCALE_KM_MAX => Scale::City,
-        ..=REGION_SCALE_KM_MAX => Scale::Region,
-        _ => Scale::Country,
+    if radius_km <= CITY_SCALE_KM_MAX {
+        Scale::City
+    } else if radius_km <= REGION_SCALE_KM_MAX {
+        Scale::Region
+    } else {
+        Scale::Country
     }
 }
 

@@ -3,3 +3,5 @@
 
 pub mod geoip;
 pub mod demo_geoip;
+pub mod reference;
+pub mod reference_watch;
