@@ -1,6 +1,6 @@
 //! What people and their machines do, in a form small enough to keep a day of a large company in memory.
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 /// One thing that happened, before it is written as a record.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,7 +33,7 @@ pub enum What {
     /// VPN session closed.
     VpnClose(Tunnel),
     /// Remote-desktop logon from that address into that device.
-    RemoteDesktop(Ipv4Addr, Device),
+    RemoteDesktop(IpAddr, Device),
     /// A program started on that device.
     Process(Device, Program),
     /// Something was plugged into that device.
@@ -44,7 +44,7 @@ pub enum What {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Login {
     /// Public source address.
-    pub address: Ipv4Addr,
+    pub address: IpAddr,
     /// With what.
     pub device: Device,
     /// To what.
@@ -59,7 +59,7 @@ pub struct Login {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tunnel {
     /// Public address the tunnel comes from.
-    pub address: Ipv4Addr,
+    pub address: IpAddr,
     /// With what.
     pub device: Device,
     /// Names the session.
@@ -170,7 +170,10 @@ impl Program {
                 "remoting_start_host.exe",
                 r"remoting_start_host.exe --code=*** --redirect-url=https://remotedesktop.google.com/_/oauthredirect --pin=***",
             ),
-            Self::SupportTool => ("ScreenConnect.ClientService.exe", r#""ScreenConnect.ClientService.exe" "?e=Support""#),
+            Self::SupportTool => (
+                "ScreenConnect.ClientService.exe",
+                r#""ScreenConnect.ClientService.exe" "?e=Support""#,
+            ),
             Self::Editor => ("WINWORD.EXE", r#""WINWORD.EXE" /n"#),
         }
     }

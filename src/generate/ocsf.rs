@@ -36,7 +36,10 @@ pub fn write(act: &Act, names: Names<'_>, seed: u64, line: &mut Vec<u8>) -> Resu
         What::VpnClose(tunnel) => tunnel_activity(2, tunnel, names),
         What::VpnRenewal(tunnel) => tunnel_activity(3, tunnel, names),
         What::RemoteDesktop(address, device) => Record {
-            src_endpoint: Some(Endpoint { ip: Some(address.to_string()), ..Endpoint::default() }),
+            src_endpoint: Some(Endpoint {
+                ip: Some(address.to_string()),
+                ..Endpoint::default()
+            }),
             dst_endpoint: Some(Endpoint {
                 uid: Some(device.uid()),
                 hostname: Some(device.uid().to_uppercase()),
@@ -50,7 +53,9 @@ pub fn write(act: &Act, names: Names<'_>, seed: u64, line: &mut Vec<u8>) -> Resu
             let (name, command) = program.command();
             Record {
                 user: None,
-                actor: Some(Actor { user: user(names, ENDPOINT) }),
+                actor: Some(Actor {
+                    user: user(names, ENDPOINT),
+                }),
                 device: device_of(*device),
                 process: Some(Process {
                     name,
@@ -63,7 +68,9 @@ pub fn write(act: &Act, names: Names<'_>, seed: u64, line: &mut Vec<u8>) -> Resu
         }
         What::Attached(device, gadget) => Record {
             user: None,
-            actor: Some(Actor { user: user(names, ENDPOINT) }),
+            actor: Some(Actor {
+                user: user(names, ENDPOINT),
+            }),
             device: device_of(*device),
             peripheral_device: Some(peripheral(*gadget)),
             ..record(1010, 1, names, ENDPOINT)
@@ -72,7 +79,10 @@ pub fn write(act: &Act, names: Names<'_>, seed: u64, line: &mut Vec<u8>) -> Resu
     let mut identity = Random::of(seed, &[act.id]);
     let record = Record {
         time: act.time_ms,
-        metadata: Metadata { uid: format!("{:016x}{:016x}", identity.bits(), identity.bits()), ..record.metadata },
+        metadata: Metadata {
+            uid: format!("{:016x}{:016x}", identity.bits(), identity.bits()),
+            ..record.metadata
+        },
         ..record
     };
     serde_json::to_writer(line, &record)
@@ -94,7 +104,10 @@ fn record(class_uid: u32, activity_id: u32, names: Names<'_>, product: Product) 
         status_id: SUCCESS,
         metadata: Metadata {
             version: SCHEMA_VERSION,
-            product: ProductName { name: product.0, vendor_name: product.1 },
+            product: ProductName {
+                name: product.0,
+                vendor_name: product.1,
+            },
             log_name: product.2,
             uid: String::new(),
         },
@@ -105,9 +118,17 @@ fn record(class_uid: u32, activity_id: u32, names: Names<'_>, product: Product) 
 
 fn user<'a>(names: Names<'a>, product: Product) -> User<'a> {
     if product.0 == IDENTITY_PROVIDER.0 {
-        User { name: names.account, email_addr: Some(names.account), domain: None }
+        User {
+            name: names.account,
+            email_addr: Some(names.account),
+            domain: None,
+        }
     } else {
-        User { name: names.alias, email_addr: None, domain: Some("CORP") }
+        User {
+            name: names.alias,
+            email_addr: None,
+            domain: Some("CORP"),
+        }
     }
 }
 
@@ -116,7 +137,10 @@ fn authentication<'a>(activity_id: u32, login: &Login, names: Names<'a>) -> Reco
     Record {
         status_id: if login.success { SUCCESS } else { FAILURE },
         status_detail: (!login.success).then_some("INVALID_CREDENTIALS"),
-        src_endpoint: Some(Endpoint { ip: Some(login.address.to_string()), ..Endpoint::default() }),
+        src_endpoint: Some(Endpoint {
+            ip: Some(login.address.to_string()),
+            ..Endpoint::default()
+        }),
         device: device_of(login.device),
         service: Some(Named { name: login.app.name() }),
         is_mfa: Some(login.second_factor),
@@ -124,10 +148,16 @@ fn authentication<'a>(activity_id: u32, login: &Login, names: Names<'a>) -> Reco
             [AuthFactor {
                 factor_type_id: 5,
                 factor_type: "Push Notification",
-                device: DeviceRecord { uid: format!("mfa-{:05}", names.factor), type_id: 5, ..DeviceRecord::default() },
+                device: DeviceRecord {
+                    uid: format!("mfa-{:05}", names.factor),
+                    type_id: 5,
+                    ..DeviceRecord::default()
+                },
             }]
         }),
-        http_request: Some(HttpRequest { user_agent: user_agent(login.device, is_renewal) }),
+        http_request: Some(HttpRequest {
+            user_agent: user_agent(login.device, is_renewal),
+        }),
         logon_type_id: (activity_id == 1).then_some(2),
         ..record(3002, activity_id, names, IDENTITY_PROVIDER)
     }
@@ -138,7 +168,9 @@ fn user_agent(device: Device, is_renewal: bool) -> &'static str {
         _ if is_renewal => "MeridianSync/4.2",
         Device::Phone(_) => "Mozilla/5.0 (Linux; Android 16) AppleWebKit/537.36 Chrome/141.0 Mobile Safari/537.36",
         Device::Server(_) => "curl/8.16.0",
-        Device::Laptop(n) if n % 3 == 0 => "Mozilla/5.0 (Macintosh; Intel Mac OS X 15_6) AppleWebKit/605.1.15 Safari/605.1.15",
+        Device::Laptop(n) if n % 3 == 0 => {
+            "Mozilla/5.0 (Macintosh; Intel Mac OS X 15_6) AppleWebKit/605.1.15 Safari/605.1.15"
+        }
         Device::Laptop(_) | Device::Shared(_) | Device::Unnamed => {
             "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 Chrome/141.0 Safari/537.36"
         }
@@ -148,9 +180,15 @@ fn user_agent(device: Device, is_renewal: bool) -> &'static str {
 fn tunnel_activity<'a>(activity_id: u32, tunnel: &Tunnel, names: Names<'a>) -> Record<'a> {
     let [.., high, low] = tunnel.session.to_be_bytes();
     Record {
-        src_endpoint: Some(Endpoint { ip: Some(tunnel.address.to_string()), ..Endpoint::default() }),
+        src_endpoint: Some(Endpoint {
+            ip: Some(tunnel.address.to_string()),
+            ..Endpoint::default()
+        }),
         device: device_of(tunnel.device),
-        session: Some(Session { uid: format!("{:016x}", tunnel.session), is_vpn: true }),
+        session: Some(Session {
+            uid: format!("{:016x}", tunnel.session),
+            is_vpn: true,
+        }),
         tunnel_interface: Some(TunnelInterface {
             name: "tun0",
             type_id: 4,
@@ -203,14 +241,31 @@ fn peripheral(gadget: Gadget) -> PeripheralDevice {
         r#type: "Monitor",
     };
     match gadget {
-        Gadget::PikvmUsb => {
-            usb("PiKVM Composite Device", "PiKVM", "Keyboard, Mouse, Mass Storage", "1d6b", "0104", "CAFEBABE")
-        }
+        Gadget::PikvmUsb => usb(
+            "PiKVM Composite Device",
+            "PiKVM",
+            "Keyboard, Mouse, Mass Storage",
+            "1d6b",
+            "0104",
+            "CAFEBABE",
+        ),
         Gadget::PikvmDisplay => display("PiKVM V3", "LNX", "CAFEBABE"),
-        Gadget::TinyPilotUsb => {
-            usb("Multifunction USB Device", "tinypilot", "Keyboard, Mouse, Mass Storage", "1d6b", "0104", "6b65796d696d6570690")
-        }
-        Gadget::Dock => usb("Dock WD22", "Quayside", "Hub, Keyboard, Mouse, Mass Storage", "17e9", "6006", "QD-20417"),
+        Gadget::TinyPilotUsb => usb(
+            "Multifunction USB Device",
+            "tinypilot",
+            "Keyboard, Mouse, Mass Storage",
+            "1d6b",
+            "0104",
+            "6b65796d696d6570690",
+        ),
+        Gadget::Dock => usb(
+            "Dock WD22",
+            "Quayside",
+            "Hub, Keyboard, Mouse, Mass Storage",
+            "17e9",
+            "6006",
+            "QD-20417",
+        ),
         Gadget::Monitor => display("Q2725", "QSD", "MX-88120"),
         Gadget::Receiver => usb("USB Receiver", "Logitech", "Keyboard, Mouse", "046d", "c52b", ""),
         Gadget::Stick => usb("Flash Drive", "Quayside", "Mass Storage", "0781", "5567", "4C5310"),

@@ -20,9 +20,9 @@ impl Random {
     /// The stream that belongs to `seed` and `labels`.
     #[must_use]
     pub fn of(seed: u64, labels: &[u64]) -> Self {
-        let state = labels
-            .iter()
-            .fold(mix(seed ^ GOLDEN), |state, label| mix(state.wrapping_add(GOLDEN) ^ mix(label.wrapping_add(GOLDEN))));
+        let state = labels.iter().fold(mix(seed ^ GOLDEN), |state, label| {
+            mix(state.wrapping_add(GOLDEN) ^ mix(label.wrapping_add(GOLDEN)))
+        });
         Self { state }
     }
 
@@ -45,7 +45,8 @@ impl Random {
 
     /// A number from `low` to `high`, both included; `low` if the range is empty.
     pub fn between(&mut self, low: i64, high: i64) -> i64 {
-        let span = u32::try_from(high.saturating_sub(low).saturating_add(1)).unwrap_or(if high < low { 0 } else { u32::MAX });
+        let span =
+            u32::try_from(high.saturating_sub(low).saturating_add(1)).unwrap_or(if high < low { 0 } else { u32::MAX });
         low + i64::from(self.below(span))
     }
 
