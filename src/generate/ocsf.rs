@@ -66,15 +66,19 @@ pub fn write(act: &Act, names: Names<'_>, seed: u64, line: &mut Vec<u8>) -> Resu
                 ..record(1007, 1, names, ENDPOINT)
             }
         }
-        What::Attached(device, gadget) => Record {
-            user: None,
-            actor: Some(Actor {
-                user: user(names, ENDPOINT),
-            }),
-            device: device_of(*device),
-            peripheral_device: Some(peripheral(*gadget)),
-            ..record(1010, 1, names, ENDPOINT)
-        },
+        What::Attached(device, gadget) => {
+            let (peripheral, unmapped) = peripheral(*gadget);
+            Record {
+                user: None,
+                actor: Some(Actor {
+                    user: user(names, ENDPOINT),
+                }),
+                device: device_of(*device),
+                peripheral_device: Some(peripheral),
+                unmapped: Some(unmapped),
+                ..record(1010, 1, names, ENDPOINT)
+            }
+        }
     };
     let mut identity = Random::of(seed, &[act.id]);
     let record = Record {
@@ -217,59 +221,108 @@ fn device_of(device: Device) -> Option<DeviceRecord> {
     })
 }
 
-fn peripheral(gadget: Gadget) -> PeripheralDevice {
-    let usb = |name, vendor_name, class, vendor_id, product_id, serial: &'static str| PeripheralDevice {
-        name,
-        vendor_name,
-        class,
-        model: name,
-        serial_number: serial,
-        uid: format!("USB\\VID_{vendor_id}&PID_{product_id}\\{serial}").to_uppercase(),
-        vendor_id_list: Some([vendor_id]),
-        type_id: 99,
-        r#type: "USB Composite Device",
-    };
-    let display = |model, vendor_name, serial: &'static str| PeripheralDevice {
-        name: model,
-        vendor_name,
-        class: "Monitor",
-        model,
-        serial_number: serial,
-        uid: format!("DISPLAY\\{vendor_name}\\{serial}"),
-        vendor_id_list: None,
-        type_id: 5,
-        r#type: "Monitor",
-    };
+/// A gadget as the endpoint product reports it. OCSF has no attributes for the interfaces of a composite device
+/// or for a display's identification, so these go where the schema puts what it does not map.
+fn peripheral(gadget: Gadget) -> (PeripheralDevice, Unmapped) {
     match gadget {
         Gadget::PikvmUsb => usb(
             "PiKVM Composite Device",
             "PiKVM",
-            "Keyboard, Mouse, Mass Storage",
-            "1d6b",
-            "0104",
+            ("1d6b", "0104"),
             "CAFEBABE",
+            &ALL_INTERFACES,
         ),
         Gadget::PikvmDisplay => display("PiKVM V3", "LNX", "CAFEBABE"),
-        Gadget::TinyPilotUsb => usb(
-            "Multifunction USB Device",
-            "tinypilot",
-            "Keyboard, Mouse, Mass Storage",
-            "1d6b",
-            "0104",
-            "6b65796d696d6570690",
-        ),
-        Gadget::Dock => usb(
-            "Dock WD22",
-            "Quayside",
-            "Hub, Keyboard, Mouse, Mass Storage",
-            "17e9",
-            "6006",
-            "QD-20417",
-        ),
+        Gadget::TinyPilotUsb => {
+            let serial = "6b65796d696d6570690";
+            usb(
+                "Multifunction USB Device",
+                "tinypilot",
+                ("1d6b", "0104"),
+                serial,
+                &ALL_INTERFACES,
+            )
+        }
+        Gadget::Dock => usb("Dock WD22", "Quayside", ("17e9", "6006"), "QD-20417", &ALL_INTERFACES),
         Gadget::Monitor => display("Q2725", "QSD", "MX-88120"),
-        Gadget::Receiver => usb("USB Receiver", "Logitech", "Keyboard, Mouse", "046d", "c52b", ""),
-        Gadget::Stick => usb("Flash Drive", "Quayside", "Mass Storage", "0781", "5567", "4C5310"),
+        Gadget::Receiver => usb("USB Receiver", "Logitech", ("046d", "c52b"), "0", &ALL_INTERFACES[..2]),
+        Gadget::Stick => usb(
+            "Flash Drive",
+            "Quayside",
+            ("0781", "5567"),
+            "4C5310",
+            &ALL_INTERFACES[2..],
+        ),
     }
+}
+
+const ALL_INTERFACES: [&str; 3] = ["keyboard", "mouse", "mass storage"];
+
+fn usb(
+    name: &'static str,
+    vendor_name: &'static str,
+    (vendor_id, product_id): (&'static str, &'static str),
+    serial_number: &'static str,
+    interfaces: &'static [&'static str],
+) -> (PeripheralDevice, Unmapped) {
+    let device = PeripheralDevice {
+        name,
+        vendor_name,
+        class: "USB Composite Device",
+        model: name,
+        serial_number,
+        uid: format!("USB\\VID_{vendor_id}&PID_{product_id}\\{serial_number}").to_uppercase(),
+        vendor_id_list: Some([vendor_id]),
+        type_id: 99,
+        r#type: "USB Composite Device",
+    };
+    (
+        device,
+        Unmapped {
+            interfaces: Some(interfaces),
+            edid: None,
+        },
+    )
+}
+
+fn display(model: &'static str, manufacturer: &'static str, serial: &'static str) -> (PeripheralDevice, Unmapped) {
+    let device = PeripheralDevice {
+        name: model,
+        vendor_name: manufacturer,
+        class: "Monitor",
+        model,
+        serial_number: serial,
+        uid: format!("DISPLAY\\{manufacturer}\\{serial}"),
+        vendor_id_list: None,
+        type_id: 5,
+        r#type: "Monitor",
+    };
+    (
+        device,
+        Unmapped {
+            interfaces: None,
+            edid: Some(Edid {
+                manufacturer,
+                model,
+                serial,
+            }),
+        },
+    )
+}
+
+#[derive(Debug, Serialize)]
+struct Unmapped {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    interfaces: Option<&'static [&'static str]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    edid: Option<Edid>,
+}
+
+#[derive(Debug, Serialize)]
+struct Edid {
+    manufacturer: &'static str,
+    model: &'static str,
+    serial: &'static str,
 }
 
 #[derive(Debug, Default, Serialize)]
@@ -314,6 +367,8 @@ struct Record<'a> {
     process: Option<Process>,
     #[serde(skip_serializing_if = "Option::is_none")]
     peripheral_device: Option<PeripheralDevice>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unmapped: Option<Unmapped>,
 }
 
 #[derive(Debug, Default, Serialize)]
