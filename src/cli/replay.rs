@@ -209,23 +209,36 @@ fn progress_bar(inputs: &[Input]) -> ProgressBar {
 
 /// The one place that knows how the core is driven.
 mod core {
+    use std::io;
+
     use super::{Arc, Failure, Format, Output, RawRecord, Reference, ReplayArgs};
     use crate::model::key::HashKey;
+    use crate::pipeline::accounts::Accounts;
+    use crate::pipeline::entities::Entities;
     use crate::pipeline::intake::Intake;
-    use crate::pipeline::settings::IntakeSettings;
+    use crate::pipeline::settings::{DetectionSettings, IntakeSettings};
+    use crate::pipeline::{Fold, Outputs, Position};
 
-    /// The core over files.
+    /// The three stages one after the other, each partition a fold of its own.
     pub(super) struct Core {
         intake: Intake,
+        accounts: Vec<Accounts>,
+        entities: Entities,
+        offset: i64,
     }
 
     impl Core {
         /// A core with the databases, lists and thresholds that the command line names.
         pub(super) fn new(args: &ReplayArgs) -> Result<Self, Failure> {
             let reference = reference(args)?;
-            let settings = IntakeSettings::default();
+            let (settings, detection) = (IntakeSettings::default(), Arc::new(DetectionSettings::default()));
+            let hash_key = HashKey([0; 16]);
+            let accounts = (0..settings.partitions).map(|_| Accounts::new(Arc::clone(&detection), hash_key));
             Ok(Self {
-                intake: Intake::new(settings, HashKey([0; 16]), reference),
+                accounts: accounts.collect(),
+                intake: Intake::new(settings, hash_key, reference),
+                entities: Entities::new(detection, hash_key),
+                offset: 0,
             })
         }
 
@@ -235,21 +248,46 @@ mod core {
         }
 
         /// Hands out what the records so far have led to.
-        pub(super) fn drain(&mut self, output: &mut Output<'_>) -> std::io::Result<()> {
+        pub(super) fn drain(&mut self, output: &mut Output<'_>) -> anyhow::Result<()> {
             let made = self.intake.flush();
-            for packed in &made.observations {
-                output.summary.events += u64::from(packed.count);
-            }
             for letter in &made.dead_letters {
                 output.dead_letter(&letter.topic, letter.offset, letter.reason, &letter.detail);
             }
+            let mut outputs = Outputs::default();
+            for packed in &made.observations {
+                output.summary.events += u64::from(packed.count);
+                let position = self.next_position();
+                if let Some(fold) = self.accounts.get_mut(packed.partition as usize) {
+                    fold.fold(position, &packed.value, &mut outputs)?;
+                }
+            }
+            for link in std::mem::take(&mut outputs.links) {
+                let position = self.next_position();
+                self.entities.fold(position, &link.value, &mut outputs)?;
+            }
+            publish(&outputs, output)?;
             Ok(())
         }
 
         /// Hands out what is left once no record follows.
-        pub(super) fn finish(&mut self, output: &mut Output<'_>) -> std::io::Result<()> {
+        pub(super) fn finish(&mut self, output: &mut Output<'_>) -> anyhow::Result<()> {
             self.drain(output)
         }
+
+        fn next_position(&mut self) -> Position {
+            self.offset += 1;
+            Position {
+                offset: self.offset,
+                append_ms: 0,
+            }
+        }
+    }
+
+    fn publish(outputs: &Outputs, output: &mut Output<'_>) -> io::Result<()> {
+        outputs
+            .alerts
+            .iter()
+            .try_for_each(|published| output.publish(published))
     }
 
     fn reference(_args: &ReplayArgs) -> Result<Arc<Reference>, Failure> {

@@ -36,10 +36,8 @@ impl Summary {
             (false, _) => self.signals += 1,
             (true, false) => self.updates += 1,
             (true, true) => {
-                *self
-                    .alerts
-                    .entry((published.detection, published.severity))
-                    .or_default() += 1
+                let alerts = self.alerts.entry((published.detection, published.severity));
+                *alerts.or_default() += 1;
             }
         }
     }

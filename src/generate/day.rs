@@ -51,7 +51,7 @@ pub fn stays(person: &Person, index: u32, seed: u64, day: i64, clocks: &Clocks) 
     let mut random = Random::of(seed, &[0x7374_6179, u64::from(index), day.unsigned_abs()]);
     let mut stays = at_home_base(person, index, day, clocks, &mut random);
     for trip in &person.trips {
-        stays = stays.into_iter().flat_map(|stay| around(stay, trip)).collect();
+        stays = stays.iter().flat_map(|stay| around(stay, trip)).collect();
         stays.extend(away(person, trip, day, clocks, &mut random));
     }
     stays.retain(|stay| stay.to_ms - stay.from_ms >= STAY_MIN_MS);
@@ -131,14 +131,14 @@ fn home_line(person: &Person, index: u32, day: i64) -> Line {
 }
 
 /// What is left of a stay at home by a journey.
-fn around(stay: Stay, trip: &Trip) -> Vec<Stay> {
+fn around(stay: &Stay, trip: &Trip) -> Vec<Stay> {
     let before = Stay {
         to_ms: stay.to_ms.min(trip.leave_ms - LEAVE_MARGIN_MS),
         ..stay.clone()
     };
     let after = Stay {
         from_ms: stay.from_ms.max(trip.back_arrive_ms + ARRIVE_MARGIN_MS),
-        ..stay
+        ..stay.clone()
     };
     [before, after]
         .into_iter()

@@ -206,8 +206,8 @@ mod tests {
         Company::new(
             seed,
             Params {
-                accounts: 220,
-                days: 8,
+                accounts: 200,
+                days: 5,
                 ..Params::default()
             },
         )
@@ -222,7 +222,7 @@ mod tests {
         assert_eq!(small(3).roster_csv(), small(3).roster_csv());
         assert_eq!(small(3).truth(), small(3).truth());
         let first = lines(small(3));
-        assert!(first.len() > 10_000, "{}", first.len());
+        assert!(first.len() > 5_000, "{}", first.len());
         assert!(first == lines(small(3)));
         assert!(first != lines(small(4)));
     }
@@ -249,6 +249,102 @@ mod tests {
             for line in csv.lines() {
                 assert_eq!(line.matches(',').count(), columns, "{line}");
             }
+        }
+    }
+    /// Where an address of a home, hotel, venue or co-working space is; `None` for networks that do not locate anybody.
+    fn located(address: &str) -> Option<Town> {
+        let city = |number: u8| {
+            crate::enrich::demo_table::demo_cities()
+                .iter()
+                .position(|city| city.number == number)
+        };
+        match address.parse().ok()? {
+            std::net::IpAddr::V4(v4) => match v4.octets() {
+                [240..=243, number, ..] | [245, number, 10..=30, _] => city(number),
+                _ => None,
+            },
+            std::net::IpAddr::V6(v6) => city(v6.segments()[2].to_be_bytes()[0]),
+        }
+    }
+
+    /// Accounts whose located sign-ins lie further apart than an airliner flies, net of both error radii.
+    fn impossible_travelers(company: Company) -> std::collections::BTreeSet<String> {
+        let mut seen: std::collections::BTreeMap<String, Vec<(i64, Town)>> = std::collections::BTreeMap::new();
+        for record in company {
+            let json: serde_json::Value = serde_json::from_slice(&record.line).unwrap();
+            let town = json["src_endpoint"]["ip"].as_str().and_then(located);
+            let is_sign_in = json["class_uid"] == 3002 && json["activity_id"] == 1 && json["status_id"] == 1;
+            if let (Some(town), true) = (town, is_sign_in) {
+                let account = json["user"]["name"].as_str().unwrap().to_owned();
+                seen.entry(account).or_default().push((record.time_ms, town));
+            }
+        }
+        seen.retain(|_, sign_ins| {
+            sign_ins.sort_unstable();
+            sign_ins.windows(2).any(|leg| {
+                let ((from_ms, from), (to_ms, to)) = (leg[0], leg[1]);
+                let radii = f64::from(atlas::city(from).radius_km + atlas::city(to).radius_km);
+                let km = atlas::distance_km(from, to) - radii;
+                km > 50.0 && km > 900.0 * f64::from(i32::try_from(to_ms - from_ms).unwrap()) / 3.6e6
+            })
+        });
+        seen.into_keys().collect()
+    }
+
+    #[test]
+    fn nobody_outruns_an_airliner_but_those_who_slip() {
+        for seed in 1..=2 {
+            let company = Company::new(
+                seed,
+                Params {
+                    accounts: 260,
+                    days: 12,
+                    ..Params::default()
+                },
+            );
+            let slips = company
+                .truth()
+                .iter()
+                .filter(|group| group.expected == ["impossible_travel"]);
+            let expected: std::collections::BTreeSet<String> =
+                slips.flat_map(|group| group.accounts.iter().cloned()).collect();
+            assert_eq!(impossible_travelers(company), expected, "seed {seed}");
+        }
+    }
+
+    #[test]
+    fn every_attack_leaves_its_traces() {
+        let company = small(6);
+        let alias = |kind: &str| {
+            let group = company.truth().iter().find(|group| group.kind == kind).unwrap();
+            group
+                .accounts
+                .iter()
+                .map(|account| account.split('@').next().unwrap().to_owned())
+                .collect::<Vec<_>>()
+        };
+        let traces = [
+            ("rdp_relay", "\"class_uid\":4005"),
+            ("kvm_relay", "1D6B"),
+            ("two_remote_tools", "AnyDesk.exe"),
+            ("tool_after_hire", "\"class_uid\":1007"),
+            ("laptop_farm", "AnyDesk.exe"),
+            ("laptop_farm", "\"ip\":\"246."),
+            ("laptop_farm_same_city", "AnyDesk.exe"),
+            ("laptop_farm_several_lines", "AnyDesk.exe"),
+        ];
+        let wanted: Vec<_> = traces
+            .iter()
+            .map(|(kind, trace)| (alias(kind), *trace, *kind))
+            .collect();
+        let logs: Vec<String> = small(6).map(|record| String::from_utf8(record.line).unwrap()).collect();
+        for (aliases, trace, kind) in wanted {
+            let shown = |name: &String| {
+                let (short, mail) = (format!("\"{name}\""), format!("\"{name}@"));
+                logs.iter()
+                    .any(|line| line.contains(trace) && (line.contains(&short) || line.contains(&mail)))
+            };
+            assert!(aliases.iter().any(shown), "{kind}: {trace}");
         }
     }
 }
