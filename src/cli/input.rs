@@ -67,6 +67,11 @@ impl Input {
         })
     }
 
+    /// The file's bytes, decompressed, for those who cut it themselves. Nothing was read from it yet.
+    pub fn into_reader(self) -> Box<dyn BufRead> {
+        self.records.reader
+    }
+
     /// The next record, or what is wrong with the file and where.
     ///
     /// # Errors

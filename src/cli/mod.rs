@@ -11,6 +11,7 @@
 pub mod demo;
 pub mod generate;
 pub mod input;
+pub mod normalize;
 pub mod replay;
 pub mod score;
 pub mod service;

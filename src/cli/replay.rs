@@ -8,8 +8,6 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use serde::Deserialize as _;
-use serde::de::IntoDeserializer as _;
 
 use super::input::{Input, Item, RECORD_BYTES_MAX};
 use super::summary::Summary;
@@ -57,8 +55,8 @@ pub struct ReplayArgs {
 /// # Errors
 /// If there is none; the message lists them.
 pub fn format(name: &str) -> Result<Format, String> {
-    let name: serde::de::value::StrDeserializer<'_, serde::de::value::Error> = name.into_deserializer();
-    Format::deserialize(name).map_err(|error| error.to_string())
+    let known = Format::ALL.map(Format::name).join(", ");
+    Format::from_name(name).ok_or_else(|| format!("one of {known} is wanted"))
 }
 
 fn severity(name: &str) -> Result<Severity, String> {

@@ -1,9 +1,12 @@
 //! The commands that other floors answer: each is one call, wired here and nowhere else.
 
+use std::io::{self, BufWriter};
 use std::path::PathBuf;
 
+use anyhow::Context as _;
 use clap::Args;
 
+use super::input::Input;
 use super::replay::format;
 use super::{Ending, Failure, OptionalConfigArgs};
 use crate::intake::Format;
@@ -75,6 +78,11 @@ pub fn config_print(_args: &OptionalConfigArgs) -> Result<Ending, Failure> {
 ///
 /// # Errors
 /// [`Failure`] with the exit code's reason.
-pub fn normalize(_args: &NormalizeArgs) -> Result<Ending, Failure> {
-    Err(absent("normalize"))
+pub fn normalize(args: &NormalizeArgs) -> Result<Ending, Failure> {
+    let input = Input::open(&args.file).map_err(Failure::Usage)?;
+    let output = BufWriter::new(io::stdout().lock());
+    let name = input.name.clone();
+    super::normalize::run(args.format, input.into_reader(), output)
+        .with_context(|| format!("cannot normalize {name} to its end"))?;
+    Ok(Ending::Done)
 }
