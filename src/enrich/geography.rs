@@ -121,6 +121,12 @@ impl Geography {
         &self.places
     }
 
+    /// Ranges of addresses in the table, of both families.
+    #[must_use]
+    pub fn ranges(&self) -> u64 {
+        (self.table.v4.len() + self.table.v6.len()) as u64
+    }
+
     /// What was loaded.
     #[must_use]
     pub fn datasets(&self) -> &[Dataset] {

@@ -10,7 +10,14 @@ pub mod places;
 mod country_radius;
 pub mod network_list;
 pub mod roster;
+pub mod roster_builder;
+mod roster_line;
+pub mod gazetteer;
+mod fold;
 mod table;
+pub mod asn_csv;
+pub mod us_states;
+pub mod countries;
 pub mod problem;
 pub mod demo_table;
 

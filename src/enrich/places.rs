@@ -129,7 +129,12 @@ pub struct PlaceRecords {
 impl PlaceRecords {
     /// Id of the place; `None` for a record that gives no usable point.
     pub fn intern(&mut self, facts: &PlaceFacts<'_>) -> Option<u32> {
-        let point = Point::new(facts.latitude?, facts.longitude?)?;
+        let point = match (facts.latitude, facts.longitude) {
+            (Some(latitude), Some(longitude)) => Point::new(latitude, longitude)?,
+            // Country databases have no coordinates: the country itself is the place.
+            _ if facts.city.is_empty() && facts.region.is_empty() => super::countries::center(facts.country)?,
+            _ => return None,
+        };
         // Databases write 0, 0 for "unknown"; nobody signs in from the Gulf of Guinea without a country.
         let is_null = point.latitude == 0.0 && point.longitude == 0.0;
         if is_null && facts.country.is_empty() && facts.city.is_empty() {

@@ -1,5 +1,7 @@
 //! The roster: accounts, their other names, what HR says about them, and their approved travel.
 
+use std::collections::BTreeMap;
+
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
@@ -16,15 +18,29 @@ pub struct Roster {
     datasets: Vec<Dataset>,
 }
 
+/// One account.
 #[derive(Debug)]
-struct Member {
-    name: String,
-    claim: Claim,
+pub(super) struct Member {
+    pub(super) name: String,
+    pub(super) claim: Claim,
     /// By first day.
-    travels: Vec<Travel>,
+    pub(super) travels: Vec<Travel>,
 }
 
 impl Roster {
+    /// A roster of `members`; `owners` says by which names each is known.
+    pub(super) fn new(members: Vec<Member>, owners: &BTreeMap<&str, usize>, datasets: Vec<Dataset>) -> Self {
+        let names = owners.iter().filter_map(|(name, index)| {
+            let id = ClaimId(u32::try_from(*index).ok()?);
+            Some(((*name).into(), id))
+        });
+        Self {
+            names: names.collect(),
+            members,
+            datasets,
+        }
+    }
+
     pub(super) fn find(&self, name: &str) -> Option<ClaimId> {
         self.names.get(name).copied()
     }
