@@ -11,6 +11,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use super::style::thousands;
 use super::{Ending, Failure};
 use crate::generate::{Company, DAY_MS, Params, START_DAY};
+use crate::service::demo_geoip::demo_databases;
 
 /// Accounts at least: fewer than this are no company.
 const ACCOUNTS_MIN: u32 = 10;
@@ -27,7 +28,8 @@ pub struct GenerateArgs {
     /// Days.
     #[arg(long, default_value_t = 28, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=3_650))]
     pub days: u32,
-    /// Folder to write events.ndjson, roster.csv, travel.csv, networks.csv and truth.ndjson to; made if missing.
+    /// Folder to write events.ndjson, roster.csv, travel.csv, networks.csv, truth.ndjson and the databases that place
+    /// the made-up addresses to; made if missing.
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
     /// First day.
@@ -74,15 +76,21 @@ pub fn run(args: &GenerateArgs) -> Result<Ending, Failure> {
         truth.push(b'\n');
     }
     write_file(&args.out, "truth.ndjson", &truth)?;
+    for (name, bytes) in demo_databases()? {
+        write_file(&args.out, &name, &bytes)?;
+    }
     let attacks = company.truth().iter().filter(|group| group.is_attack()).count();
     let oddities = company.truth().len() - attacks;
     let (events, bytes) = write_events(&args.out.join("events.ndjson"), company, &params)?;
+    let out = args.out.display();
     anstream::eprintln!(
-        "{} events, {} bytes, {} accounts, {attacks} hidden groups, {oddities} innocent oddities in {}",
+        "{} events, {} bytes, {} accounts, {attacks} hidden groups, {oddities} innocent oddities in {out}",
         thousands(events),
         thousands(bytes),
-        thousands(u64::from(args.accounts)),
-        args.out.display()
+        thousands(u64::from(args.accounts))
+    );
+    anstream::eprintln!(
+        "next: falsefront replay --geoip {out} --roster {out}/roster.csv --travel {out}/travel.csv --networks {out}/networks.csv {out}/events.ndjson"
     );
     Ok(Ending::Done)
 }

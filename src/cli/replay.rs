@@ -216,6 +216,7 @@ mod core {
     use crate::pipeline::intake::Intake;
     use crate::pipeline::settings::{DetectionSettings, IntakeSettings};
     use crate::pipeline::{Fold, Outputs, Position};
+    use crate::service::reference::{self, ReferenceFiles};
 
     /// The three stages one after the other, each partition a fold of its own.
     pub(super) struct Core {
@@ -288,8 +289,21 @@ mod core {
             .try_for_each(|published| output.publish(published))
     }
 
-    fn reference(_args: &ReplayArgs) -> Result<Arc<Reference>, Failure> {
-        Ok(Arc::new(Reference::default()))
+    fn reference(args: &ReplayArgs) -> Result<Arc<Reference>, Failure> {
+        let files = ReferenceFiles {
+            geoip: args.geoip.clone(),
+            networks: args.networks.clone(),
+            roster: args.roster.iter().cloned().collect(),
+            travel: args.travel.clone(),
+        };
+        let (reference, problems) = reference::load(&files).map_err(|error| Failure::Usage(error.into()))?;
+        for problem in &problems {
+            anstream::eprintln!("left out: {problem}");
+        }
+        if args.geoip.is_empty() {
+            anstream::eprintln!("no --geoip: no address has a place, so no detection can compare places");
+        }
+        Ok(Arc::new(reference))
     }
 }
 
