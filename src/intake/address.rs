@@ -26,8 +26,8 @@ pub(super) fn parse(text: &str) -> Option<IpAddr> {
 
 /// Whether the address can belong to a person's uplink on the Internet.
 ///
-/// Documentation ranges (RFC 5737, RFC 3849) count as public: nobody's traffic comes from them, and examples
-/// and tests must be able to use them.
+/// Documentation ranges (RFC 5737, RFC 3849) and 240.0.0.0/4, reserved by RFC 1112, count as public: nobody's
+/// traffic comes from them, and examples, tests and the demo's made-up company must be able to use them.
 pub(super) fn is_public(ip: IpAddr) -> bool {
     match ip {
         IpAddr::V4(v4) => is_public_v4(v4),
@@ -36,14 +36,15 @@ pub(super) fn is_public(ip: IpAddr) -> bool {
     }
 }
 
-/// IANA IPv4 Special-Purpose Address Registry, less the documentation ranges.
+/// IANA IPv4 Special-Purpose Address Registry, less the documentation ranges and 240.0.0.0/4.
 fn is_public_v4(ip: Ipv4Addr) -> bool {
     let [a, b, c, _] = ip.octets();
     let carrier_nat = a == 100 && b & 0xc0 == 64;
     let protocol_assignments = a == 192 && b == 0 && c == 0;
     let benchmarking = a == 198 && b & 0xfe == 18;
     !(a == 0
-        || a >= 224
+        || (224..240).contains(&a)
+        || ip.is_broadcast()
         || carrier_nat
         || protocol_assignments
         || benchmarking
@@ -131,6 +132,7 @@ mod tests {
             "198.51.100.1",
             "203.0.113.1",
             "100.128.0.1",
+            "240.1.2.3",
             "2001:db8::1",
         ] {
             assert!(is_public(parse(text).unwrap()), "{text}");
