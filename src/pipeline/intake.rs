@@ -94,6 +94,11 @@ impl Intake {
         let _ = (format, record, &self.hash_key, &self.settings);
     }
 
+    /// Records refused since the last call or flush, so that a caller can keep their bytes.
+    pub fn take_dead_letters(&mut self) -> Vec<DeadLetter> {
+        std::mem::take(&mut self.outputs.dead_letters)
+    }
+
     /// Everything packed and refused since the last flush.
     pub fn flush(&mut self) -> IntakeOutputs {
         std::mem::take(&mut self.outputs)
