@@ -36,6 +36,7 @@ struct Inner {
     transactions: IntCounterVec,
     rebalances: IntCounterVec,
     trouble: IntCounterVec,
+    digests: IntCounterVec,
     assigned: IntGaugeVec,
     live: IntGaugeVec,
     restore_left: IntGaugeVec,
@@ -71,6 +72,8 @@ pub struct Totals {
 #[derive(Clone, Copy)]
 struct Beat {
     at: Instant,
+    /// The group has answered.
+    has_joined: bool,
     assigned: usize,
     live: usize,
 }
@@ -173,8 +176,14 @@ impl Metrics {
             trouble: counters(
                 r,
                 "falsefront_exactly_once_trouble_total",
-                "torn: offset behind checkpoint; digest_mismatch; hanging: a transaction that does not end; refused: a partition that cannot be restored.",
+                "torn: offset behind checkpoint; hanging: a transaction that does not end; refused: a partition that cannot be restored.",
                 &["kind"],
+            )?,
+            digests: counters(
+                r,
+                "falsefront_restore_digests_total",
+                "Restored states compared with the digest that was committed.",
+                &["result"],
             )?,
             assigned: gauges(
                 r,
@@ -267,7 +276,9 @@ impl Metrics {
             clippy::cast_sign_loss,
             reason = "a count of records"
         )]
-        metrics.map(|metric| metric.get_gauge().get_value().max(0.0) as u64).sum()
+        metrics
+            .map(|metric| metric.get_gauge().get_value().max(0.0) as u64)
+            .sum()
     }
 
     /// Sets what is not read yet of one partition.
@@ -306,12 +317,8 @@ impl Metrics {
     /// Whether there are workers and every partition assigned to them is live.
     #[must_use]
     pub fn is_ready(&self) -> bool {
-        self.workers(|beats| {
-            !beats.is_empty()
-                && beats
-                    .iter()
-                    .all(|(_, beat)| beat.at.elapsed() < STALL && beat.live == beat.assigned)
-        })
+        let is_ready = |beat: &Beat| beat.has_joined && beat.at.elapsed() < STALL && beat.live == beat.assigned;
+        self.workers(|beats| !beats.is_empty() && beats.iter().all(|(_, beat)| is_ready(beat)))
     }
 
     /// Partitions assigned to workers, and how many of those are live.
@@ -340,17 +347,14 @@ pub struct WorkerMetrics {
 }
 
 impl WorkerMetrics {
+    /// The worker is not connected yet.
+    pub fn connecting(&self) {
+        self.put(false, 0, 0);
+    }
+
     /// The worker went round.
-    pub fn beat(&self, assigned: usize, live: usize) {
-        let beat = Beat {
-            at: Instant::now(),
-            assigned,
-            live,
-        };
-        let mut workers = self.all.0.workers.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = workers.insert(self.name.clone(), beat);
-        drop(workers);
-        if before.is_none_or(|before| (before.assigned, before.live) != (assigned, live)) {
+    pub fn beat(&self, has_joined: bool, assigned: usize, live: usize) {
+        if self.put(has_joined, assigned, live) {
             let inner = &self.all.0;
             inner
                 .assigned
@@ -361,6 +365,19 @@ impl WorkerMetrics {
                 .with_label_values(&[&self.name])
                 .set(i64::try_from(live).unwrap_or(i64::MAX));
         }
+    }
+
+    /// True if something changed.
+    fn put(&self, has_joined: bool, assigned: usize, live: usize) -> bool {
+        let beat = Beat {
+            at: Instant::now(),
+            has_joined,
+            assigned,
+            live,
+        };
+        let mut workers = self.all.0.workers.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = workers.insert(self.name.clone(), beat);
+        before.is_none_or(|before| (before.assigned, before.live) != (assigned, live))
     }
 
     /// The worker ended.
@@ -454,7 +471,8 @@ impl WorkerMetrics {
 
     /// A restored state was compared with the committed digest.
     pub fn digest_compared(&self, is_equal: bool) {
-        self.trouble(if is_equal { "digest_match" } else { "digest_mismatch" });
+        let result = if is_equal { "equal" } else { "different" };
+        self.all.0.digests.with_label_values(&[result]).inc();
     }
 
     /// A restore has this many offsets to go.
@@ -594,9 +612,11 @@ mod tests {
         let metrics = Metrics::new().unwrap();
         assert!(!metrics.is_ready());
         let worker = metrics.worker("accounts-0", Role::Accounts);
-        worker.beat(3, 2);
+        worker.connecting();
+        assert!(!metrics.is_ready());
+        worker.beat(true, 3, 2);
         assert!(metrics.is_alive() && !metrics.is_ready());
-        worker.beat(3, 3);
+        worker.beat(true, 3, 3);
         assert!(metrics.is_ready());
         worker.gone();
         assert!(!metrics.is_ready());

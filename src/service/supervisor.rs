@@ -216,7 +216,7 @@ impl Job {
 
     fn run(&self) -> Result<(), Failure> {
         let worker_metrics = self.metrics.worker(&self.name(), self.role);
-        worker_metrics.beat(0, 0);
+        worker_metrics.connecting();
         let log = self.open();
         let result = match log {
             Ok(Some(log)) => {
@@ -245,7 +245,7 @@ impl Job {
                 Err(Failure::Stop(detail)) => return Err(Failure::Stop(detail)),
                 Err(failure) => {
                     tracing::warn!(worker = self.name(), detail = failure.detail(), "not connected yet");
-                    self.metrics.worker(&self.name(), self.role).beat(0, 0);
+                    self.metrics.worker(&self.name(), self.role).connecting();
                     std::thread::sleep(pause);
                     pause = (pause * 2).min(RETRY_MAX);
                 }
@@ -291,6 +291,7 @@ impl Job {
             protocol: s.protocol,
             membership,
             transaction_timeout: s.transaction_timeout,
+            has_reader: self.role != Role::Intake,
             metrics: Some(self.metrics.clone()),
         }
     }

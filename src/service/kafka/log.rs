@@ -60,6 +60,9 @@ pub struct LogSettings {
     pub membership: Membership,
     /// The broker aborts a transaction that is older.
     pub transaction_timeout: Duration,
+    /// Partitions are read outside of the group too, to restore state. A reader takes a second to come up, so it is
+    /// made with the rest.
+    pub has_reader: bool,
     /// Receives the lag.
     pub metrics: Option<Metrics>,
 }
@@ -71,15 +74,11 @@ pub struct KafkaLog {
     producer: ThreadedProducer<Deliveries>,
     deliveries: Deliveries,
     disconnects_before: u64,
-    reader: Option<Reader>,
+    reader: Option<BaseConsumer<Quiet>>,
+    reading: Option<TopicPartition>,
     watcher: BaseConsumer<Quiet>,
     consumer: BaseConsumer<Group>,
     fixed: Option<Vec<TopicPartition>>,
-}
-
-struct Reader {
-    consumer: BaseConsumer<Quiet>,
-    at: TopicPartition,
 }
 
 impl KafkaLog {
@@ -92,6 +91,11 @@ impl KafkaLog {
         let producer = producer(&settings, &deliveries)?;
         let consumer = consumer(&settings)?;
         let watcher = side_consumer(&settings, "read_uncommitted")?;
+        let reader = if settings.has_reader {
+            Some(side_consumer(&settings, "read_committed")?)
+        } else {
+            None
+        };
         let mut fixed = None;
         match &settings.membership {
             Membership::Group(topics) => {
@@ -108,7 +112,8 @@ impl KafkaLog {
             producer,
             deliveries,
             disconnects_before: 0,
-            reader: None,
+            reader,
+            reading: None,
             watcher,
             consumer,
             fixed,
@@ -458,40 +463,35 @@ impl Log for KafkaLog {
     }
 
     fn read_from(&mut self, partition: &TopicPartition, offset: i64) -> Result<(), Failure> {
-        if self.reader.is_none() {
-            let consumer = side_consumer(&self.settings, "read_committed")?;
-            self.reader = Some(Reader {
-                consumer,
-                at: partition.clone(),
-            });
-        }
-        let Some(reader) = &mut self.reader else { return Ok(()) };
-        reader.at = partition.clone();
+        let Some(reader) = &self.reader else {
+            return Err(Failure::Stop("opened without a reader".to_owned()));
+        };
         let from = if offset == 0 {
             Offset::Beginning
         } else {
             Offset::Offset(offset)
         };
         let assignment = list(std::slice::from_ref(partition), from)?;
-        reader
-            .consumer
-            .assign(&assignment)
-            .map_err(|error| question("read", &error))
+        reader.assign(&assignment).map_err(|error| question("read", &error))?;
+        self.reading = Some(partition.clone());
+        Ok(())
     }
 
     fn read(&mut self, wait: Duration, count_max: usize, take: Take<'_>) -> Result<bool, Failure> {
-        let Some(reader) = &self.reader else { return Ok(true) };
+        let (Some(reader), Some(at)) = (&self.reader, &self.reading) else {
+            return Ok(true);
+        };
         let mut wait = wait;
         for _ in 0..count_max {
-            match reader.consumer.poll(wait) {
-                Some(Ok(message))
-                    if message.partition() != reader.at.partition || message.topic() != &*reader.at.topic => {}
-                Some(Ok(message)) => {
+            match reader.poll(wait) {
+                Some(Ok(message)) if message.partition() == at.partition && message.topic() == &*at.topic => {
                     if let ControlFlow::Break(()) = take(&record(&message)) {
                         return Ok(false);
                     }
                 }
-                Some(Err(KafkaError::PartitionEOF(partition))) if partition == reader.at.partition => return Ok(true),
+                // What the partition read before still had on its way.
+                Some(Ok(_)) => {}
+                Some(Err(KafkaError::PartitionEOF(partition))) if partition == at.partition => return Ok(true),
                 Some(Err(error)) => {
                     if let Some(failure) = consumption(&error) {
                         return Err(failure);
@@ -505,6 +505,10 @@ impl Log for KafkaLog {
     }
 
     fn read_end(&mut self) {
-        self.reader = None;
+        if self.reading.take().is_some()
+            && let Some(reader) = &self.reader
+        {
+            let _ = reader.unassign();
+        }
     }
 }

@@ -138,6 +138,8 @@ pub struct Worker<L: Log> {
     /// A transaction looked as if one of its requests was sent twice.
     is_suspect: bool,
     aborts_in_a_row: u32,
+    /// The group has answered once.
+    has_joined: bool,
 }
 
 impl<L: Log> Worker<L> {
@@ -157,6 +159,7 @@ impl<L: Log> Worker<L> {
             disconnects_seen: 0,
             is_suspect: false,
             aborts_in_a_row: 0,
+            has_joined: false,
         }
     }
 
@@ -192,6 +195,7 @@ impl<L: Log> Worker<L> {
             self.commit()?;
         }
         self.metrics.beat(
+            self.has_joined,
             self.tasks.len(),
             self.tasks.iter().filter(|task| task.is_live()).count(),
         );
@@ -274,6 +278,7 @@ impl<L: Log> Worker<L> {
 
     fn rebalance(&mut self, rebalance: Rebalance) -> Result<(), Failure> {
         self.metrics.rebalanced();
+        self.has_joined = true;
         match rebalance {
             Rebalance::Assigned(partitions) => {
                 tracing::info!(worker = self.settings.name, partitions = ?names(&partitions), "assigned");
