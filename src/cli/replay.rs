@@ -16,7 +16,6 @@ use crate::enrich::Reference;
 use crate::intake::Format;
 use crate::model::Severity;
 use crate::pipeline::Published;
-use crate::pipeline::intake::RawRecord;
 
 /// Arguments of `replay`.
 #[derive(Debug, Args)]
@@ -66,8 +65,8 @@ fn severity(name: &str) -> Result<Severity, String> {
 
 /// Dead letters that are told in full; of the others only the reasons are counted.
 const DEAD_LETTERS_TOLD_MAX: u64 = 5;
-/// Between two looks at the progress bar and the core's alerts.
-const RECORDS_PER_DRAIN: u64 = 4_096;
+/// Records between two looks at the progress bar.
+const RECORDS_PER_TICK: u64 = 4_096;
 
 /// Runs the command.
 ///
@@ -129,31 +128,21 @@ fn feed(mut input: Input, format: Format, core: &mut core::Core, output: &mut Ou
         match item {
             Item::TooLong => {
                 let detail = format!("longer than {} MiB; split it", RECORD_BYTES_MAX >> 20);
-                output.dead_letter(&name, offset, "record_too_long", &detail);
+                output.summary.count_event("events_discarded", "record_too_large", 1);
+                output.tell(&name, offset, "record_too_large", &detail);
             }
             Item::Record => {
-                let value = Some(input.records.bytes());
-                core.record(
-                    format,
-                    RawRecord {
-                        topic: &name,
-                        partition: 0,
-                        offset,
-                        append_ms: 0,
-                        value,
-                    },
-                );
+                core.record(format, &name, offset, input.records.bytes());
+                core.drain(output)?;
             }
         }
         count += 1;
-        if count.is_multiple_of(RECORDS_PER_DRAIN) {
-            core.drain(output)?;
+        if count.is_multiple_of(RECORDS_PER_TICK) {
             output
                 .bar
                 .set_position(read_before + input.bytes_read.load(Ordering::Relaxed));
         }
     };
-    core.drain(output)?;
     output
         .bar
         .set_position(read_before + input.bytes_read.load(Ordering::Relaxed));
@@ -175,8 +164,8 @@ impl Output<'_> {
         self.alerts.write_all(b"\n")
     }
 
-    fn dead_letter(&mut self, file: &str, offset: i64, reason: &'static str, detail: &str) {
-        self.summary.discard(reason);
+    /// Says which record could not be used, and why; after a few, the summary's counts have to do.
+    fn tell(&mut self, file: &str, offset: i64, reason: &'static str, detail: &str) {
         self.told += 1;
         if self.told <= DEAD_LETTERS_TOLD_MAX {
             self.bar
@@ -207,86 +196,61 @@ fn progress_bar(inputs: &[Input]) -> ProgressBar {
 
 /// The one place that knows how the core is driven.
 mod core {
-    use std::io;
-
-    use super::{Arc, Failure, Format, Output, RawRecord, Reference, ReplayArgs};
+    use super::{Arc, Failure, Format, Output, Reference, ReplayArgs};
     use crate::model::key::HashKey;
-    use crate::pipeline::accounts::Accounts;
-    use crate::pipeline::entities::Entities;
-    use crate::pipeline::intake::Intake;
-    use crate::pipeline::settings::{DetectionSettings, IntakeSettings};
-    use crate::pipeline::{Fold, Outputs, Position};
+    use crate::pipeline::replay::Replay;
+    use crate::pipeline::settings::DetectionSettings;
     use crate::service::reference::{self, ReferenceFiles};
 
-    /// The three stages one after the other, each partition a fold of its own.
+    /// The core, with what it is still to hand out.
     pub(super) struct Core {
-        intake: Intake,
-        accounts: Vec<Accounts>,
-        entities: Entities,
-        offset: i64,
+        replay: Replay,
+        is_due: bool,
     }
 
     impl Core {
         /// A core with the databases, lists and thresholds that the command line names.
         pub(super) fn new(args: &ReplayArgs) -> Result<Self, Failure> {
             let reference = reference(args)?;
-            let (settings, detection) = (IntakeSettings::default(), Arc::new(DetectionSettings::default()));
+            let detections = Arc::new(DetectionSettings::default());
+            // No topic is shared with anybody, so the key needs no secret.
             let hash_key = HashKey([0; 16]);
-            let accounts = (0..settings.partitions).map(|_| Accounts::new(Arc::clone(&detection), hash_key));
             Ok(Self {
-                accounts: accounts.collect(),
-                intake: Intake::new(settings, hash_key, reference),
-                entities: Entities::new(detection, hash_key),
-                offset: 0,
+                replay: Replay::new(detections, hash_key, reference, usize::from(args.jobs)),
+                is_due: false,
             })
         }
 
-        /// Takes one record.
-        pub(super) fn record(&mut self, format: Format, record: RawRecord<'_>) {
-            self.intake.record(format, record);
+        /// Takes one record: a line, or a document, of `file`.
+        pub(super) fn record(&mut self, format: Format, file: &str, number: i64, record: &[u8]) {
+            self.is_due |= self.replay.push(format, file, number, record);
         }
 
-        /// Hands out what the records so far have led to.
+        /// Hands out what the records so far have led to, once there are enough to be ordered together.
         pub(super) fn drain(&mut self, output: &mut Output<'_>) -> anyhow::Result<()> {
-            let made = self.intake.flush();
-            for letter in &made.dead_letters {
-                output.dead_letter(&letter.topic, letter.offset, letter.reason, &letter.detail);
+            if std::mem::take(&mut self.is_due) {
+                self.finish(output)
+            } else {
+                Ok(())
             }
-            let mut outputs = Outputs::default();
-            for packed in &made.observations {
-                output.summary.events += u64::from(packed.count);
-                let position = self.next_position();
-                if let Some(fold) = self.accounts.get_mut(packed.partition as usize) {
-                    fold.fold(position, &packed.value, &mut outputs)?;
-                }
-            }
-            for link in std::mem::take(&mut outputs.links) {
-                let position = self.next_position();
-                self.entities.fold(position, &link.value, &mut outputs)?;
-            }
-            publish(&outputs, output)?;
-            Ok(())
         }
 
         /// Hands out what is left once no record follows.
         pub(super) fn finish(&mut self, output: &mut Output<'_>) -> anyhow::Result<()> {
-            self.drain(output)
-        }
-
-        fn next_position(&mut self) -> Position {
-            self.offset += 1;
-            Position {
-                offset: self.offset,
-                append_ms: 0,
+            let outputs = self.replay.run();
+            for letter in &outputs.dead_letters {
+                output.tell(&letter.topic, letter.offset, letter.reason, &letter.detail);
             }
+            for ((name, reason), count) in outputs.counts.iter() {
+                output.summary.count_event(name, reason, count);
+            }
+            outputs
+                .alerts
+                .iter()
+                .try_for_each(|published| output.publish(published))?;
+            output.summary.span_ms = self.replay.span().times_ms;
+            Ok(())
         }
-    }
-
-    fn publish(outputs: &Outputs, output: &mut Output<'_>) -> io::Result<()> {
-        outputs
-            .alerts
-            .iter()
-            .try_for_each(|published| output.publish(published))
     }
 
     fn reference(args: &ReplayArgs) -> Result<Arc<Reference>, Failure> {

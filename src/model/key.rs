@@ -40,7 +40,10 @@ impl HashKey {
 impl Key {
     /// Partition out of `count`. Uses the high half, so that partitions and chunks are independent.
     #[must_use]
-    #[expect(clippy::cast_possible_truncation, reason = "a product of two 32-bit numbers, shifted by 32")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "a product of two 32-bit numbers, shifted by 32"
+    )]
     pub fn partition(self, count: u32) -> u32 {
         let high = (self.0 >> 96) as u64;
         ((high * u64::from(count)) >> 32) as u32
@@ -48,7 +51,10 @@ impl Key {
 
     /// Chunk of a partition's state out of `count`.
     #[must_use]
-    #[expect(clippy::cast_possible_truncation, reason = "a product of two 16-bit numbers, shifted by 16")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "a product of two 16-bit numbers, shifted by 16"
+    )]
     pub fn chunk(self, count: u16) -> u16 {
         let low = u32::from((self.0 as u64 >> 48) as u16);
         ((low * u32::from(count)) >> 16) as u16

@@ -1,7 +1,18 @@
 //! The shell: Kafka, reference data, configuration, metrics, HTTP. The only floor that meets the outside world.
+//!
+//! [`supervisor::Service`] starts the workers of a configuration and stops them; [`worker`] is what each of them does.
+
 #![allow(clippy::disallowed_methods, reason = "the shell may read a clock and wait")]
 
 pub mod geoip;
 pub mod demo_geoip;
 pub mod reference;
 pub mod reference_watch;
+pub mod supervisor;
+pub mod worker;
+pub mod log;
+pub mod kafka;
+pub mod topics;
+pub mod dead_letter;
+pub mod metrics;
+pub mod secret;

@@ -1,0 +1,173 @@
+//! What librdkafka calls back: rebalances, statistics, deliveries. Everything is put down as plain values for the
+//! worker's thread to pick up.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::error::KafkaError;
+use rdkafka::message::DeliveryResult;
+use rdkafka::producer::ProducerContext;
+use rdkafka::statistics::Statistics;
+use rdkafka::types::RDKafkaRespErr;
+use rdkafka::{Message, TopicPartitionList};
+
+use crate::service::log::{Rebalance, TopicPartition};
+use crate::service::metrics::Metrics;
+
+pub(super) fn plain(list: &TopicPartitionList) -> Vec<TopicPartition> {
+    list.elements()
+        .iter()
+        .map(|element| TopicPartition::new(element.topic(), element.partition()))
+        .collect()
+}
+
+fn forward(level: RDKafkaLogLevel, facility: &str, message: &str) {
+    match level {
+        RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical | RDKafkaLogLevel::Error => {
+            tracing::warn!(target: "librdkafka", facility, "{message}");
+        }
+        RDKafkaLogLevel::Warning | RDKafkaLogLevel::Notice => {
+            tracing::info!(target: "librdkafka", facility, "{message}");
+        }
+        RDKafkaLogLevel::Info | RDKafkaLogLevel::Debug => tracing::debug!(target: "librdkafka", facility, "{message}"),
+    }
+}
+
+/// Context of clients that only ask.
+#[derive(Clone, Default)]
+pub(super) struct Quiet;
+
+impl ClientContext for Quiet {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        forward(level, facility, message);
+    }
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::debug!(target: "librdkafka", %error, reason, "client error");
+    }
+}
+impl ConsumerContext for Quiet {}
+
+/// Context of a worker's consumer.
+pub(super) struct Group {
+    pub(super) rebalances: Mutex<VecDeque<Rebalance>>,
+    /// The consumer is being dropped: nobody is left to answer but the callback itself.
+    pub(super) is_closing: AtomicBool,
+    metrics: Option<Metrics>,
+}
+
+impl Group {
+    pub(super) fn new(metrics: Option<Metrics>) -> Self {
+        Self {
+            rebalances: Mutex::new(VecDeque::new()),
+            is_closing: AtomicBool::new(false),
+            metrics,
+        }
+    }
+
+    pub(super) fn next(&self) -> Option<Rebalance> {
+        self.rebalances
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .pop_front()
+    }
+}
+
+impl ClientContext for Group {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        forward(level, facility, message);
+    }
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::warn!(target: "librdkafka", %error, reason, "consumer error");
+    }
+    fn stats(&self, statistics: Statistics) {
+        let Some(metrics) = &self.metrics else { return };
+        for (name, topic) in &statistics.topics {
+            for (partition, state) in &topic.partitions {
+                if *partition >= 0 && state.consumer_lag >= 0 && state.fetch_state == "active" {
+                    metrics.set_lag(name, *partition, state.consumer_lag);
+                }
+            }
+        }
+    }
+}
+
+impl ConsumerContext for Group {
+    /// Only notes what happened; the worker answers after the poll. rdkafka's own answer would drop its errors.
+    fn rebalance(&self, consumer: &BaseConsumer<Self>, error: RDKafkaRespErr, list: &mut TopicPartitionList) {
+        let is_assign = matches!(error, RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS);
+        if self.is_closing.load(Ordering::Relaxed) {
+            let answered = if is_assign {
+                Ok(())
+            } else {
+                consumer.incremental_unassign(list)
+            };
+            if answered.is_err() {
+                let _ = consumer.unassign();
+            }
+            return;
+        }
+        let partitions = plain(list);
+        let rebalance = if is_assign {
+            Rebalance::Assigned(partitions)
+        } else {
+            Rebalance::Revoked {
+                partitions,
+                lost: consumer.assignment_lost(),
+            }
+        };
+        self.rebalances
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push_back(rebalance);
+    }
+}
+
+/// Context of a worker's producer.
+#[derive(Clone, Default)]
+pub(super) struct Deliveries {
+    pub(super) failure: Arc<Mutex<Option<String>>>,
+    pub(super) disconnects: Arc<AtomicU64>,
+}
+
+impl Deliveries {
+    pub(super) fn failure(&self) -> Option<String> {
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn clear(&self) {
+        *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+}
+
+impl ClientContext for Deliveries {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        forward(level, facility, message);
+    }
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::warn!(target: "librdkafka", %error, reason, "producer error");
+    }
+    fn stats(&self, statistics: Statistics) {
+        let sum: i64 = statistics
+            .brokers
+            .values()
+            .filter_map(|broker| broker.disconnects)
+            .sum();
+        self.disconnects
+            .store(u64::try_from(sum).unwrap_or(0), Ordering::Relaxed);
+    }
+}
+
+impl ProducerContext for Deliveries {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
+        if let Err((error, message)) = result {
+            let mut failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
+            failure.get_or_insert_with(|| format!("{}/{}: {error}", message.topic(), message.partition()));
+        }
+    }
+}

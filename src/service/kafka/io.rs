@@ -1,0 +1,177 @@
+//! A plain producer and a plain consumer: for the demo, for feeding a topic and for reading the alerts.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::Headers;
+use rdkafka::producer::{BaseRecord, Producer, ThreadedProducer};
+use rdkafka::{Message, Offset, TopicPartitionList};
+
+use super::connection::{Connection, Kind};
+use super::context::{Deliveries, Quiet};
+use super::failure::describe;
+
+/// What went wrong, in librdkafka's words.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct IoError(pub String);
+
+fn io(error: &KafkaError) -> IoError {
+    IoError(describe(error))
+}
+
+/// An idempotent producer.
+pub struct Writer {
+    producer: ThreadedProducer<Deliveries>,
+    deliveries: Deliveries,
+}
+
+impl Writer {
+    /// Connects.
+    ///
+    /// # Errors
+    /// [`IoError`] if a setting is refused.
+    pub fn new(connection: &Connection) -> Result<Self, IoError> {
+        let own = [
+            ("enable.idempotence", "true".to_owned()),
+            ("linger.ms", "5".to_owned()),
+            ("compression.type", "lz4".to_owned()),
+            ("message.max.bytes", "1048588".to_owned()),
+        ];
+        let deliveries = Deliveries::default();
+        let producer = connection
+            .client(Kind::Producer, &own)
+            .create_with_context(deliveries.clone())
+            .map_err(|error: KafkaError| io(&error))?;
+        Ok(Self { producer, deliveries })
+    }
+
+    /// Queues one record, to a partition of its key if none is given; waits while the queue is full.
+    ///
+    /// # Errors
+    /// [`IoError`] if the record can never be sent.
+    pub fn send(&self, topic: &str, partition: Option<i32>, key: Option<&[u8]>, value: &[u8]) -> Result<(), IoError> {
+        loop {
+            let mut record: BaseRecord<'_, [u8], [u8]> = BaseRecord::to(topic).payload(value);
+            record.key = key;
+            record.partition = partition;
+            match self.producer.send(record) {
+                Ok(()) => return Ok(()),
+                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), _)) => {
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+                Err((error, _)) => return Err(io(&error)),
+            }
+        }
+    }
+
+    /// Waits until everything sent has arrived.
+    ///
+    /// # Errors
+    /// [`IoError`] if something did not.
+    pub fn flush(&self, timeout: Duration) -> Result<(), IoError> {
+        self.producer.flush(timeout).map_err(|error| io(&error))?;
+        self.deliveries
+            .failure()
+            .map_or(Ok(()), |failure| Err(IoError(failure)))
+    }
+}
+
+/// A record as it was read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReadRecord {
+    /// Topic.
+    pub topic: String,
+    /// Partition.
+    pub partition: i32,
+    /// Offset.
+    pub offset: i64,
+    /// Key.
+    pub key: Option<Vec<u8>>,
+    /// Value.
+    pub value: Option<Vec<u8>>,
+    /// Headers.
+    pub headers: Vec<(String, Vec<u8>)>,
+}
+
+/// A `read_committed` consumer of whole topics, from their beginning, outside of any group.
+pub struct Reader {
+    consumer: BaseConsumer<Quiet>,
+    partitions: usize,
+    at_end: BTreeSet<i32>,
+}
+
+impl Reader {
+    /// Reads `topic`, which has `partitions` partitions.
+    ///
+    /// # Errors
+    /// [`IoError`] if a setting is refused.
+    pub fn new(connection: &Connection, topic: &str, partitions: u32) -> Result<Self, IoError> {
+        let own = [
+            ("group.id", "falsefront.reader".to_owned()),
+            ("enable.auto.commit", "false".to_owned()),
+            ("isolation.level", "read_committed".to_owned()),
+            ("auto.offset.reset", "earliest".to_owned()),
+            ("enable.partition.eof", "true".to_owned()),
+            ("fetch.wait.max.ms", "50".to_owned()),
+        ];
+        let consumer: BaseConsumer<Quiet> = connection
+            .client(Kind::Consumer, &own)
+            .create_with_context(Quiet)
+            .map_err(|error: KafkaError| io(&error))?;
+        let mut list = TopicPartitionList::new();
+        for partition in 0..i32::try_from(partitions).unwrap_or(i32::MAX) {
+            list.add_partition_offset(topic, partition, Offset::Beginning)
+                .map_err(|error| io(&error))?;
+        }
+        consumer.assign(&list).map_err(|error| io(&error))?;
+        Ok(Self {
+            consumer,
+            partitions: usize::try_from(partitions).unwrap_or(usize::MAX),
+            at_end: BTreeSet::new(),
+        })
+    }
+
+    /// The next record, if one comes in time.
+    ///
+    /// # Errors
+    /// [`IoError`] on anything but the end of a partition.
+    pub fn next(&mut self, wait: Duration) -> Result<Option<ReadRecord>, IoError> {
+        match self.consumer.poll(wait) {
+            Some(Ok(message)) => {
+                self.at_end.remove(&message.partition());
+                let headers = message.headers().map_or_else(Vec::new, |headers| {
+                    headers
+                        .iter()
+                        .map(|header| (header.key.to_owned(), header.value.unwrap_or_default().to_vec()))
+                        .collect()
+                });
+                Ok(Some(ReadRecord {
+                    topic: message.topic().to_owned(),
+                    partition: message.partition(),
+                    offset: message.offset(),
+                    key: message.key().map(<[u8]>::to_vec),
+                    value: message.payload().map(<[u8]>::to_vec),
+                    headers,
+                }))
+            }
+            Some(Err(KafkaError::PartitionEOF(partition))) => {
+                self.at_end.insert(partition);
+                Ok(None)
+            }
+            Some(Err(KafkaError::MessageConsumption(
+                RDKafkaErrorCode::BrokerTransportFailure | RDKafkaErrorCode::AllBrokersDown,
+            )))
+            | None => Ok(None),
+            Some(Err(error)) => Err(io(&error)),
+        }
+    }
+
+    /// Whether every partition has been read to its end since the last record of it.
+    #[must_use]
+    pub fn is_at_end(&self) -> bool {
+        self.at_end.len() >= self.partitions
+    }
+}

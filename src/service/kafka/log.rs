@@ -1,0 +1,514 @@
+//! [`Log`] over a consumer and a transactional producer of librdkafka.
+
+use std::collections::BTreeSet;
+use std::ops::ControlFlow;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{BorrowedMessage, Header, OwnedHeaders};
+use rdkafka::producer::{BaseRecord, Producer, ThreadedProducer};
+use rdkafka::{Message, Offset, Timestamp, TopicPartitionList};
+
+use crate::service::log::{Failure, Isolation, Log, Outgoing, Polled, Rebalance, Record, Take, TopicPartition};
+use crate::service::metrics::Metrics;
+
+use super::connection::{Connection, Kind};
+use super::context::{Deliveries, Group, Quiet};
+use super::failure::{consumption, describe, question, transactional};
+
+/// Longest a question to the cluster may take.
+const ASK: Duration = Duration::from_secs(5);
+/// Longest the committed offsets may take: while a transaction holds them the broker does not answer.
+const ASK_COMMITTED: Duration = Duration::from_secs(2);
+/// Longest a new producer may take to end its predecessor's transaction.
+const INIT: Duration = Duration::from_secs(20);
+
+/// How partitions come to a worker.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Membership {
+    /// By the group protocol, over these topics.
+    Group(Vec<String>),
+    /// These, for good. For librdkafka's in-process broker, where joining a group takes seconds.
+    Fixed(Vec<TopicPartition>),
+}
+
+/// Which group protocol is spoken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GroupProtocol {
+    /// Cooperative-sticky with static membership: a restart within the session moves nothing.
+    #[default]
+    Classic,
+    /// KIP-848, for brokers of 4.0 and later.
+    Consumer,
+}
+
+/// What a log is opened with.
+#[derive(Clone)]
+pub struct LogSettings {
+    /// The brokers.
+    pub connection: Connection,
+    /// `falsefront.accounts`.
+    pub group: String,
+    /// Stable name of this member, also in its transactional id: `falsefront-a-accounts-0`.
+    pub member: String,
+    /// Group protocol.
+    pub protocol: GroupProtocol,
+    /// Where partitions come from.
+    pub membership: Membership,
+    /// The broker aborts a transaction that is older.
+    pub transaction_timeout: Duration,
+    /// Partitions are read outside of the group too, to restore state. A reader takes a second to come up, so it is
+    /// made with the rest.
+    pub has_reader: bool,
+    /// Receives the lag.
+    pub metrics: Option<Metrics>,
+}
+
+/// One worker's consumer and producer.
+pub struct KafkaLog {
+    settings: LogSettings,
+    began: Instant,
+    producer: ThreadedProducer<Deliveries>,
+    deliveries: Deliveries,
+    disconnects_before: u64,
+    reader: Option<BaseConsumer<Quiet>>,
+    reading: Option<TopicPartition>,
+    watcher: BaseConsumer<Quiet>,
+    consumer: BaseConsumer<Group>,
+    fixed: Option<Vec<TopicPartition>>,
+}
+
+impl KafkaLog {
+    /// Connects, takes over the transactional id and joins the group.
+    ///
+    /// # Errors
+    /// [`Failure::Stop`] if the settings are refused, [`Failure::Retry`] if the brokers do not answer yet.
+    pub fn open(settings: LogSettings) -> Result<Self, Failure> {
+        let deliveries = Deliveries::default();
+        let producer = producer(&settings, &deliveries)?;
+        let consumer = consumer(&settings)?;
+        let watcher = side_consumer(&settings, "read_uncommitted")?;
+        let reader = if settings.has_reader {
+            Some(side_consumer(&settings, "read_committed")?)
+        } else {
+            None
+        };
+        let mut fixed = None;
+        match &settings.membership {
+            Membership::Group(topics) => {
+                let topics: Vec<&str> = topics.iter().map(String::as_str).collect();
+                consumer
+                    .subscribe(&topics)
+                    .map_err(|error| Failure::Stop(describe(&error)))?;
+            }
+            Membership::Fixed(partitions) => fixed = Some(partitions.clone()),
+        }
+        Ok(Self {
+            settings,
+            began: Instant::now(),
+            producer,
+            deliveries,
+            disconnects_before: 0,
+            reader,
+            reading: None,
+            watcher,
+            consumer,
+            fixed,
+        })
+    }
+
+    fn assigned(&self) -> BTreeSet<TopicPartition> {
+        self.consumer
+            .assignment()
+            .map(|list| super::context::plain(&list).into_iter().collect())
+            .unwrap_or_default()
+    }
+}
+
+impl Drop for KafkaLog {
+    fn drop(&mut self) {
+        self.consumer.context().is_closing.store(true, Ordering::Relaxed);
+    }
+}
+
+fn producer(settings: &LogSettings, deliveries: &Deliveries) -> Result<ThreadedProducer<Deliveries>, Failure> {
+    let timeout = settings.transaction_timeout.as_millis();
+    let own = [
+        ("transactional.id", settings.member.clone()),
+        ("transaction.timeout.ms", timeout.to_string()),
+        ("message.timeout.ms", (timeout * 9 / 10).to_string()),
+        ("socket.timeout.ms", timeout.to_string()),
+        // Checked before compression; the broker's own limit with room for the batch.
+        ("message.max.bytes", "1048588".to_owned()),
+        ("statistics.interval.ms", "1000".to_owned()),
+        // Makes a hidden retry of a transactional request visible as latency.
+        ("retry.backoff.ms", "300".to_owned()),
+        ("retry.backoff.max.ms", "1000".to_owned()),
+        ("linger.ms", "2".to_owned()),
+        ("compression.type", "lz4".to_owned()),
+        ("batch.size", "1000000".to_owned()),
+        ("queue.buffering.max.kbytes", "65536".to_owned()),
+        ("queue.buffering.max.messages", "200000".to_owned()),
+    ];
+    let config = settings.connection.client(Kind::Producer, &own);
+    let producer: ThreadedProducer<Deliveries> = config
+        .create_with_context(deliveries.clone())
+        .map_err(|error| Failure::Stop(format!("producer: {}", describe(&error))))?;
+    // With metadata at hand the coordinator is found at once: 62 ms instead of 507.
+    if let Err(error) = producer.client().fetch_metadata(Some("__falsefront_warm_up"), ASK) {
+        return Err(question("metadata", &error));
+    }
+    producer
+        .init_transactions(INIT)
+        .map_err(|error| match transactional("init_transactions", &error) {
+            stop @ Failure::Stop(_) => stop,
+            other => Failure::Retry(other.detail().to_owned()),
+        })?;
+    Ok(producer)
+}
+
+fn consumer(settings: &LogSettings) -> Result<BaseConsumer<Group>, Failure> {
+    let mut own = vec![
+        ("group.id", settings.group.clone()),
+        ("enable.auto.commit", "false".to_owned()),
+        ("enable.auto.offset.store", "false".to_owned()),
+        ("isolation.level", "read_committed".to_owned()),
+        ("auto.offset.reset", "error".to_owned()),
+        ("max.poll.interval.ms", "60000".to_owned()),
+        ("check.crcs", "true".to_owned()),
+        ("queued.max.messages.kbytes", "32768".to_owned()),
+        ("queued.min.messages", "20000".to_owned()),
+        ("fetch.message.max.bytes", "1048576".to_owned()),
+        // The default of 1 s stalls a partition after the local queue was full.
+        ("fetch.queue.backoff.ms", "50".to_owned()),
+        ("fetch.wait.max.ms", "100".to_owned()),
+        ("statistics.interval.ms", "1000".to_owned()),
+    ];
+    match settings.protocol {
+        GroupProtocol::Classic => {
+            own.push(("group.instance.id", settings.member.clone()));
+            own.push(("partition.assignment.strategy", "cooperative-sticky".to_owned()));
+            own.push(("session.timeout.ms", "10000".to_owned()));
+            own.push(("heartbeat.interval.ms", "1000".to_owned()));
+        }
+        // With a fixed member name every restart after a crash would die of UNRELEASED_INSTANCE_ID.
+        GroupProtocol::Consumer => own.push(("group.protocol", "consumer".to_owned())),
+    }
+    settings
+        .connection
+        .client(Kind::Consumer, &own)
+        .create_with_context(Group::new(settings.metrics.clone()))
+        .map_err(|error| Failure::Stop(format!("consumer: {}", describe(&error))))
+}
+
+/// A consumer outside of any group, for reading and asking.
+fn side_consumer(settings: &LogSettings, isolation: &str) -> Result<BaseConsumer<Quiet>, Failure> {
+    let own = [
+        ("group.id", format!("{}.restore", settings.group)),
+        ("enable.auto.commit", "false".to_owned()),
+        ("enable.auto.offset.store", "false".to_owned()),
+        ("isolation.level", isolation.to_owned()),
+        ("auto.offset.reset", "error".to_owned()),
+        ("check.crcs", "true".to_owned()),
+        ("enable.partition.eof", "true".to_owned()),
+        ("fetch.wait.max.ms", "20".to_owned()),
+        ("queued.max.messages.kbytes", "65536".to_owned()),
+    ];
+    settings
+        .connection
+        .client(Kind::Consumer, &own)
+        .create_with_context(Quiet)
+        .map_err(|error| Failure::Stop(format!("consumer: {}", describe(&error))))
+}
+
+fn list(partitions: &[TopicPartition], offset: Offset) -> Result<TopicPartitionList, Failure> {
+    let mut list = TopicPartitionList::with_capacity(partitions.len());
+    for at in partitions {
+        list.add_partition_offset(&at.topic, at.partition, offset)
+            .map_err(|error| Failure::Stop(describe(&error)))?;
+    }
+    Ok(list)
+}
+
+fn now_ms() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
+fn record<'m>(message: &'m BorrowedMessage<'_>) -> Record<'m> {
+    let append_ms = match message.timestamp() {
+        Timestamp::LogAppendTime(time_ms) => time_ms,
+        // A producer's clock may stand in the future; ours has at least seen the record arrive.
+        Timestamp::CreateTime(time_ms) => time_ms.min(now_ms()),
+        Timestamp::NotAvailable => now_ms(),
+    };
+    Record {
+        topic: message.topic(),
+        partition: message.partition(),
+        offset: message.offset(),
+        append_ms,
+        key: message.key(),
+        value: message.payload(),
+    }
+}
+
+impl Log for KafkaLog {
+    fn now(&self) -> Duration {
+        self.began.elapsed()
+    }
+
+    fn wait(&mut self, time: Duration) {
+        std::thread::sleep(time);
+    }
+
+    fn poll(&mut self, wait: Duration, count_max: usize, take: Take<'_>) -> Result<Polled, Failure> {
+        let mut polled = Polled::default();
+        if let Some(partitions) = self.fixed.take() {
+            polled.rebalance = Some(Rebalance::Assigned(partitions));
+            return Ok(polled);
+        }
+        let mut wait = wait;
+        while polled.records < count_max {
+            let message = self.consumer.poll(wait);
+            wait = Duration::ZERO;
+            match message {
+                Some(Ok(message)) => {
+                    polled.records += 1;
+                    if take(&record(&message)).is_break() {
+                        break;
+                    }
+                }
+                Some(Err(error)) => match consumption(&error) {
+                    Some(failure) => return Err(failure),
+                    None => tracing::debug!(detail = describe(&error), "passing consumer error"),
+                },
+                None => break,
+            }
+        }
+        polled.rebalance = self.consumer.context().next();
+        Ok(polled)
+    }
+
+    fn assign(&mut self, partitions: &[TopicPartition]) -> Result<(), Failure> {
+        let stop = |error: KafkaError| Failure::Stop(format!("assign: {}", describe(&error)));
+        let list = list(partitions, Offset::Beginning)?;
+        if matches!(self.settings.membership, Membership::Fixed(_)) {
+            self.consumer.assign(&list).map_err(stop)?;
+        } else {
+            self.consumer.incremental_assign(&list).map_err(stop)?;
+        }
+        if partitions.is_empty() {
+            return Ok(());
+        }
+        self.consumer.pause(&list).map_err(stop)
+    }
+
+    fn unassign(&mut self, partitions: &[TopicPartition]) -> Result<(), Failure> {
+        let list = list(partitions, Offset::Invalid)?;
+        self.consumer
+            .incremental_unassign(&list)
+            .map_err(|error| Failure::Stop(format!("unassign: {}", describe(&error))))
+    }
+
+    fn pause(&mut self, partitions: &[TopicPartition]) -> Result<(), Failure> {
+        let list = list(partitions, Offset::Invalid)?;
+        self.consumer
+            .pause(&list)
+            .map_err(|error| Failure::Stop(format!("pause: {}", describe(&error))))
+    }
+
+    fn resume_at(&mut self, partition: &TopicPartition, offset: i64) -> Result<(), Failure> {
+        let at = std::slice::from_ref(partition);
+        let wanted = list(at, Offset::Offset(offset))?;
+        let sought = self
+            .consumer
+            .seek_partitions(wanted, ASK)
+            .map_err(|error| question("seek", &error))?;
+        let refusal = sought.elements().iter().find_map(|element| element.error().err());
+        drop(sought);
+        if let Some(error) = refusal {
+            return Err(question("seek", &error));
+        }
+        let resumed = list(at, Offset::Invalid)?;
+        self.consumer
+            .resume(&resumed)
+            .map_err(|error| question("resume", &error))
+    }
+
+    fn owns(&self, partitions: &[TopicPartition]) -> bool {
+        let assigned = self.assigned();
+        !self.consumer.assignment_lost() && partitions.iter().all(|at| assigned.contains(at))
+    }
+
+    fn committed(&mut self, partitions: &[TopicPartition]) -> Result<Vec<Option<i64>>, Failure> {
+        let asked = list(partitions, Offset::Invalid)?;
+        let answer = self
+            .consumer
+            .committed_offsets(asked, ASK_COMMITTED)
+            .map_err(|error| question("committed offsets", &error))?;
+        partitions
+            .iter()
+            .map(|at| match answer.find_partition(&at.topic, at.partition) {
+                Some(element) => match (element.error(), element.offset()) {
+                    (Err(error), _) => Err(question("committed offsets", &error)),
+                    (Ok(()), Offset::Offset(offset)) => Ok(Some(offset)),
+                    (Ok(()), _) => Ok(None),
+                },
+                None => Ok(None),
+            })
+            .collect()
+    }
+
+    fn bounds(&mut self, partition: &TopicPartition, isolation: Isolation) -> Result<(i64, i64), Failure> {
+        let answer = match isolation {
+            Isolation::Committed => self
+                .consumer
+                .fetch_watermarks(&partition.topic, partition.partition, ASK),
+            Isolation::Uncommitted => self
+                .watcher
+                .fetch_watermarks(&partition.topic, partition.partition, ASK),
+        };
+        answer.map_err(|error| question("offsets of a partition", &error))
+    }
+
+    fn offset_at(&mut self, partition: &TopicPartition, time_ms: i64) -> Result<i64, Failure> {
+        let asked = list(std::slice::from_ref(partition), Offset::Offset(time_ms))?;
+        let answer = self
+            .consumer
+            .offsets_for_times(asked, ASK)
+            .map_err(|error| question("offset of a time", &error))?;
+        let offset = answer.elements().first().map(|element| element.offset());
+        drop(answer);
+        match offset {
+            Some(Offset::Offset(offset)) => Ok(offset),
+            _ => self.bounds(partition, Isolation::Committed).map(|(_, end)| end),
+        }
+    }
+
+    fn begin(&mut self) -> Result<(), Failure> {
+        self.deliveries.clear();
+        self.producer
+            .begin_transaction()
+            .map_err(|error| transactional("begin", &error))
+    }
+
+    fn send(&mut self, record: &Outgoing) -> Result<(), Failure> {
+        let mut native: BaseRecord<'_, [u8], [u8]> = BaseRecord::to(&record.topic).partition(record.partition);
+        native.key = record.key.as_deref();
+        native.payload = record.value.as_deref();
+        if !record.headers.is_empty() {
+            let headers = OwnedHeaders::new_with_capacity(record.headers.len());
+            native.headers = Some(record.headers.iter().fold(headers, |headers, (key, value)| {
+                headers.insert(Header {
+                    key,
+                    value: Some(value.as_slice()),
+                })
+            }));
+        }
+        self.producer.send(native).map_err(|(error, _)| match error {
+            KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull) => Failure::Retry("queue full".to_owned()),
+            error => Failure::Abort(format!("{}/{}: {}", record.topic, record.partition, describe(&error))),
+        })
+    }
+
+    fn in_flight(&self) -> usize {
+        usize::try_from(self.producer.in_flight_count()).unwrap_or(0)
+    }
+
+    fn delivery_failure(&self) -> Option<String> {
+        self.deliveries.failure()
+    }
+
+    fn send_offsets(&mut self, next: &[(TopicPartition, i64)]) -> Result<(), Failure> {
+        let mut offsets = TopicPartitionList::with_capacity(next.len());
+        for (at, offset) in next {
+            offsets
+                .add_partition_offset(&at.topic, at.partition, Offset::Offset(*offset))
+                .map_err(|error| Failure::Abort(describe(&error)))?;
+        }
+        // Taken now: metadata from the transaction's begin carries an older generation after a rebalance.
+        let Some(group) = self.consumer.group_metadata() else {
+            return Err(Failure::Abort("not a member of the group".to_owned()));
+        };
+        self.producer
+            .send_offsets_to_transaction(&offsets, &group, self.settings.transaction_timeout)
+            .map_err(|error| transactional("send_offsets", &error))
+    }
+
+    fn commit(&mut self) -> Result<(), Failure> {
+        self.producer
+            .commit_transaction(None)
+            .map_err(|error| transactional("commit", &error))
+    }
+
+    fn abort(&mut self) -> Result<(), Failure> {
+        self.producer
+            .abort_transaction(None)
+            .map_err(|error| transactional("abort", &error))
+    }
+
+    fn recreate_producer(&mut self) -> Result<(), Failure> {
+        self.disconnects_before = self.disconnects();
+        let deliveries = Deliveries::default();
+        self.producer = producer(&self.settings, &deliveries)?;
+        self.deliveries = deliveries;
+        Ok(())
+    }
+
+    fn disconnects(&self) -> u64 {
+        self.disconnects_before + self.deliveries.disconnects.load(Ordering::Relaxed)
+    }
+
+    fn read_from(&mut self, partition: &TopicPartition, offset: i64) -> Result<(), Failure> {
+        let Some(reader) = &self.reader else {
+            return Err(Failure::Stop("opened without a reader".to_owned()));
+        };
+        let from = if offset == 0 {
+            Offset::Beginning
+        } else {
+            Offset::Offset(offset)
+        };
+        let assignment = list(std::slice::from_ref(partition), from)?;
+        reader.assign(&assignment).map_err(|error| question("read", &error))?;
+        self.reading = Some(partition.clone());
+        Ok(())
+    }
+
+    fn read(&mut self, wait: Duration, count_max: usize, take: Take<'_>) -> Result<bool, Failure> {
+        let (Some(reader), Some(at)) = (&self.reader, &self.reading) else {
+            return Ok(true);
+        };
+        let mut wait = wait;
+        for _ in 0..count_max {
+            match reader.poll(wait) {
+                Some(Ok(message)) if message.partition() == at.partition && message.topic() == &*at.topic => {
+                    if let ControlFlow::Break(()) = take(&record(&message)) {
+                        return Ok(false);
+                    }
+                }
+                // What the partition read before still had on its way.
+                Some(Ok(_)) => {}
+                Some(Err(KafkaError::PartitionEOF(partition))) if partition == at.partition => return Ok(true),
+                Some(Err(error)) => {
+                    if let Some(failure) = consumption(&error) {
+                        return Err(failure);
+                    }
+                }
+                None => return Ok(false),
+            }
+            wait = Duration::ZERO;
+        }
+        Ok(false)
+    }
+
+    fn read_end(&mut self) {
+        if self.reading.take().is_some()
+            && let Some(reader) = &self.reader
+        {
+            let _ = reader.unassign();
+        }
+    }
+}

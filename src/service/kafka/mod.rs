@@ -1,0 +1,14 @@
+//! Kafka through librdkafka. The only folder that names `rdkafka`.
+//!
+//! Lists of partitions are turned into plain values at once: a consumer that is dropped while one of its native lists
+//! is alive never returns (librdkafka#3796).
+
+pub mod connection;
+pub mod admin;
+pub mod io;
+pub mod mock;
+mod context;
+pub mod log;
+mod failure;
+
+pub use connection::Connection;

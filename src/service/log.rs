@@ -1,0 +1,248 @@
+//! The log as the protocol sees it: partitions, a group, one open transaction, stable offsets.
+//!
+//! [`crate::service::kafka::KafkaLog`] is the real one. The protocol in [`crate::service::worker`] knows nothing else,
+//! so its decisions can be driven by a simulated log as well; a log therefore also owns the clock.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// One partition of a topic.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TopicPartition {
+    /// Topic.
+    pub topic: Arc<str>,
+    /// Partition.
+    pub partition: i32,
+}
+
+impl TopicPartition {
+    /// That partition of that topic.
+    #[must_use]
+    pub fn new(topic: &str, partition: i32) -> Self {
+        Self {
+            topic: Arc::from(topic),
+            partition,
+        }
+    }
+}
+
+impl std::fmt::Display for TopicPartition {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "{}/{}", self.topic, self.partition)
+    }
+}
+
+/// A record as it was read. Borrowed: it is valid only while it is handed over.
+#[derive(Clone, Copy, Debug)]
+pub struct Record<'a> {
+    /// Topic.
+    pub topic: &'a str,
+    /// Partition.
+    pub partition: i32,
+    /// Offset.
+    pub offset: i64,
+    /// Append time, ms since the epoch; for a topic that keeps its producers' times, the earlier of that and now.
+    pub append_ms: i64,
+    /// Key.
+    pub key: Option<&'a [u8]>,
+    /// Value; `None` for a tombstone.
+    pub value: Option<&'a [u8]>,
+}
+
+/// A record to be written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outgoing {
+    /// Topic.
+    pub topic: Arc<str>,
+    /// Partition. Always explicit: clients' default partitioners differ.
+    pub partition: i32,
+    /// Key.
+    pub key: Option<Vec<u8>>,
+    /// Value; `None` deletes the key from a compacted topic.
+    pub value: Option<Vec<u8>>,
+    /// Headers.
+    pub headers: Vec<(&'static str, Vec<u8>)>,
+}
+
+/// What the group decided. Must be answered with [`Log::assign`] or [`Log::unassign`] before the next poll.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Rebalance {
+    /// These partitions are ours in addition. May be empty, and must be answered all the same.
+    Assigned(Vec<TopicPartition>),
+    /// These are to be given up.
+    Revoked {
+        /// The partitions.
+        partitions: Vec<TopicPartition>,
+        /// They already belong to somebody else: a commit would be refused.
+        lost: bool,
+    },
+}
+
+/// Which records count when the end of a partition is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Isolation {
+    /// Up to the last stable offset: the first offset of the oldest open transaction.
+    Committed,
+    /// Up to the high watermark, open transactions included.
+    Uncommitted,
+}
+
+/// Why an operation failed, by what the caller does next.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Failure {
+    /// Nothing happened. Call again with the same arguments.
+    #[error("{0}; trying again")]
+    Retry(String),
+    /// The transaction must be aborted and its partitions restored.
+    #[error("{0}; the transaction is aborted")]
+    Abort(String),
+    /// The producer is unusable, or the outcome is unknown. Recreate it, then ask the group what was committed.
+    #[error("{0}; the producer is recreated")]
+    Recycle(String),
+    /// No retry helps: stop this worker and tell the operator.
+    #[error("{0}")]
+    Stop(String),
+}
+
+impl Failure {
+    /// What happened, without what is done about it.
+    #[must_use]
+    pub fn detail(&self) -> &str {
+        match self {
+            Self::Retry(text) | Self::Abort(text) | Self::Recycle(text) | Self::Stop(text) => text,
+        }
+    }
+}
+
+/// What a poll gave.
+#[derive(Debug, Default)]
+pub struct Polled {
+    /// Records handed over.
+    pub records: usize,
+    /// A rebalance to answer before the next poll.
+    pub rebalance: Option<Rebalance>,
+}
+
+/// Receives records one by one; [`ControlFlow::Break`] ends the poll after this record.
+pub type Take<'t> = &'t mut dyn FnMut(&Record<'_>) -> ControlFlow<()>;
+
+/// A log with groups and transactions, as one worker uses it: one member of a group, one transactional producer.
+pub trait Log {
+    /// Monotonic time since the log was opened.
+    fn now(&self) -> Duration;
+
+    /// Lets time pass without serving the group.
+    fn wait(&mut self, time: Duration);
+
+    /// Serves the group and hands over up to `count_max` records of partitions that are not paused.
+    ///
+    /// # Errors
+    /// [`Failure::Stop`] if records were lost or damaged; passing troubles are only logged.
+    fn poll(&mut self, wait: Duration, count_max: usize, take: Take<'_>) -> Result<Polled, Failure>;
+
+    /// Answers [`Rebalance::Assigned`]. The partitions are paused until [`Log::resume_at`].
+    ///
+    /// # Errors
+    /// [`Failure::Stop`].
+    fn assign(&mut self, partitions: &[TopicPartition]) -> Result<(), Failure>;
+
+    /// Answers [`Rebalance::Revoked`].
+    ///
+    /// # Errors
+    /// [`Failure::Stop`].
+    fn unassign(&mut self, partitions: &[TopicPartition]) -> Result<(), Failure>;
+
+    /// Stops delivery from these partitions; what was fetched ahead is forgotten.
+    ///
+    /// # Errors
+    /// [`Failure::Stop`].
+    fn pause(&mut self, partitions: &[TopicPartition]) -> Result<(), Failure>;
+
+    /// Delivers `partition` from `offset` on.
+    ///
+    /// # Errors
+    /// [`Failure::Retry`] while the partition's fetcher is not up yet.
+    fn resume_at(&mut self, partition: &TopicPartition, offset: i64) -> Result<(), Failure>;
+
+    /// Whether all of `partitions` are ours as far as this member knows.
+    fn owns(&self, partitions: &[TopicPartition]) -> bool;
+
+    /// The group's committed offset of each partition, stable: no transaction that would change it is open.
+    ///
+    /// # Errors
+    /// [`Failure::Retry`] while one is open.
+    fn committed(&mut self, partitions: &[TopicPartition]) -> Result<Vec<Option<i64>>, Failure>;
+
+    /// First offset and end offset of a partition.
+    ///
+    /// # Errors
+    /// [`Failure::Retry`].
+    fn bounds(&mut self, partition: &TopicPartition, isolation: Isolation) -> Result<(i64, i64), Failure>;
+
+    /// First offset whose record is not older than `time_ms`; the end if there is none.
+    ///
+    /// # Errors
+    /// [`Failure::Retry`].
+    fn offset_at(&mut self, partition: &TopicPartition, time_ms: i64) -> Result<i64, Failure>;
+
+    /// Opens a transaction.
+    ///
+    /// # Errors
+    /// [`Failure::Recycle`].
+    fn begin(&mut self) -> Result<(), Failure>;
+
+    /// Queues a record for the open transaction.
+    ///
+    /// # Errors
+    /// [`Failure::Retry`] while the queue is full; [`Failure::Abort`] if the record can never be sent.
+    fn send(&mut self, record: &Outgoing) -> Result<(), Failure>;
+
+    /// Records sent whose outcome is not known yet.
+    fn in_flight(&self) -> usize;
+
+    /// The first delivery of this transaction that failed.
+    fn delivery_failure(&self) -> Option<String>;
+
+    /// Adds the group's next offsets to the transaction, fenced by the group's generation.
+    ///
+    /// # Errors
+    /// Any class.
+    fn send_offsets(&mut self, next: &[(TopicPartition, i64)]) -> Result<(), Failure>;
+
+    /// Commits.
+    ///
+    /// # Errors
+    /// Any class; [`Failure::Recycle`] also when the outcome is unknown.
+    fn commit(&mut self) -> Result<(), Failure>;
+
+    /// Aborts.
+    ///
+    /// # Errors
+    /// [`Failure::Retry`] or [`Failure::Recycle`].
+    fn abort(&mut self) -> Result<(), Failure>;
+
+    /// Replaces the producer by a new one of the same identity, which ends whatever the old one left open.
+    ///
+    /// # Errors
+    /// [`Failure::Retry`], or [`Failure::Stop`] if the identity is refused.
+    fn recreate_producer(&mut self) -> Result<(), Failure>;
+
+    /// How often a connection of the producer was lost so far: a request may have been sent twice then.
+    fn disconnects(&self) -> u64;
+
+    /// Begins to read a partition outside of the group, committed records only.
+    ///
+    /// # Errors
+    /// [`Failure::Retry`].
+    fn read_from(&mut self, partition: &TopicPartition, offset: i64) -> Result<(), Failure>;
+
+    /// Hands over up to `count_max` records of the partition being read. True at its end.
+    ///
+    /// # Errors
+    /// [`Failure::Stop`] if records are damaged or gone.
+    fn read(&mut self, wait: Duration, count_max: usize, take: Take<'_>) -> Result<bool, Failure>;
+
+    /// Ends reading.
+    fn read_end(&mut self);
+}

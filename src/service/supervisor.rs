@@ -1,0 +1,347 @@
+//! Starts the workers, watches over them, stops them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use crate::intake::Format;
+use crate::model::key::HashKey;
+use crate::pipeline::accounts::Accounts;
+use crate::pipeline::entities::Entities;
+use crate::pipeline::intake::Intake;
+use crate::pipeline::settings::{DetectionSettings, IntakeSettings};
+
+use super::kafka::Connection;
+use super::kafka::log::{GroupProtocol, KafkaLog, LogSettings, Membership};
+use super::log::{Failure, TopicPartition};
+use super::metrics::Metrics;
+use super::topics::TopicNames;
+use super::worker::stage::{FoldFactory, LiveIntake, Role, SharedReference, Stage, Take};
+use super::worker::{StartFrom, Stop, Worker, WorkerSettings};
+
+/// Pause before a worker that cannot reach its brokers tries again, at most.
+const RETRY_MAX: Duration = Duration::from_secs(5);
+
+/// One source of events.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Source {
+    /// Topic.
+    pub topic: String,
+    /// Format of its records.
+    pub format: Format,
+}
+
+/// Makes what the workers run: the real core, or small stages that tests drive the protocol with.
+#[derive(Clone)]
+pub struct Stages {
+    /// Makes one intake per worker.
+    pub intake: Arc<dyn Fn() -> Box<dyn Take> + Send + Sync>,
+    /// Makes the fold of a partition of `observations`.
+    pub accounts: FoldFactory,
+    /// Makes the fold of a partition of `links`.
+    pub entities: FoldFactory,
+}
+
+impl Stages {
+    /// The real core.
+    #[must_use]
+    pub fn real(
+        intake: IntakeSettings,
+        detections: DetectionSettings,
+        hash_key: HashKey,
+        reference: SharedReference,
+    ) -> Self {
+        let detections = Arc::new(detections);
+        let for_entities = detections.clone();
+        Self {
+            intake: Arc::new(move || {
+                let core = Intake::new(intake.clone(), hash_key, reference.load_full());
+                Box::new(LiveIntake::new(core, reference.clone()))
+            }),
+            accounts: Arc::new(move |_| Box::new(Accounts::new(detections.clone(), hash_key))),
+            entities: Arc::new(move |_| Box::new(Entities::new(for_entities.clone(), hash_key))),
+        }
+    }
+}
+
+/// What a service runs with.
+#[derive(Clone)]
+pub struct ServiceSettings {
+    /// The brokers.
+    pub connection: Connection,
+    /// Prefix of topics, groups and transactional ids.
+    pub application: String,
+    /// Stable name of this process.
+    pub instance: String,
+    /// Stages of this process.
+    pub roles: Vec<Role>,
+    /// Workers of each stage.
+    pub workers: usize,
+    /// Sources of intake.
+    pub sources: Vec<Source>,
+    /// Topics.
+    pub topics: TopicNames,
+    /// Decides partitions.
+    pub hash_key: HashKey,
+    /// Time from the first record of a transaction to its commit.
+    pub commit_interval: Duration,
+    /// The broker aborts a transaction that is older.
+    pub transaction_timeout: Duration,
+    /// Every chunk is written once in this time.
+    pub checkpoint_period: Duration,
+    /// For sources of a group without offsets.
+    pub start_from: StartFrom,
+    /// Group protocol.
+    pub protocol: GroupProtocol,
+    /// The partitions of each source, for a log without groups, offsets and checkpoints: librdkafka's own broker.
+    pub fixed_sources: Option<BTreeMap<String, u32>>,
+}
+
+/// Running workers.
+pub struct Service {
+    stop: Stop,
+    metrics: Metrics,
+    threads: Vec<JoinHandle<()>>,
+    ended: Receiver<(String, Result<(), Failure>)>,
+}
+
+impl Service {
+    /// Starts every worker on a thread of its own.
+    ///
+    /// # Errors
+    /// If the system gives no more threads.
+    pub fn start(settings: &ServiceSettings, stages: &Stages, metrics: &Metrics) -> std::io::Result<Self> {
+        let stop = Stop::default();
+        let (sender, ended) = channel();
+        let mut threads = Vec::new();
+        for role in &settings.roles {
+            for index in 0..settings.workers.max(1) {
+                let job = Job {
+                    role: *role,
+                    index,
+                    settings: settings.clone(),
+                    stages: stages.clone(),
+                    metrics: metrics.clone(),
+                    stop: stop.clone(),
+                };
+                let sender: Sender<_> = sender.clone();
+                let name = job.name();
+                threads.push(std::thread::Builder::new().name(name.clone()).spawn(move || {
+                    // A panic is a bug of ours; the transaction it was in is never committed.
+                    let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| job.run()));
+                    let result = result
+                        .unwrap_or_else(|_| Err(Failure::Stop("the worker panicked; please report it".to_owned())));
+                    let _ = sender.send((name, result));
+                })?);
+            }
+        }
+        Ok(Self {
+            stop,
+            metrics: metrics.clone(),
+            threads,
+            ended,
+        })
+    }
+
+    /// The handle that stops the workers.
+    #[must_use]
+    pub fn stopper(&self) -> Stop {
+        self.stop.clone()
+    }
+
+    /// The metrics, also for a live display.
+    #[must_use]
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// Waits until a worker ends or the time is over. A worker that ends by failure stops the others.
+    pub fn watch(&self, wait: Duration) -> Option<(String, Result<(), Failure>)> {
+        match self.ended.recv_timeout(wait) {
+            Ok((name, result)) => {
+                if result.is_err() {
+                    self.stop.request();
+                }
+                Some((name, result))
+            }
+            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => None,
+        }
+    }
+
+    /// Whether every worker has ended.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.threads.iter().all(JoinHandle::is_finished)
+    }
+
+    /// Commits, leaves, and waits for that as long as `limit`. Returns the failures.
+    pub fn stop(mut self, limit: Duration) -> Vec<(String, Failure)> {
+        self.stop.request();
+        let deadline = Instant::now() + limit;
+        while !self.is_over() && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let mut failures: Vec<(String, Failure)> = self
+            .ended
+            .try_iter()
+            .filter_map(|(name, result)| Some((name, result.err()?)))
+            .collect();
+        for thread in self.threads.drain(..) {
+            let name = thread.thread().name().unwrap_or("worker").to_owned();
+            if thread.is_finished() {
+                let _ = thread.join();
+            } else {
+                failures.push((name, Failure::Stop(format!("still busy after {} s", limit.as_secs()))));
+            }
+        }
+        failures
+    }
+}
+
+struct Job {
+    role: Role,
+    index: usize,
+    settings: ServiceSettings,
+    stages: Stages,
+    metrics: Metrics,
+    stop: Stop,
+}
+
+impl Job {
+    fn name(&self) -> String {
+        format!("{}-{}", self.role.as_str(), self.index)
+    }
+
+    fn run(&self) -> Result<(), Failure> {
+        let worker_metrics = self.metrics.worker(&self.name(), self.role);
+        worker_metrics.connecting();
+        let log = self.open();
+        let result = match log {
+            Ok(Some(log)) => {
+                let mut worker = Worker::new(
+                    log,
+                    self.stage(),
+                    self.worker_settings(),
+                    worker_metrics.clone(),
+                    self.stop.clone(),
+                );
+                worker.run()
+            }
+            Ok(None) => Ok(()),
+            Err(failure) => Err(failure),
+        };
+        worker_metrics.gone();
+        result
+    }
+
+    /// Connects, waiting for brokers that do not answer: their outage must not end us.
+    fn open(&self) -> Result<Option<KafkaLog>, Failure> {
+        let mut pause = Duration::from_millis(200);
+        while !self.stop.is_requested() {
+            match KafkaLog::open(self.log_settings()) {
+                Ok(log) => return Ok(Some(log)),
+                Err(Failure::Stop(detail)) => return Err(Failure::Stop(detail)),
+                Err(failure) => {
+                    tracing::warn!(worker = self.name(), detail = failure.detail(), "not connected yet");
+                    self.metrics.worker(&self.name(), self.role).connecting();
+                    std::thread::sleep(pause);
+                    pause = (pause * 2).min(RETRY_MAX);
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    fn topics(&self) -> Vec<(String, u32)> {
+        let partitions = self.settings.topics.partitions;
+        match self.role {
+            Role::Intake => {
+                let sources = self.settings.sources.iter();
+                sources
+                    .map(|source| (source.topic.clone(), self.fixed_partitions(&source.topic)))
+                    .collect()
+            }
+            Role::Accounts => vec![(self.settings.topics.observations.to_string(), partitions)],
+            Role::Entities => vec![(self.settings.topics.links.to_string(), partitions)],
+        }
+    }
+
+    fn fixed_partitions(&self, topic: &str) -> u32 {
+        self.settings
+            .fixed_sources
+            .as_ref()
+            .and_then(|sources| sources.get(topic))
+            .copied()
+            .unwrap_or(1)
+    }
+
+    fn log_settings(&self) -> LogSettings {
+        let s = &self.settings;
+        let membership = if s.fixed_sources.is_some() {
+            Membership::Fixed(self.fixed_share())
+        } else {
+            Membership::Group(self.topics().into_iter().map(|(topic, _)| topic).collect())
+        };
+        LogSettings {
+            connection: s.connection.clone(),
+            group: format!("{}.{}", s.application, self.role.as_str()),
+            member: format!("{}-{}-{}", s.application, s.instance, self.name()),
+            protocol: s.protocol,
+            membership,
+            transaction_timeout: s.transaction_timeout,
+            has_reader: self.role != Role::Intake,
+            metrics: Some(self.metrics.clone()),
+        }
+    }
+
+    /// Every `workers`-th partition.
+    fn fixed_share(&self) -> Vec<TopicPartition> {
+        let mut share = Vec::new();
+        for (topic, partitions) in self.topics() {
+            for partition in 0..i32::try_from(partitions).unwrap_or(i32::MAX) {
+                let owner = usize::try_from(partition).unwrap_or(0) % self.settings.workers.max(1);
+                if owner == self.index {
+                    share.push(TopicPartition::new(&topic, partition));
+                }
+            }
+        }
+        share
+    }
+
+    fn stage(&self) -> Stage {
+        match self.role {
+            Role::Intake => {
+                let sources = self.settings.sources.iter();
+                Stage::Intake {
+                    take: (self.stages.intake)(),
+                    formats: sources.map(|source| (source.topic.clone(), source.format)).collect(),
+                }
+            }
+            Role::Accounts => Stage::Fold {
+                role: Role::Accounts,
+                factory: self.stages.accounts.clone(),
+            },
+            Role::Entities => Stage::Fold {
+                role: Role::Entities,
+                factory: self.stages.entities.clone(),
+            },
+        }
+    }
+
+    fn worker_settings(&self) -> WorkerSettings {
+        let s = &self.settings;
+        WorkerSettings {
+            name: self.name(),
+            role: self.role,
+            topics: s.topics.clone(),
+            hash_key: s.hash_key,
+            commit_interval: s.commit_interval,
+            transaction_timeout: s.transaction_timeout,
+            checkpoint_period: s.checkpoint_period,
+            start_from: s.start_from,
+            is_durable: s.fixed_sources.is_none(),
+        }
+    }
+}

@@ -1,0 +1,344 @@
+//! A worker: one thread with one member of a group, one transactional producer and the state of its partitions.
+//!
+//! Records are read, folded and written in transactions that carry the offsets, so each record counts once whatever
+//! dies. What a worker decides is here and in [`restore`]; how it reaches Kafka is [`crate::service::log::Log`]'s matter.
+
+pub mod stage;
+pub mod checkpoint;
+mod transaction;
+mod restore;
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use crate::model::key::HashKey;
+use crate::pipeline::Fold;
+use crate::service::log::{Failure, Log, Polled, Rebalance, TopicPartition};
+use crate::service::metrics::WorkerMetrics;
+use crate::service::topics::TopicNames;
+
+use restore::Restore;
+use stage::{Outbox, Role, Stage};
+
+/// Records taken in one poll at most, so that no transaction outgrows its interval by much.
+const POLL_RECORDS_MAX: usize = 2_000;
+/// Bytes taken in one poll at most.
+const POLL_BYTES_MAX: usize = 8 << 20;
+/// Bytes one transaction writes at most before it is committed early.
+const TRANSACTION_BYTES_MAX: usize = 32 << 20;
+/// Longest a poll waits for the first record.
+const POLL_WAIT: Duration = Duration::from_millis(50);
+
+/// Where a group without offsets begins to read its sources.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StartFrom {
+    /// At the oldest record.
+    Earliest,
+    /// At the records to come.
+    Latest,
+    /// At the first record not older than this, ms since the epoch.
+    Time(i64),
+}
+
+/// What a worker must know.
+#[derive(Clone)]
+pub struct WorkerSettings {
+    /// `accounts-0`.
+    pub name: String,
+    /// Its stage.
+    pub role: Role,
+    /// Topics it writes.
+    pub topics: TopicNames,
+    /// Decides partitions.
+    pub hash_key: HashKey,
+    /// Time from the first record of a transaction to its commit.
+    pub commit_interval: Duration,
+    /// The broker aborts a transaction that is older.
+    pub transaction_timeout: Duration,
+    /// Every chunk is written once in this time.
+    pub checkpoint_period: Duration,
+    /// For sources of a group without offsets.
+    pub start_from: StartFrom,
+    /// False for a log that keeps neither offsets nor checkpoints: nothing is restored and no checkpoint written.
+    pub is_durable: bool,
+}
+
+/// Set to make workers commit and leave.
+#[derive(Clone, Debug, Default)]
+pub struct Stop(Arc<AtomicBool>);
+
+impl Stop {
+    /// Asks every holder to stop.
+    pub fn request(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether somebody asked.
+    #[must_use]
+    pub fn is_requested(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// The state of one partition, and how far its checkpoint has gone round.
+struct Folded {
+    fold: Box<dyn Fold + Send>,
+    /// Offset at which each chunk was last written; the origin if never.
+    written: Vec<i64>,
+    /// Chunk to look at next.
+    hand: u16,
+    /// Up to when the rotation has done its share.
+    turned: Duration,
+    /// Where the fold began with nothing.
+    origin: i64,
+}
+
+enum Phase {
+    /// Paused until its state is that of its committed offset.
+    Restoring(Box<Restore>),
+    /// Paused until somebody mends what was reported.
+    Refused,
+    Live,
+}
+
+struct Task {
+    at: TopicPartition,
+    phase: Phase,
+    /// Next offset, durable.
+    committed: i64,
+    /// Next offset of the open transaction.
+    next: i64,
+    /// Latest append time folded, ms.
+    append_ms: i64,
+    /// The open transaction carries its offset.
+    is_touched: bool,
+    folded: Option<Folded>,
+}
+
+#[derive(Clone, Copy)]
+struct Open {
+    since: Duration,
+    bytes: usize,
+}
+
+/// See the module.
+pub struct Worker<L: Log> {
+    log: L,
+    stage: Stage,
+    settings: WorkerSettings,
+    metrics: WorkerMetrics,
+    stop: Stop,
+    tasks: Vec<Task>,
+    outbox: Outbox,
+    open: Option<Open>,
+    last_commit: Duration,
+    disconnects_seen: u64,
+    /// A transaction looked as if one of its requests was sent twice.
+    is_suspect: bool,
+    aborts_in_a_row: u32,
+    /// The group has answered once.
+    has_joined: bool,
+}
+
+impl<L: Log> Worker<L> {
+    /// A worker that has not joined its group yet.
+    pub fn new(log: L, stage: Stage, settings: WorkerSettings, metrics: WorkerMetrics, stop: Stop) -> Self {
+        let outbox = Outbox::new(settings.topics.clone(), settings.hash_key);
+        Self {
+            log,
+            stage,
+            settings,
+            metrics,
+            stop,
+            tasks: Vec::new(),
+            outbox,
+            open: None,
+            last_commit: Duration::ZERO,
+            disconnects_seen: 0,
+            is_suspect: false,
+            aborts_in_a_row: 0,
+            has_joined: false,
+        }
+    }
+
+    /// Works until asked to stop, then commits and leaves.
+    ///
+    /// # Errors
+    /// [`Failure::Stop`] with what the operator must know.
+    pub fn run(&mut self) -> Result<(), Failure> {
+        while !self.stop.is_requested() {
+            self.step()?;
+        }
+        if self.open.is_some() {
+            self.commit()?;
+        }
+        Ok(())
+    }
+
+    /// One round: read, fold, send, restore a little, commit if due.
+    ///
+    /// # Errors
+    /// [`Failure::Stop`].
+    pub fn step(&mut self) -> Result<(), Failure> {
+        let polled = self.take_records()?;
+        if polled.records > 0 {
+            self.ensure_open()?;
+            self.send_outbox()?;
+        }
+        if let Some(rebalance) = polled.rebalance {
+            self.rebalance(rebalance)?;
+        }
+        self.restore_some()?;
+        if self.is_due() {
+            self.commit()?;
+        }
+        self.metrics.beat(
+            self.has_joined,
+            self.tasks.len(),
+            self.tasks.iter().filter(|task| task.is_live()).count(),
+        );
+        Ok(())
+    }
+
+    fn take_records(&mut self) -> Result<Polled, Failure> {
+        let wait = self.poll_wait();
+        let Self {
+            log,
+            stage,
+            tasks,
+            outbox,
+            ..
+        } = self;
+        let mut bytes = 0;
+        let mut last = 0;
+        log.poll(wait, POLL_RECORDS_MAX, &mut |record| {
+            let is_last = tasks
+                .get(last)
+                .is_some_and(|task| task.is_at(record.topic, record.partition));
+            if !is_last {
+                let Some(found) = tasks.iter().position(|task| task.is_at(record.topic, record.partition)) else {
+                    return ControlFlow::Continue(());
+                };
+                last = found;
+            }
+            let Some(task) = tasks.get_mut(last) else {
+                return ControlFlow::Continue(());
+            };
+            // A paused partition may still have records on their way; they come again after its seek.
+            if !task.is_live() || record.offset < task.next {
+                return ControlFlow::Continue(());
+            }
+            task.append_ms = task.append_ms.max(record.append_ms);
+            match (&mut *stage, &mut task.folded) {
+                (Stage::Intake { take, formats }, _) => {
+                    let format = formats.get(record.topic).copied().unwrap_or_default();
+                    outbox.intake(take.as_mut(), format, record);
+                }
+                (Stage::Fold { role, .. }, Some(folded)) => {
+                    outbox.fold(*role, folded.fold.as_mut(), record, task.append_ms);
+                }
+                (Stage::Fold { .. }, None) => {}
+            }
+            task.next = record.offset + 1;
+            task.is_touched = true;
+            bytes += record.value.map_or(0, <[u8]>::len);
+            if bytes < POLL_BYTES_MAX {
+                ControlFlow::Continue(())
+            } else {
+                ControlFlow::Break(())
+            }
+        })
+    }
+
+    fn poll_wait(&self) -> Duration {
+        if self.tasks.iter().any(Task::is_restoring) {
+            return Duration::from_millis(1);
+        }
+        self.open.map_or(POLL_WAIT, |open| {
+            (open.since + self.settings.commit_interval)
+                .saturating_sub(self.log.now())
+                .min(POLL_WAIT)
+        })
+    }
+
+    fn is_due(&self) -> bool {
+        let now = self.log.now();
+        if let Some(open) = self.open {
+            return now >= open.since + self.settings.commit_interval || open.bytes >= TRANSACTION_BYTES_MAX;
+        }
+        if now < self.last_commit + self.settings.commit_interval {
+            return false;
+        }
+        self.tasks
+            .iter()
+            .any(|task| task.is_touched || task.chunks_due(now, self.settings.checkpoint_period) > 0)
+    }
+
+    fn rebalance(&mut self, rebalance: Rebalance) -> Result<(), Failure> {
+        self.metrics.rebalanced();
+        self.has_joined = true;
+        match rebalance {
+            Rebalance::Assigned(partitions) => {
+                tracing::info!(worker = self.settings.name, partitions = ?names(&partitions), "assigned");
+                self.log.assign(&partitions)?;
+                let now = self.log.now();
+                for at in partitions {
+                    self.tasks.retain(|task| task.at != at);
+                    self.tasks.push(Task::restoring(at, now));
+                }
+                self.tasks.sort_by(|a, b| a.at.cmp(&b.at));
+                Ok(())
+            }
+            Rebalance::Revoked { partitions, lost } => {
+                tracing::info!(worker = self.settings.name, partitions = ?names(&partitions), lost, "revoked");
+                if lost {
+                    self.abandon("partitions_lost")?;
+                } else if self.open.is_some() {
+                    // One transaction spans all tasks: all are committed, not only those given up.
+                    self.commit()?;
+                }
+                self.tasks.retain(|task| !partitions.contains(&task.at));
+                if self.restoring_is_gone() {
+                    self.log.read_end();
+                }
+                self.log.unassign(&partitions)
+            }
+        }
+    }
+
+    fn restoring_is_gone(&self) -> bool {
+        !self.tasks.iter().any(Task::is_restoring)
+    }
+}
+
+impl Task {
+    fn restoring(at: TopicPartition, now: Duration) -> Self {
+        Self {
+            at,
+            phase: Phase::Restoring(Box::new(Restore::new(now))),
+            committed: -1,
+            next: -1,
+            append_ms: 0,
+            is_touched: false,
+            folded: None,
+        }
+    }
+
+    fn is_live(&self) -> bool {
+        matches!(self.phase, Phase::Live)
+    }
+
+    fn is_restoring(&self) -> bool {
+        matches!(self.phase, Phase::Restoring(_))
+    }
+
+    fn is_at(&self, topic: &str, partition: i32) -> bool {
+        self.at.partition == partition && &*self.at.topic == topic
+    }
+}
+
+fn names(partitions: &[TopicPartition]) -> Vec<String> {
+    partitions.iter().map(ToString::to_string).collect()
+}

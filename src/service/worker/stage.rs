@@ -1,0 +1,257 @@
+//! What a worker runs over its records: intake, or one fold per partition.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::intake::Format;
+use crate::model::Severity;
+use crate::model::key::HashKey;
+use crate::pipeline::intake::{DeadLetter, Intake, IntakeOutputs, RawRecord};
+use crate::pipeline::{Counts, Fold, Outputs, Position};
+use crate::service::dead_letter::{self, Reject};
+use crate::service::log::{Outgoing, Record};
+use crate::service::topics::TopicNames;
+
+/// A stage, as configuration and metrics spell it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// Sources to observations.
+    Intake,
+    /// Observations to alerts and links.
+    Accounts,
+    /// Links to alerts.
+    Entities,
+}
+
+impl Role {
+    /// All roles, in the order of the stream.
+    pub const ALL: [Self; 3] = [Self::Intake, Self::Accounts, Self::Entities];
+
+    /// The role as configuration spells it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Intake => "intake",
+            Self::Accounts => "accounts",
+            Self::Entities => "entities",
+        }
+    }
+}
+
+/// Intake as a worker uses it: the real one, or a small one that tests drive the protocol with.
+pub trait Take: Send {
+    /// Takes one record of a source.
+    fn record(&mut self, format: Format, record: RawRecord<'_>);
+    /// Records refused since the last call or flush.
+    fn take_dead_letters(&mut self) -> Vec<DeadLetter>;
+    /// Everything packed and refused since the last flush.
+    fn flush(&mut self) -> IntakeOutputs;
+}
+
+/// Reference data that is swapped whole while workers use it.
+pub type SharedReference = Arc<arc_swap::ArcSwap<crate::enrich::Reference>>;
+
+/// The real intake, with whatever reference data is loaded when a transaction begins.
+pub struct LiveIntake {
+    intake: Intake,
+    reference: SharedReference,
+}
+
+impl LiveIntake {
+    /// Keeps `intake` on the latest of `reference`.
+    #[must_use]
+    pub fn new(intake: Intake, reference: SharedReference) -> Self {
+        Self { intake, reference }
+    }
+}
+
+impl Take for LiveIntake {
+    fn record(&mut self, format: Format, record: RawRecord<'_>) {
+        self.intake.record(format, record);
+    }
+    fn take_dead_letters(&mut self) -> Vec<DeadLetter> {
+        self.intake.take_dead_letters()
+    }
+    fn flush(&mut self) -> IntakeOutputs {
+        let outputs = self.intake.flush();
+        self.intake.swap_reference(self.reference.load_full());
+        outputs
+    }
+}
+
+/// Makes the empty fold of one partition.
+pub type FoldFactory = Arc<dyn Fn(i32) -> Box<dyn Fold + Send> + Send + Sync>;
+
+/// What a worker runs.
+pub enum Stage {
+    /// Intake over all partitions of the sources.
+    Intake {
+        /// The intake.
+        take: Box<dyn Take>,
+        /// Format of each source topic.
+        formats: BTreeMap<String, Format>,
+    },
+    /// One fold per partition.
+    Fold {
+        /// [`Role::Accounts`] or [`Role::Entities`].
+        role: Role,
+        /// Makes the fold of a partition.
+        factory: FoldFactory,
+    },
+}
+
+/// What a transaction would tell the metrics, kept until it is durable.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Tally {
+    /// Records read, by topic.
+    pub records: BTreeMap<String, u64>,
+    /// Counts of the core.
+    pub counts: Counts,
+    /// Alerts by detection, severity and whether they are signals.
+    pub alerts: BTreeMap<(&'static str, Severity, bool), u64>,
+    /// Dead letters by reason.
+    pub dead_letters: BTreeMap<String, u64>,
+    /// Latest append time read, ms.
+    pub append_ms: i64,
+}
+
+/// Where outputs go and by which rule.
+pub struct Outbox {
+    /// Records not sent yet, in order.
+    pub records: Vec<Outgoing>,
+    /// Bytes in `records`, roughly.
+    pub bytes: usize,
+    /// For the metrics.
+    pub tally: Tally,
+    topics: TopicNames,
+    hash_key: HashKey,
+    scratch: Outputs,
+}
+
+impl Outbox {
+    /// An empty outbox.
+    #[must_use]
+    pub fn new(topics: TopicNames, hash_key: HashKey) -> Self {
+        Self {
+            records: Vec::new(),
+            bytes: 0,
+            tally: Tally::default(),
+            topics,
+            hash_key,
+            scratch: Outputs::default(),
+        }
+    }
+
+    /// Forgets what an aborted transaction would have written.
+    pub fn clear(&mut self) {
+        self.records.clear();
+        self.bytes = 0;
+        self.tally = Tally::default();
+    }
+
+    /// Queues one record.
+    pub fn push(&mut self, record: Outgoing) {
+        self.bytes += record.value.as_ref().map_or(0, Vec::len) + record.key.as_ref().map_or(0, Vec::len) + 64;
+        self.records.push(record);
+    }
+
+    fn count(&mut self, record: &Record<'_>) {
+        if let Some(count) = self.tally.records.get_mut(record.topic) {
+            *count += 1;
+        } else {
+            self.tally.records.insert(record.topic.to_owned(), 1);
+        }
+        self.tally.append_ms = self.tally.append_ms.max(record.append_ms);
+    }
+
+    fn reject(&mut self, reject: &Reject<'_>, record: Option<&Record<'_>>) {
+        *self.tally.dead_letters.entry(reject.reason.to_owned()).or_default() += 1;
+        let letter = dead_letter::encode(&self.topics, reject, record);
+        self.push(letter);
+    }
+
+    fn partition_of_key(&self, key: &str) -> i32 {
+        partition_index(self.hash_key.account(key).partition(self.topics.partitions))
+    }
+
+    /// Takes one record of a source through intake.
+    pub fn intake(&mut self, take: &mut dyn Take, format: Format, record: &Record<'_>) {
+        self.count(record);
+        take.record(
+            format,
+            RawRecord {
+                topic: record.topic,
+                partition: record.partition,
+                offset: record.offset,
+                append_ms: record.append_ms,
+                value: record.value,
+            },
+        );
+        for letter in take.take_dead_letters() {
+            self.reject(&Reject::of_intake(&letter), Some(record));
+        }
+    }
+
+    /// Packs what intake holds back.
+    pub fn flush_intake(&mut self, take: &mut dyn Take) {
+        let outputs = take.flush();
+        for letter in &outputs.dead_letters {
+            self.reject(&Reject::of_intake(letter), None);
+        }
+        self.tally.counts.merge(&outputs.counts);
+        for packed in outputs.observations {
+            self.push(Outgoing {
+                topic: self.topics.observations.clone(),
+                partition: partition_index(packed.partition),
+                key: None,
+                value: Some(packed.value),
+                headers: Vec::new(),
+            });
+        }
+    }
+
+    /// Folds one record and queues what it caused.
+    pub fn fold(&mut self, role: Role, fold: &mut (dyn Fold + Send), record: &Record<'_>, append_ms: i64) {
+        self.count(record);
+        let position = Position {
+            offset: record.offset,
+            append_ms,
+        };
+        let mut outputs = std::mem::take(&mut self.scratch);
+        if let Err(error) = fold.fold(position, record.value.unwrap_or_default(), &mut outputs) {
+            self.reject(&Reject::of_fold(role, record, &error), Some(record));
+        }
+        for published in outputs.alerts.drain(..) {
+            let kind = (published.detection, published.severity, published.is_alert);
+            *self.tally.alerts.entry(kind).or_default() += 1;
+            self.push(Outgoing {
+                topic: self.topics.alerts.clone(),
+                partition: self.partition_of_key(&published.key),
+                key: Some(published.key.into_bytes()),
+                value: Some(published.value),
+                headers: published
+                    .headers
+                    .into_iter()
+                    .map(|(name, value)| (name, value.into_bytes()))
+                    .collect(),
+            });
+        }
+        for link in outputs.links.drain(..) {
+            self.push(Outgoing {
+                topic: self.topics.links.clone(),
+                partition: partition_index(link.key.partition(self.topics.partitions)),
+                key: Some(format!("{:032x}", link.key.0).into_bytes()),
+                value: Some(link.value),
+                headers: Vec::new(),
+            });
+        }
+        self.tally.counts.merge(&outputs.counts);
+        outputs.counts.clear();
+        self.scratch = outputs;
+    }
+}
+
+fn partition_index(partition: u32) -> i32 {
+    i32::try_from(partition).unwrap_or(0)
+}

@@ -1,0 +1,5 @@
+//! The one integration binary: everything that needs the crate from outside.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::disallowed_methods, missing_docs)]
+
+mod support;
+mod real_kafka;

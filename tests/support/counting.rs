@@ -1,0 +1,196 @@
+//! A tiny core that makes every lost, doubled or misplaced record visible in its alerts.
+//!
+//! A source record is `ACCOUNT`. Each account counts its records; each tenth is an alert `ACCOUNT#COUNT`, each fifth a
+//! link, and entities count the links per account and raise `ACCOUNT@COUNT` for each. So the set of alerts is the
+//! counts, and a state that was restored wrongly raises a wrong one.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use falsefront::intake::Format;
+use falsefront::model::key::HashKey;
+use falsefront::model::{Key, Severity};
+use falsefront::pipeline::intake::{DeadLetter, IntakeOutputs, PackedRecord, RawRecord};
+use falsefront::pipeline::{CodecError, Fold, Outputs, Position, Published, RoutedLink, StateSize};
+use falsefront::service::supervisor::Stages;
+use falsefront::service::worker::stage::Take;
+
+const CHUNKS: u16 = 16;
+
+pub(crate) fn stages(hash_key: HashKey, partitions: u32) -> Stages {
+    Stages {
+        intake: Arc::new(move || {
+            Box::new(CountingIntake {
+                hash_key,
+                partitions,
+                packed: BTreeMap::new(),
+                letters: vec![],
+            })
+        }),
+        accounts: Arc::new(move |_| Box::new(Counting::new(hash_key, 10, '#', 5))),
+        entities: Arc::new(move |_| Box::new(Counting::new(hash_key, 1, '@', u64::MAX))),
+    }
+}
+
+struct CountingIntake {
+    hash_key: HashKey,
+    partitions: u32,
+    packed: BTreeMap<u32, Vec<String>>,
+    letters: Vec<DeadLetter>,
+}
+
+impl Take for CountingIntake {
+    fn record(&mut self, _format: Format, record: RawRecord<'_>) {
+        let text = record.value.and_then(|value| std::str::from_utf8(value).ok());
+        match text {
+            Some(account) if !account.is_empty() => {
+                let partition = self.hash_key.account(account).partition(self.partitions);
+                self.packed.entry(partition).or_default().push(account.to_owned());
+            }
+            _ => self.letters.push(DeadLetter {
+                topic: record.topic.to_owned(),
+                partition: record.partition,
+                offset: record.offset,
+                index: None,
+                reason: "not_text",
+                detail: "not an account".to_owned(),
+            }),
+        }
+    }
+    fn take_dead_letters(&mut self) -> Vec<DeadLetter> {
+        std::mem::take(&mut self.letters)
+    }
+    fn flush(&mut self) -> IntakeOutputs {
+        let mut outputs = IntakeOutputs::default();
+        for (partition, accounts) in std::mem::take(&mut self.packed) {
+            outputs.counts.add_many("events_decoded", "", accounts.len() as u64);
+            outputs.observations.push(PackedRecord {
+                partition,
+                count: u32::try_from(accounts.len()).unwrap(),
+                value: accounts.join("\n").into_bytes(),
+            });
+        }
+        outputs
+    }
+}
+
+struct Counting {
+    hash_key: HashKey,
+    alert_every: u64,
+    mark: char,
+    link_every: u64,
+    chunks: Vec<BTreeMap<String, u64>>,
+}
+
+impl Counting {
+    fn new(hash_key: HashKey, alert_every: u64, mark: char, link_every: u64) -> Self {
+        Self {
+            hash_key,
+            alert_every,
+            mark,
+            link_every,
+            chunks: vec![BTreeMap::new(); usize::from(CHUNKS)],
+        }
+    }
+
+    fn key(&self, account: &str) -> Key {
+        self.hash_key.account(account)
+    }
+
+    fn text(record: &[u8]) -> Result<&str, CodecError> {
+        std::str::from_utf8(record)
+            .ok()
+            .filter(|text| !text.is_empty() && !text.starts_with('!'))
+            .ok_or_else(|| CodecError {
+                what: "count",
+                at: 0,
+                detail: "not text".to_owned(),
+            })
+    }
+
+    fn count(&mut self, account: &str) -> u64 {
+        let chunk = usize::from(self.key(account).chunk(CHUNKS));
+        let count = self.chunks[chunk].entry(account.to_owned()).or_default();
+        *count += 1;
+        *count
+    }
+}
+
+impl Fold for Counting {
+    fn fold(&mut self, position: Position, record: &[u8], outputs: &mut Outputs) -> Result<(), CodecError> {
+        for account in Self::text(record)?.split('\n') {
+            let count = self.count(account);
+            if count.is_multiple_of(self.link_every) {
+                outputs.links.push(RoutedLink {
+                    key: self.key(account),
+                    value: account.as_bytes().to_vec(),
+                });
+            }
+            if count.is_multiple_of(self.alert_every) {
+                outputs
+                    .alerts
+                    .push(published(account, format!("{account}{}{count}", self.mark), position));
+            }
+        }
+        Ok(())
+    }
+
+    fn refold(&mut self, position: Position, record: &[u8], resume: &[i64]) -> Result<(), CodecError> {
+        for account in Self::text(record)?.split('\n') {
+            if resume[usize::from(self.key(account).chunk(CHUNKS))] <= position.offset {
+                self.count(account);
+            }
+        }
+        Ok(())
+    }
+
+    fn chunk_count(&self) -> u16 {
+        CHUNKS
+    }
+
+    fn write_chunk(&self, chunk: u16, bytes: &mut Vec<u8>) {
+        for (account, count) in &self.chunks[usize::from(chunk)] {
+            bytes.extend_from_slice(format!("{account} {count}\n").as_bytes());
+        }
+    }
+
+    fn read_chunk(&mut self, chunk: u16, bytes: &[u8]) -> Result<(), CodecError> {
+        let lines = std::str::from_utf8(bytes).unwrap().lines();
+        self.chunks[usize::from(chunk)] = lines
+            .map(|line| line.rsplit_once(' ').unwrap())
+            .map(|(account, count)| (account.to_owned(), count.parse().unwrap()))
+            .collect();
+        Ok(())
+    }
+
+    fn digest(&self) -> u128 {
+        let counts = self.chunks.iter().flatten();
+        counts.fold(0, |sum, (account, count)| {
+            sum.wrapping_add(self.key(&format!("{account} {count}")).0)
+        })
+    }
+
+    fn size(&self) -> StateSize {
+        let entries = self.chunks.iter().map(BTreeMap::len).sum::<usize>() as u64;
+        StateSize {
+            entries,
+            bytes: entries * 64,
+        }
+    }
+}
+
+fn published(account: &str, uid: String, position: Position) -> Published {
+    Published {
+        key: account.to_owned(),
+        value: uid.clone().into_bytes(),
+        headers: vec![("alert-id", uid.clone())],
+        detection: "counting",
+        severity: Severity::Low,
+        is_alert: true,
+        is_first: true,
+        uid,
+        message: String::new(),
+        accounts: vec![account.to_owned()],
+        time_ms: position.append_ms,
+    }
+}

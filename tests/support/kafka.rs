@@ -1,0 +1,102 @@
+//! A real Apache Kafka, started once for all tests of a run by `deploy/kafka/local.sh`.
+//!
+//! The script ends its brokers when its standard input closes, which the system does for us however this process ends.
+
+use std::io::{BufRead, BufReader};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use falsefront::service::kafka::Connection;
+use falsefront::service::kafka::admin::Admin;
+use falsefront::service::topics::WantedTopic;
+
+/// Longest a question to the broker may take.
+pub(crate) const ASK: Duration = Duration::from_secs(15);
+
+struct Broker {
+    connection: Connection,
+    _script: Child,
+    _data: tempfile::TempDir,
+}
+
+/// The broker, or `None` where there is no Java; then the test says what it skips, or fails if
+/// `FALSEFRONT_REQUIRE_KAFKA=1`.
+pub(crate) fn broker(what: &str) -> Option<Connection> {
+    static BROKER: OnceLock<Result<Broker, String>> = OnceLock::new();
+    match BROKER.get_or_init(start) {
+        Ok(broker) => Some(broker.connection.clone()),
+        Err(why) => {
+            assert!(
+                std::env::var("FALSEFRONT_REQUIRE_KAFKA").as_deref() != Ok("1"),
+                "FALSEFRONT_REQUIRE_KAFKA=1, but there is no Kafka: {why}"
+            );
+            eprintln!("SKIPPED, NOT TESTED: {what}: {why}");
+            None
+        }
+    }
+}
+
+fn start() -> Result<Broker, String> {
+    for tool in ["java", "bash"] {
+        let found = Command::new("sh")
+            .args(["-c", &format!("command -v {tool}")])
+            .stdout(Stdio::null())
+            .status();
+        if !found.is_ok_and(|status| status.success()) {
+            return Err(format!("{tool} not found"));
+        }
+    }
+    let data = tempfile::Builder::new()
+        .prefix("falsefront-kafka")
+        .tempdir()
+        .map_err(|error| error.to_string())?;
+    let port = free_ports();
+    let mut script = Command::new(script())
+        .args(["run", "--with-stdin", "--port", &port.to_string(), "--data"])
+        .arg(data.path())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .map_err(|error| error.to_string())?;
+    let output = script.stdout.take().ok_or("no output")?;
+    let line = BufReader::new(output)
+        .lines()
+        .next()
+        .ok_or("the script ended; see its messages above")?;
+    let line = line.map_err(|error| error.to_string())?;
+    let brokers = line.strip_prefix("ready ").ok_or(format!("unexpected {line:?}"))?;
+    Ok(Broker {
+        connection: Connection::plaintext(brokers),
+        _script: script,
+        _data: data,
+    })
+}
+
+fn script() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/kafka/local.sh")
+}
+
+/// The first of two neighbouring free ports.
+fn free_ports() -> u16 {
+    loop {
+        let first = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = first.local_addr().unwrap().port();
+        if port < u16::MAX && TcpListener::bind(("127.0.0.1", port + 1)).is_ok() {
+            return port;
+        }
+    }
+}
+
+/// Creates a topic as a user of falsefront would: producers' times, no special settings.
+pub(crate) fn create_topic(connection: &Connection, name: &str, partitions: u32) {
+    let topic = WantedTopic {
+        name: name.into(),
+        partitions,
+        replication: 1,
+        settings: std::collections::BTreeMap::new(),
+    };
+    Admin::new(connection).unwrap().create(&[topic], ASK).unwrap();
+}
