@@ -69,6 +69,7 @@ struct Suspect<'a> {
     points: u16,
     is_away: bool,
     has_tool: bool,
+    has_device: bool,
 }
 
 fn suspects<'a>(link: &Link, facts: &'a EntityFacts, settings: &FarmSettings) -> Vec<Suspect<'a>> {
@@ -108,6 +109,7 @@ fn suspect(tie: &Tie) -> Option<Suspect<'_>> {
         points,
         is_away,
         has_tool,
+        has_device: !tie.companions.is_empty(),
     })
 }
 
@@ -138,7 +140,7 @@ impl Group {
                 .count(),
             long_away: suspects
                 .iter()
-                .filter(|s| s.is_away && s.tie.days() >= settings.claim_days)
+                .filter(|s| s.is_away && s.has_device && s.tie.days() >= settings.claim_days)
                 .count(),
             any_away: suspects.iter().any(|s| s.is_away),
             any_tool: suspects.iter().any(|s| s.has_tool),

@@ -108,6 +108,9 @@ impl Entities {
     }
 }
 
+/// The network's own alert among the withheld ones; alert identities are UUIDs of version 5 and never this small.
+const SHARED_NETWORK: u128 = 1;
+
 /// One link's judgement.
 struct Judge<'a> {
     settings: &'a DetectionSettings,
@@ -133,11 +136,13 @@ impl Judge<'_> {
                 .publish(&farm, &mut facts.episodes, self.position.append_ms, self.outputs);
         }
         if let Some(finding) = shared_network::detect(&link, facts, &self.settings.network) {
+            let is_alert = finding.strength == Strength::Alert;
             if is_farm {
                 self.outputs.counts.add("findings_suppressed", "part_of_laptop_farm");
+            } else if is_alert && self.is_withheld(SHARED_NETWORK, finding.last_ms, &link, facts) {
+                self.outputs.counts.add("findings_withheld", "laptop_farm_candidate");
             } else {
-                self.publisher
-                    .publish(&finding, &mut facts.episodes, self.position.append_ms, self.outputs);
+                self.publisher.publish(&finding, &mut facts.episodes, self.position.append_ms, self.outputs);
             }
         }
         if let Some(finding) = shared_device::detect(&link, facts, &self.settings.device) {
@@ -156,6 +161,13 @@ impl Judge<'_> {
             .is_open(Detection::LaptopFarm, &facts.name, link.time_ms, gap_ms)
     }
 
+    /// Whether a finding should wait because the network may yet turn out to be a farm. It is judged again with the
+    /// next day's link, and not held for longer than the configuration says.
+    fn is_withheld(&self, alert: u128, at_ms: i64, link: &Link, facts: &mut EntityFacts) -> bool {
+        laptop_farm::is_candidate(link, facts, &self.settings.farm)
+            && at_ms - facts.withhold(alert, at_ms) < i64::from(self.settings.farm.withhold_days) * DAY_MS
+    }
+
     /// Publishes a finding about one account, unless this network's farm explains it or may yet.
     fn offer(&mut self, offer: Offer, link: &Link, facts: &mut EntityFacts, is_farm: bool) {
         let Ok(uid) = Uuid::parse_str(&offer.alert) else {
@@ -167,13 +179,9 @@ impl Judge<'_> {
             self.outputs.counts.add("findings_suppressed", "part_of_laptop_farm");
             return;
         }
-        if is_alert && laptop_farm::is_candidate(link, facts, &self.settings.farm) {
-            let since_ms = facts.withhold(uid.as_u128(), offer.finding.last_ms);
-            let withheld_ms = offer.finding.last_ms - since_ms;
-            if withheld_ms < i64::from(self.settings.farm.withhold_days) * DAY_MS {
-                self.outputs.counts.add("findings_withheld", "laptop_farm_candidate");
-                return;
-            }
+        if is_alert && self.is_withheld(uid.as_u128(), offer.finding.last_ms, link, facts) {
+            self.outputs.counts.add("findings_withheld", "laptop_farm_candidate");
+            return;
         }
         if facts.take_offer(uid.as_u128()) {
             let record = self.publisher.record(&offer.finding, uid, 1, self.position.append_ms);
