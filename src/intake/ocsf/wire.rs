@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use crate::intake::leaf::{Flag, Int, Many, Moment, Obj, Text, UsbId, Words};
+use crate::intake::leaf::{Flag, Int, Many, Moment, Obj, Rare, Text, UsbId, Words};
 
 macro_rules! wire {
     ($(#[$doc:meta])* struct $name:ident { $($field:ident: $kind:ty,)* } plain { $($plain:ident: $plain_kind:ty,)* }) => {
@@ -33,9 +33,9 @@ wire! {
         auth_factors: Many<Obj<AuthFactor<'a>>>,
         http_request: Obj<HttpRequest<'a>>,
         tunnel_interface: Obj<Interface<'a>>,
-        process: Obj<Process<'a>>,
-        peripheral_device: Obj<PeripheralDevice<'a>>,
-        unmapped: Obj<Unmapped<'a>>,
+        process: Rare<Process<'a>>,
+        peripheral_device: Rare<PeripheralDevice<'a>>,
+        unmapped: Rare<Unmapped<'a>>,
     } plain {
         class_uid: Int,
         activity_id: Int,
@@ -72,7 +72,7 @@ wire! {
         ip: Text<'a>,
         svc_name: Text<'a>,
         hw_info: Obj<Hardware<'a>>,
-        owner: Obj<User<'a>>,
+        owner: Rare<User<'a>>,
     } plain { type_id: Int, is_managed: Flag, }
 }
 wire! {
