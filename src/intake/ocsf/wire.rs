@@ -4,8 +4,12 @@ use serde::Deserialize;
 
 use crate::intake::leaf::{Flag, Int, Many, Moment, Obj, Rare, Text, UsbId, Words};
 
+/// A wire struct: fields that borrow from the record, then plain ones; absent ones read as their default.
 macro_rules! wire {
-    ($(#[$doc:meta])* struct $name:ident { $($field:ident: $kind:ty,)* } plain { $($plain:ident: $plain_kind:ty,)* }) => {
+    (
+        $(#[$doc:meta])* struct $name:ident { $($field:ident: $kind:ty,)* }
+        plain { $($plain:ident: $plain_kind:ty,)* }
+    ) => {
         $(#[$doc])*
         #[derive(Default, Deserialize)]
         #[serde(default)]
