@@ -48,6 +48,7 @@ fn at_depth<'a>(format: Format, text: &'a str, depth: u8, sink: &mut Sink<'_, 'a
             Format::Ocsf | Format::Okta | Format::GoogleWorkspace => Err(unrecognized(format)),
         },
         _ if format == Format::Fortigate => fortigate::decode(text, sink),
+        _ if format == Format::Auto => Err(unrecognized(format)),
         _ => Err(reject(
             MALFORMED_JSON,
             "line 1 column 1: the record opens neither a JSON object nor an array; send one JSON value a record",

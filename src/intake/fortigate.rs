@@ -12,12 +12,12 @@ use super::reason::{
 use super::{Rejection, Sink, address, person, time, tools};
 use crate::model::{Device, Event, EventKind, Outcome, Tool};
 
-/// Whether a line looks like one of FortiGate's.
+/// Whether a line looks like one of FortiGate's: other firewalls also write pairs, but name their keys otherwise.
 pub(super) fn is_line(text: &str) -> bool {
     let start = text.as_bytes().first();
     start.is_some_and(|b| *b == b'<' || b.is_ascii_alphanumeric())
-        && text.contains("type=")
-        && (text.contains("logid=") || text.contains("devid=") || text.contains("subtype="))
+        && text.contains(" type=")
+        && (text.contains(" logid=") || text.contains(" devid="))
 }
 
 /// Decodes one line.

@@ -127,9 +127,43 @@ impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Int(pub(super) Option<i64>);
 
+struct IntVisitor;
+
+impl<'de> Visitor<'de> for IntVisitor {
+    type Value = Int;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a whole number")
+    }
+    fn visit_u64<E>(self, number: u64) -> Result<Self::Value, E> {
+        Ok(Int(i64::try_from(number).ok()))
+    }
+    fn visit_i64<E>(self, number: i64) -> Result<Self::Value, E> {
+        Ok(Int(Some(number)))
+    }
+    fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
+        Ok(Int(text.trim().parse().ok()))
+    }
+    fn visit_f64<E>(self, _: f64) -> Result<Self::Value, E> {
+        Ok(Int(None))
+    }
+    fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
+        Ok(Int(None))
+    }
+    fn visit_unit<E>(self) -> Result<Self::Value, E> {
+        Ok(Int(None))
+    }
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+        IgnoredAny.visit_map(map).map(|_| Int(None))
+    }
+    fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<Self::Value, A::Error> {
+        IgnoredAny.visit_seq(seq).map(|_| Int(None))
+    }
+}
+
 impl<'de> Deserialize<'de> for Int {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Text::deserialize(deserializer).map(|text| Self(text.as_str().trim().parse().ok()))
+        deserializer.deserialize_any(IntVisitor)
     }
 }
 
@@ -286,6 +320,22 @@ impl<'de, T: Deserialize<'de> + Default> Visitor<'de> for ObjVisitor<T> {
 impl<'de, T: Deserialize<'de> + Default> Deserialize<'de> for Obj<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(ObjVisitor(PhantomData))
+    }
+}
+
+/// A nested object that few records hold, kept apart so that the others stay small.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Rare<T>(Option<Box<T>>);
+
+impl<T: Default> Rare<T> {
+    pub(super) fn take(&mut self) -> T {
+        self.0.take().map_or_else(T::default, |object| *object)
+    }
+}
+
+impl<'de, T: Deserialize<'de> + Default> Deserialize<'de> for Rare<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Obj::deserialize(deserializer).map(|Obj(object)| Self(Some(Box::new(object))))
     }
 }
 

@@ -64,6 +64,10 @@ fn another_format_is_refused_by_name() {
         (Format::GoogleWorkspace, OKTA),
         (Format::Ocsf, FORTIGATE),
         (Format::Auto, r#"{"hello":"world"}"#),
+        (
+            Format::Auto,
+            r#"device="SFW" log_type="Event" log_subtype="VPN" device_id=C1 user="ann""#,
+        ),
     ] {
         assert_eq!(reason(format, record.as_bytes()), "format_unrecognized", "{record}");
     }
@@ -124,7 +128,7 @@ fn one_bad_event_does_not_lose_its_neighbors() {
         .iter()
         .map(|e| e.as_ref().map_or_else(|r| r.reason, |_| ""))
         .collect();
-    assert_eq!(reasons, ["", "account_masked", "malformed_json", ""]);
+    assert_eq!(reasons, ["", "account_masked", "format_unrecognized", ""]);
 }
 
 #[test]
@@ -142,7 +146,7 @@ fn hostile_records_are_refused_cleanly() {
         (many_events.into_bytes(), "too_many_events"),
         (b"{\"a\":\"\xff\"}".to_vec(), "invalid_utf8"),
         (b"{".to_vec(), "malformed_json"),
-        (b"null".to_vec(), "malformed_json"),
+        (b"null".to_vec(), "format_unrecognized"),
         (b"{\"class_uid\":3002} trailing".to_vec(), "malformed_json"),
         (deep("[", "]").into_bytes(), "nesting_too_deep"),
         (deep(r#"{"event":"#, "}").into_bytes(), "nesting_too_deep"),
@@ -185,6 +189,7 @@ fn fields_of_another_type_and_deep_unknown_fields_do_no_harm() {
         let record = LOGON.replacen('{', &format!("{{{field}{value},"), 1);
         assert_eq!(reason(Format::Ocsf, record.as_bytes()), "decoded", "{field}");
     }
+    assert_eq!(reason(Format::Okta, b"words"), "malformed_json");
     let far_future = LOGON.replace("1700000000000", "2114380800");
     assert_eq!(reason(Format::Ocsf, far_future.as_bytes()), "decoded");
 }

@@ -80,7 +80,8 @@ pub(super) const TOOLS: &[KnownTool] = &[
         "Chrome Remote Desktop",
         RemoteAccess,
         &[
-            "remoting_host", "remoting_start_host", "remoting_desktop", "remoting_native_messaging_host", "remote_assistance_host",
+            "remoting_host", "remoting_start_host", "remoting_desktop", "remoting_native_messaging_host",
+            "remote_assistance_host",
             "remote_host", "chrome-remote-desktop", "chromoting", "chrome-remote-desktop-host",
         ],
         &["remotedesktop.google.com", "remotedesktop-pa.googleapis.com", "chromoting-host.talkgadget.google.com"],

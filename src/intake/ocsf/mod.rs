@@ -201,14 +201,10 @@ impl<'a> Record<'a> {
     }
 
     fn process(&mut self) -> Result<Reading<'a>, Rejection> {
-        let process = &mut self.process.0;
-        let command_line = std::mem::take(&mut process.cmd_line);
-        let names = [
-            std::mem::take(&mut process.name),
-            std::mem::take(&mut process.file.0.name),
-            std::mem::take(&mut process.path),
-            std::mem::take(&mut process.file.0.path),
-        ];
+        let process = self.process.take();
+        let command_line = process.cmd_line;
+        let file = process.file.0;
+        let names = [process.name, file.name, process.path, file.path];
         let tool = names
             .into_iter()
             .filter(|name| !name.is_empty())
@@ -230,7 +226,7 @@ impl<'a> Record<'a> {
         Ok(Reading {
             kind: EventKind::ToolSeen,
             interactive: true,
-            person: self.whoever_uses_the_device()?,
+            person: self.whoever_uses_the_device(process.user.0)?,
             device: device(&mut self.device.0),
             tool: Some(tool),
             peripheral: None,
@@ -244,14 +240,11 @@ impl<'a> Record<'a> {
                 "activity_id of Peripheral Activity is a detachment; nothing to do, attachments are read",
             ));
         }
-        let peripheral = peripheral::read(
-            std::mem::take(&mut self.peripheral_device.0),
-            std::mem::take(&mut self.unmapped.0),
-        );
+        let peripheral = peripheral::read(self.peripheral_device.take(), self.unmapped.take());
         Ok(Reading {
             kind: EventKind::PeripheralAttached,
             interactive: true,
-            person: self.whoever_uses_the_device()?,
+            person: self.whoever_uses_the_device(User::default())?,
             device: device(&mut self.device.0),
             tool: None,
             peripheral: Some(peripheral),
@@ -268,12 +261,12 @@ impl<'a> Record<'a> {
     }
 
     /// The person at the device: agents run as the system and name the person elsewhere.
-    fn whoever_uses_the_device(&mut self) -> Result<Person<'a>, Rejection> {
+    fn whoever_uses_the_device(&mut self, process_user: User<'a>) -> Result<Person<'a>, Rejection> {
         let users = [
             (std::mem::take(&mut self.actor.0.user.0), "actor.user"),
-            (std::mem::take(&mut self.process.0.user.0), "process.user"),
+            (process_user, "process.user"),
             (std::mem::take(&mut self.user.0), "user"),
-            (std::mem::take(&mut self.device.0.owner.0), "device.owner"),
+            (self.device.0.owner.take(), "device.owner"),
         ];
         let mut refused = None;
         for (user, field) in users {
@@ -285,9 +278,7 @@ impl<'a> Record<'a> {
                 Err(rejection) => refused = refused.or(Some(rejection)),
             }
         }
-        Err(refused
-            .map_or_else(|| of_user(User::default(), "actor.user").err(), Some)
-            .unwrap_or_else(|| reject(KIND_UNSUPPORTED, "no user; nothing to do")))
+        refused.map_or_else(|| of_user(User::default(), "actor.user"), Err)
     }
 
     /// The device at the far end of a remote-desktop session.

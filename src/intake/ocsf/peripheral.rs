@@ -2,8 +2,9 @@
 //!
 //! OCSF has no attribute for USB ids, for the interfaces of a composite device, or for display identification.
 //! Read instead: `uid` as `USB\VID_1D6B&PID_0104\…` or `1d6b:0104`; `vendor_id_list`; and in `unmapped`
-//! `vendor_id`/`vid`, `product_id`/`pid` (hexadecimal text, or a number), `manufacturer`, `product`, `serial`, `interfaces` (list or
-//! text naming keyboard, mouse, storage), `edid` (`manufacturer`, `model`, `serial`, or `hex` for the block itself).
+//! `vendor_id`/`vid`, `product_id`/`pid` (hexadecimal text, or a number), `manufacturer`, `product`, `serial`,
+//! `interfaces` (list or text naming keyboard, mouse, storage), `keyboard`/`mouse`/`storage` (flags), and `edid`
+//! (`manufacturer`, `model` or `monitor_name`, `serial`, or `hex` for the block itself).
 
 use std::borrow::Cow;
 

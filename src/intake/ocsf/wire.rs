@@ -2,10 +2,14 @@
 
 use serde::Deserialize;
 
-use crate::intake::leaf::{Flag, Int, Many, Moment, Obj, Text, UsbId, Words};
+use crate::intake::leaf::{Flag, Int, Many, Moment, Obj, Rare, Text, UsbId, Words};
 
+/// A wire struct: fields that borrow from the record, then plain ones; absent ones read as their default.
 macro_rules! wire {
-    ($(#[$doc:meta])* struct $name:ident { $($field:ident: $kind:ty,)* } plain { $($plain:ident: $plain_kind:ty,)* }) => {
+    (
+        $(#[$doc:meta])* struct $name:ident { $($field:ident: $kind:ty,)* }
+        plain { $($plain:ident: $plain_kind:ty,)* }
+    ) => {
         $(#[$doc])*
         #[derive(Default, Deserialize)]
         #[serde(default)]
@@ -33,9 +37,9 @@ wire! {
         auth_factors: Many<Obj<AuthFactor<'a>>>,
         http_request: Obj<HttpRequest<'a>>,
         tunnel_interface: Obj<Interface<'a>>,
-        process: Obj<Process<'a>>,
-        peripheral_device: Obj<PeripheralDevice<'a>>,
-        unmapped: Obj<Unmapped<'a>>,
+        process: Rare<Process<'a>>,
+        peripheral_device: Rare<PeripheralDevice<'a>>,
+        unmapped: Rare<Unmapped<'a>>,
     } plain {
         class_uid: Int,
         activity_id: Int,
@@ -72,7 +76,7 @@ wire! {
         ip: Text<'a>,
         svc_name: Text<'a>,
         hw_info: Obj<Hardware<'a>>,
-        owner: Obj<User<'a>>,
+        owner: Rare<User<'a>>,
     } plain { type_id: Int, is_managed: Flag, }
 }
 wire! {
