@@ -16,7 +16,6 @@ use crate::enrich::Reference;
 use crate::intake::Format;
 use crate::model::Severity;
 use crate::pipeline::Published;
-use crate::pipeline::intake::RawRecord;
 
 /// Arguments of `replay`.
 #[derive(Debug, Args)]
@@ -66,8 +65,8 @@ fn severity(name: &str) -> Result<Severity, String> {
 
 /// Dead letters that are told in full; of the others only the reasons are counted.
 const DEAD_LETTERS_TOLD_MAX: u64 = 5;
-/// Between two looks at the progress bar and the core's alerts.
-const RECORDS_PER_DRAIN: u64 = 4_096;
+/// Between two looks at the progress bar.
+const RECORDS_PER_LOOK: u64 = 4_096;
 
 /// Runs the command.
 ///
@@ -98,7 +97,7 @@ pub fn run(args: &ReplayArgs) -> Result<Ending, Failure> {
             break;
         }
     }
-    core.finish(&mut output)?;
+    core.drain(&mut output)?;
     output.alerts.flush()?;
     output.bar.finish_and_clear();
     let summary = Summary {
@@ -118,46 +117,31 @@ fn feed(mut input: Input, format: Format, core: &mut core::Core, output: &mut Ou
     let read_before = output.bar.position();
     let name = input.name.clone();
     let mut count = 0_u64;
-    let ended = loop {
-        let item = match input.next_record() {
-            Ok(Some(item)) => item,
-            Ok(None) => break Ok(()),
-            Err(error) => break Err(error),
-        };
-        let offset = input.records.number();
-        output.summary.records += 1;
-        match item {
-            Item::TooLong => {
-                let detail = format!("longer than {} MiB; split it", RECORD_BYTES_MAX >> 20);
-                output.dead_letter(&name, offset, "record_too_long", &detail);
-            }
-            Item::Record => {
-                let value = Some(input.records.bytes());
-                core.record(
-                    format,
-                    RawRecord {
-                        topic: &name,
-                        partition: 0,
-                        offset,
-                        append_ms: 0,
-                        value,
-                    },
-                );
-            }
-        }
-        count += 1;
-        if count.is_multiple_of(RECORDS_PER_DRAIN) {
-            core.drain(output)?;
+    loop {
+        let item = input.next_record();
+        if count.is_multiple_of(RECORDS_PER_LOOK) || !matches!(item, Ok(Some(_))) {
             output
                 .bar
                 .set_position(read_before + input.bytes_read.load(Ordering::Relaxed));
         }
-    };
-    core.drain(output)?;
-    output
-        .bar
-        .set_position(read_before + input.bytes_read.load(Ordering::Relaxed));
-    ended
+        let Some(item) = item? else { return Ok(()) };
+        count += 1;
+        output.summary.records += 1;
+        let number = input.records.number();
+        match item {
+            Item::TooLong => {
+                let detail = format!("longer than {} MiB; split it", RECORD_BYTES_MAX >> 20);
+                output.summary.discard("record_too_long", 1);
+                output.tell(&name, number, "record_too_long", &detail);
+            }
+            Item::Record => {
+                let is_due = core.record(format, &name, number, input.records.bytes());
+                if is_due {
+                    core.drain(output)?;
+                }
+            }
+        }
+    }
 }
 
 /// Where results go.
@@ -175,8 +159,7 @@ impl Output<'_> {
         self.alerts.write_all(b"\n")
     }
 
-    fn dead_letter(&mut self, file: &str, offset: i64, reason: &'static str, detail: &str) {
-        self.summary.discard(reason);
+    fn tell(&mut self, file: &str, offset: i64, reason: &'static str, detail: &str) {
         self.told += 1;
         if self.told <= DEAD_LETTERS_TOLD_MAX {
             self.bar
@@ -207,86 +190,49 @@ fn progress_bar(inputs: &[Input]) -> ProgressBar {
 
 /// The one place that knows how the core is driven.
 mod core {
-    use std::io;
-
-    use super::{Arc, Failure, Format, Output, RawRecord, Reference, ReplayArgs};
+    use super::{Arc, Failure, Format, Output, Reference, ReplayArgs};
     use crate::model::key::HashKey;
-    use crate::pipeline::accounts::Accounts;
-    use crate::pipeline::entities::Entities;
-    use crate::pipeline::intake::Intake;
-    use crate::pipeline::settings::{DetectionSettings, IntakeSettings};
-    use crate::pipeline::{Fold, Outputs, Position};
+    use crate::pipeline::replay::Replay;
+    use crate::pipeline::settings::DetectionSettings;
     use crate::service::reference::{self, ReferenceFiles};
 
-    /// The three stages one after the other, each partition a fold of its own.
+    /// The core over files.
     pub(super) struct Core {
-        intake: Intake,
-        accounts: Vec<Accounts>,
-        entities: Entities,
-        offset: i64,
+        replay: Replay,
     }
 
     impl Core {
         /// A core with the databases, lists and thresholds that the command line names.
         pub(super) fn new(args: &ReplayArgs) -> Result<Self, Failure> {
             let reference = reference(args)?;
-            let (settings, detection) = (IntakeSettings::default(), Arc::new(DetectionSettings::default()));
+            let settings = Arc::new(DetectionSettings::default());
             let hash_key = HashKey([0; 16]);
-            let accounts = (0..settings.partitions).map(|_| Accounts::new(Arc::clone(&detection), hash_key));
-            Ok(Self {
-                accounts: accounts.collect(),
-                intake: Intake::new(settings, hash_key, reference),
-                entities: Entities::new(detection, hash_key),
-                offset: 0,
-            })
+            let replay = Replay::new(settings, hash_key, reference, usize::from(args.jobs));
+            Ok(Self { replay })
         }
 
-        /// Takes one record.
-        pub(super) fn record(&mut self, format: Format, record: RawRecord<'_>) {
-            self.intake.record(format, record);
+        /// Takes one record; true when it is time to [`Core::drain`].
+        pub(super) fn record(&mut self, format: Format, file: &str, number: i64, record: &[u8]) -> bool {
+            self.replay.push(format, file, number, record)
         }
 
         /// Hands out what the records so far have led to.
-        pub(super) fn drain(&mut self, output: &mut Output<'_>) -> anyhow::Result<()> {
-            let made = self.intake.flush();
+        pub(super) fn drain(&mut self, output: &mut Output<'_>) -> std::io::Result<()> {
+            let made = self.replay.run();
             for letter in &made.dead_letters {
-                output.dead_letter(&letter.topic, letter.offset, letter.reason, &letter.detail);
+                output.tell(&letter.topic, letter.offset, letter.reason, &letter.detail);
             }
-            let mut outputs = Outputs::default();
-            for packed in &made.observations {
-                output.summary.events += u64::from(packed.count);
-                let position = self.next_position();
-                if let Some(fold) = self.accounts.get_mut(packed.partition as usize) {
-                    fold.fold(position, &packed.value, &mut outputs)?;
-                }
+            for published in &made.alerts {
+                output.publish(published)?;
             }
-            for link in std::mem::take(&mut outputs.links) {
-                let position = self.next_position();
-                self.entities.fold(position, &link.value, &mut outputs)?;
+            output.summary.events += made.counts.of("events_decoded", "all");
+            // Not every discarded record is a dead letter: some are plainly none of our business.
+            for ((_, reason), count) in made.counts.iter().filter(|((name, _), _)| *name == "events_discarded") {
+                output.summary.discard(reason, count);
             }
-            publish(&outputs, output)?;
+            output.summary.span_ms = self.replay.span().times_ms;
             Ok(())
         }
-
-        /// Hands out what is left once no record follows.
-        pub(super) fn finish(&mut self, output: &mut Output<'_>) -> anyhow::Result<()> {
-            self.drain(output)
-        }
-
-        fn next_position(&mut self) -> Position {
-            self.offset += 1;
-            Position {
-                offset: self.offset,
-                append_ms: 0,
-            }
-        }
-    }
-
-    fn publish(outputs: &Outputs, output: &mut Output<'_>) -> io::Result<()> {
-        outputs
-            .alerts
-            .iter()
-            .try_for_each(|published| output.publish(published))
     }
 
     fn reference(args: &ReplayArgs) -> Result<Arc<Reference>, Failure> {
