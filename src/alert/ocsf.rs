@@ -215,7 +215,9 @@ fn evidence(evidence: &Evidence) -> Value {
         out.insert("user".to_owned(), user(&evidence.account));
     }
     if !evidence.device.is_empty() {
-        out.insert("device".to_owned(), json!({"type_id": 0, "uid": evidence.device}));
+        // A `device` object needs a type that no login record states; a resource names the same thing without one.
+        let device = json!([{"name": evidence.device, "type": "device", "uid": evidence.device}]);
+        out.insert("resources".to_owned(), device);
     }
     if let Some(address) = evidence.address {
         let mut endpoint = json!({"ip": address.to_string()});
@@ -290,7 +292,7 @@ fn observables(accounts: &[String], evidence: &[Evidence]) -> Vec<Value> {
             out.push((2, "IP Address", "evidences[].src_endpoint.ip", address.to_string()));
         }
         if !item.device.is_empty() {
-            out.push((10, "Resource UID", "evidences[].device.uid", item.device.clone()));
+            out.push((10, "Resource UID", "evidences[].resources[].uid", item.device.clone()));
         }
     }
     out.sort();

@@ -117,7 +117,6 @@ pub fn main() -> ExitCode {
     // A usage error ends the program here, with exit code 2.
     let line = CommandLine::parse();
     line.color.apply();
-    let color = line.color;
     let result = match line.command.unwrap_or(Command::Demo(demo::DemoArgs::default())) {
         Command::Demo(args) => demo::run(&args),
         Command::Run(args) => service::run(&args),
@@ -129,10 +128,10 @@ pub fn main() -> ExitCode {
         Command::Topics(TopicsCommand::Apply(args)) => service::topics_apply(&args),
         Command::Config(ConfigCommand::Print(args)) => service::config_print(&args),
     };
-    exit_code(result, color)
+    exit_code(result)
 }
 
-fn exit_code(result: Result<Ending, Failure>, color: ColorChoice) -> ExitCode {
+fn exit_code(result: Result<Ending, Failure>) -> ExitCode {
     let (error, code) = match result {
         Ok(Ending::Done) => return ExitCode::SUCCESS,
         Ok(Ending::Alerts) => return ExitCode::from(1),
@@ -140,7 +139,6 @@ fn exit_code(result: Result<Ending, Failure>, color: ColorChoice) -> ExitCode {
         Err(Failure::Runtime(error)) if is_closed_pipe(&error) => return ExitCode::SUCCESS,
         Err(Failure::Runtime(error)) => (error, 3),
     };
-    let _ = color;
     anstream::eprintln!("{}error:{} {error:#}", style::RED, style::RESET);
     ExitCode::from(code)
 }

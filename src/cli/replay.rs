@@ -65,8 +65,8 @@ fn severity(name: &str) -> Result<Severity, String> {
 
 /// Dead letters that are told in full; of the others only the reasons are counted.
 const DEAD_LETTERS_TOLD_MAX: u64 = 5;
-/// Records between two looks at the progress bar.
-const RECORDS_PER_TICK: u64 = 4_096;
+/// Between two looks at the progress bar.
+const RECORDS_PER_LOOK: u64 = 4_096;
 
 /// Runs the command.
 ///
@@ -97,7 +97,7 @@ pub fn run(args: &ReplayArgs) -> Result<Ending, Failure> {
             break;
         }
     }
-    core.finish(&mut output)?;
+    core.drain(&mut output)?;
     output.alerts.flush()?;
     output.bar.finish_and_clear();
     let summary = Summary {
@@ -117,36 +117,31 @@ fn feed(mut input: Input, format: Format, core: &mut core::Core, output: &mut Ou
     let read_before = output.bar.position();
     let name = input.name.clone();
     let mut count = 0_u64;
-    let ended = loop {
-        let item = match input.next_record() {
-            Ok(Some(item)) => item,
-            Ok(None) => break Ok(()),
-            Err(error) => break Err(error),
-        };
-        let offset = input.records.number();
-        output.summary.records += 1;
-        match item {
-            Item::TooLong => {
-                let detail = format!("longer than {} MiB; split it", RECORD_BYTES_MAX >> 20);
-                output.summary.count_event("events_discarded", "record_too_large", 1);
-                output.tell(&name, offset, "record_too_large", &detail);
-            }
-            Item::Record => {
-                core.record(format, &name, offset, input.records.bytes());
-                core.drain(output)?;
-            }
-        }
-        count += 1;
-        if count.is_multiple_of(RECORDS_PER_TICK) {
+    loop {
+        let item = input.next_record();
+        if count.is_multiple_of(RECORDS_PER_LOOK) || !matches!(item, Ok(Some(_))) {
             output
                 .bar
                 .set_position(read_before + input.bytes_read.load(Ordering::Relaxed));
         }
-    };
-    output
-        .bar
-        .set_position(read_before + input.bytes_read.load(Ordering::Relaxed));
-    ended
+        let Some(item) = item? else { return Ok(()) };
+        count += 1;
+        output.summary.records += 1;
+        let number = input.records.number();
+        match item {
+            Item::TooLong => {
+                let detail = format!("longer than {} MiB; split it", RECORD_BYTES_MAX >> 20);
+                output.summary.discard("record_too_long", 1);
+                output.tell(&name, number, "record_too_long", &detail);
+            }
+            Item::Record => {
+                let is_due = core.record(format, &name, number, input.records.bytes());
+                if is_due {
+                    core.drain(output)?;
+                }
+            }
+        }
+    }
 }
 
 /// Where results go.
@@ -164,7 +159,6 @@ impl Output<'_> {
         self.alerts.write_all(b"\n")
     }
 
-    /// Says which record could not be used, and why; after a few, the summary's counts have to do.
     fn tell(&mut self, file: &str, offset: i64, reason: &'static str, detail: &str) {
         self.told += 1;
         if self.told <= DEAD_LETTERS_TOLD_MAX {
@@ -202,52 +196,40 @@ mod core {
     use crate::pipeline::settings::DetectionSettings;
     use crate::service::reference::{self, ReferenceFiles};
 
-    /// The core, with what it is still to hand out.
+    /// The core over files.
     pub(super) struct Core {
         replay: Replay,
-        is_due: bool,
     }
 
     impl Core {
         /// A core with the databases, lists and thresholds that the command line names.
         pub(super) fn new(args: &ReplayArgs) -> Result<Self, Failure> {
             let reference = reference(args)?;
-            let detections = Arc::new(DetectionSettings::default());
-            // No topic is shared with anybody, so the key needs no secret.
+            let settings = Arc::new(DetectionSettings::default());
             let hash_key = HashKey([0; 16]);
-            Ok(Self {
-                replay: Replay::new(detections, hash_key, reference, usize::from(args.jobs)),
-                is_due: false,
-            })
+            let replay = Replay::new(&settings, hash_key, reference, usize::from(args.jobs));
+            Ok(Self { replay })
         }
 
-        /// Takes one record: a line, or a document, of `file`.
-        pub(super) fn record(&mut self, format: Format, file: &str, number: i64, record: &[u8]) {
-            self.is_due |= self.replay.push(format, file, number, record);
+        /// Takes one record; true when it is time to [`Core::drain`].
+        pub(super) fn record(&mut self, format: Format, file: &str, number: i64, record: &[u8]) -> bool {
+            self.replay.push(format, file, number, record)
         }
 
-        /// Hands out what the records so far have led to, once there are enough to be ordered together.
-        pub(super) fn drain(&mut self, output: &mut Output<'_>) -> anyhow::Result<()> {
-            if std::mem::take(&mut self.is_due) {
-                self.finish(output)
-            } else {
-                Ok(())
-            }
-        }
-
-        /// Hands out what is left once no record follows.
-        pub(super) fn finish(&mut self, output: &mut Output<'_>) -> anyhow::Result<()> {
-            let outputs = self.replay.run();
-            for letter in &outputs.dead_letters {
+        /// Hands out what the records so far have led to.
+        pub(super) fn drain(&mut self, output: &mut Output<'_>) -> std::io::Result<()> {
+            let made = self.replay.run();
+            for letter in &made.dead_letters {
                 output.tell(&letter.topic, letter.offset, letter.reason, &letter.detail);
             }
-            for ((name, reason), count) in outputs.counts.iter() {
-                output.summary.count_event(name, reason, count);
+            for published in &made.alerts {
+                output.publish(published)?;
             }
-            outputs
-                .alerts
-                .iter()
-                .try_for_each(|published| output.publish(published))?;
+            output.summary.events += made.counts.of("events_decoded", "all");
+            // Not every discarded record is a dead letter: some are plainly none of our business.
+            for ((_, reason), count) in made.counts.iter().filter(|((name, _), _)| *name == "events_discarded") {
+                output.summary.discard(reason, count);
+            }
             output.summary.span_ms = self.replay.span().times_ms;
             Ok(())
         }

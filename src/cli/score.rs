@@ -114,7 +114,15 @@ impl Score {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::generate::{Company, Params};
+    use crate::intake::Format;
+    use crate::model::key::HashKey;
+    use crate::pipeline::replay::Replay;
+    use crate::service::demo_geoip::demo_databases;
+    use crate::service::reference::{ReferenceBytes, load_bytes};
 
     fn group(name: &str, accounts: &[&str], expected: &[&str]) -> Group {
         Group {
@@ -177,5 +185,45 @@ mod tests {
         assert_eq!(score.judge(&names(&["a"]), false, true), Verdict::NotCounted);
         assert_eq!(score.judge(&names(&["h"]), false, true), Verdict::NotCounted);
         assert_eq!((score.found(), score.false_alarms()), (0, 0));
+    }
+
+    #[test]
+    fn a_whole_company_is_told_apart() {
+        let params = Params {
+            accounts: 220,
+            days: 10,
+            ..Params::default()
+        };
+        let company = Company::new(7, params);
+        let csv = |name: &str, text: String| (name.to_owned(), text.into_bytes());
+        let files = ReferenceBytes {
+            geoip: demo_databases().unwrap(),
+            networks: vec![csv("networks.csv", company.networks_csv())],
+            roster: vec![csv("roster.csv", company.roster_csv())],
+            travel: Some(csv("travel.csv", company.travel_csv())),
+        };
+        let (reference, problems) = load_bytes(&files).unwrap();
+        assert_eq!(problems, []);
+        let mut score = Score::new(company.truth());
+        let mut replay = Replay::new(&Arc::default(), HashKey([0; 16]), Arc::new(reference), 2);
+        let mut alarms = Vec::new();
+        let mut judge = |replay: &mut Replay| {
+            let outputs = replay.run();
+            assert_eq!(outputs.dead_letters, []);
+            for published in outputs.alerts {
+                let verdict = score.judge(&published.accounts, published.is_alert, published.is_first);
+                if matches!(verdict, Verdict::FalseAlarm(_)) {
+                    alarms.push(published.message);
+                }
+            }
+        };
+        for (record, number) in company.zip(1..) {
+            if replay.push(Format::Ocsf, "events", number, &record.line) {
+                judge(&mut replay);
+            }
+        }
+        judge(&mut replay);
+        assert_eq!(score.missed().collect::<Vec<_>>(), [""; 0]);
+        assert_eq!(alarms, [""; 0]);
     }
 }

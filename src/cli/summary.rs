@@ -42,13 +42,9 @@ impl Summary {
         }
     }
 
-    /// Counts what the core counted: decoded and discarded events.
-    pub fn count_event(&mut self, name: &str, reason: &'static str, count: u64) {
-        match name {
-            "events_decoded" => self.events += count,
-            "events_discarded" => *self.discarded.entry(reason).or_default() += count,
-            _ => {}
-        }
+    /// Counts records, or events of them, that could not be used.
+    pub fn discard(&mut self, reason: &'static str, count: u64) {
+        *self.discarded.entry(reason).or_default() += count;
     }
 
     /// Alerts at or above `severity`.
@@ -137,7 +133,7 @@ mod tests {
             span_ms: Some((0, 86_400_000)),
             ..Summary::default()
         };
-        summary.count_event("events_discarded", "account_masked", 1);
+        summary.discard("account_masked", 1);
         let table = summary.table();
         for part in ["12,345", "account_masked", "1970-01-02T00:00:00Z"] {
             assert!(table.contains(part), "{table}");

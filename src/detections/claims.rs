@@ -18,7 +18,7 @@ pub(super) fn compare(
     if !claim.names_a_place() {
         return ClaimDistance::Unknown;
     }
-    if claim.allowed_countries.iter().any(|country| *country == place.country) {
+    if claim.allowed_countries.contains(&place.country) {
         return ClaimDistance::Near;
     }
     let is_away = match claim.point {

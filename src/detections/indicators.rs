@@ -284,7 +284,7 @@ fn remote_desktop<'a>(logon: &'a RdpFact, facts: &AccountFacts, settings: &Relay
 fn keep_strongest(found: &mut Vec<Indicator<'_>>) {
     /// Remote-desktop logons shown as evidence.
     const LOGONS_SHOWN: usize = 3;
-    found.sort_by(|a, b| (b.points, b.time_ms).cmp(&(a.points, a.time_ms)));
+    found.sort_by_key(|i| std::cmp::Reverse((i.points, i.time_ms)));
     found.truncate(LOGONS_SHOWN);
 }
 
@@ -320,12 +320,12 @@ fn kvm<'a>(peripherals: &[&'a PeripheralFact], found: &mut Vec<Indicator<'a>>) {
             p,
             Class::KvmUsb,
             3,
-            format!("USB device {} {}", p.usb_id, p.name),
+            &format!("USB device {} {}", p.usb_id, p.name),
         ));
     }
     let by_display = peripherals.iter().find(|p| kvm_name(&p.edid).is_some());
     if let Some(p) = by_display {
-        found.push(from_peripheral(p, Class::KvmDisplay, 3, format!("display {}", p.edid)));
+        found.push(from_peripheral(p, Class::KvmDisplay, 3, &format!("display {}", p.edid)));
     }
     let composite = peripherals.iter().find(|p| {
         let parts = peripherals
@@ -338,11 +338,11 @@ fn kvm<'a>(peripherals: &[&'a PeripheralFact], found: &mut Vec<Indicator<'a>>) {
     });
     if let Some(p) = composite {
         let label = format!("keyboard, mouse and storage on USB device {} {}", p.usb_id, p.name);
-        found.push(from_peripheral(p, Class::CompositeUsb, 1, label));
+        found.push(from_peripheral(p, Class::CompositeUsb, 1, &label));
     }
 }
 
-fn from_peripheral<'a>(fact: &'a PeripheralFact, class: Class, points: u16, label: String) -> Indicator<'a> {
+fn from_peripheral<'a>(fact: &'a PeripheralFact, class: Class, points: u16, label: &str) -> Indicator<'a> {
     Indicator {
         class,
         points,

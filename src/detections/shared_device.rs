@@ -8,7 +8,8 @@
 use crate::detections::claims::contradict;
 use crate::detections::settings::DeviceSettings;
 use crate::model::{
-    AccountKind, Detection, EntityKind, Evidence, Finding, Guard, Link, Measure, Rule, Severity, Strength, attack,
+    AccountKind, Detection, EntityKind, Evidence, Finding, Guard, Link, Measure, NetworkClass, Rule, Severity,
+    Strength, attack,
 };
 use crate::window::entity::{EntityFacts, Tie};
 use crate::window::{DAY_MS, HOUR_MS};
@@ -43,6 +44,12 @@ pub fn detect(link: &Link, facts: &EntityFacts, settings: &DeviceSettings) -> Op
         .copied()
         .filter(|tie| side_by_side(latest, tie, settings))
         .collect();
+    if together
+        .iter()
+        .all(|tie| tie.latest.network_class == NetworkClass::Corporate)
+    {
+        return None;
+    }
     let contractors = together
         .iter()
         .filter(|tie| tie.latest.claim.kind != AccountKind::Employee)
@@ -180,6 +187,10 @@ fn guards(facts: &EntityFacts, together: &[&Tie], settings: &DeviceSettings) -> 
                 facts.ties.len() + overflow(facts),
                 settings.hub_accounts
             ),
+        ),
+        Guard::ran(
+            "office_machine",
+            "not everybody uses it from the company's own networks",
         ),
         Guard::ran(
             "hand_over",

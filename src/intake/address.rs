@@ -2,9 +2,16 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// The first address of `candidates` that is public, in canonical form.
-pub(super) fn first_public<'t>(candidates: impl IntoIterator<Item = &'t str>) -> Option<IpAddr> {
-    candidates.into_iter().filter_map(parse).find(|ip| is_public(*ip))
+/// The first address of `candidates` that is public, else the first that is an address at all, in canonical form.
+pub(super) fn source<'t>(candidates: impl IntoIterator<Item = &'t str>) -> Option<IpAddr> {
+    let mut fallback = None;
+    for ip in candidates.into_iter().filter_map(parse) {
+        if is_public(ip) {
+            return Some(ip);
+        }
+        fallback = fallback.or(Some(ip));
+    }
+    fallback
 }
 
 /// Reads an address in any spelling seen in logs: with a port, in brackets, with a zone id.
@@ -28,7 +35,7 @@ pub(super) fn parse(text: &str) -> Option<IpAddr> {
 ///
 /// Documentation ranges (RFC 5737, RFC 3849) and 240.0.0.0/4, reserved by RFC 1112, count as public: nobody's
 /// traffic comes from them, and examples, tests and the demo's made-up company must be able to use them.
-pub(super) fn is_public(ip: IpAddr) -> bool {
+pub(crate) fn is_public(ip: IpAddr) -> bool {
     match ip {
         IpAddr::V4(v4) => is_public_v4(v4),
         // Global unicast, RFC 4291 2.4; everything else is loopback, unique local, link-local or multicast.
@@ -141,8 +148,13 @@ mod tests {
 
     #[test]
     fn the_first_public_candidate_wins() {
-        let found = first_public(["10.1.1.1", "N/A", "198.51.100.4:80", "203.0.113.9"]);
+        let found = source(["10.1.1.1", "N/A", "198.51.100.4:80", "203.0.113.9"]);
         assert_eq!(found, Some("198.51.100.4".parse().unwrap()));
-        assert_eq!(first_public(["10.1.1.1", "fe80::1"]), None);
+        assert_eq!(
+            source(["N/A", "10.1.1.1", "fe80::1"]),
+            parse("10.1.1.1"),
+            "better than nothing, but never placed"
+        );
+        assert_eq!(source(["N/A"]), None);
     }
 }

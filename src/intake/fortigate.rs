@@ -99,7 +99,7 @@ impl<'a> Line<'a> {
     }
 
     fn into_event(self) -> Result<Event<'a>, Rejection> {
-        let source_ip = address::first_public([self.remote_ip, self.source_ip]);
+        let source_ip = address::source([self.remote_ip, self.source_ip]);
         let tool = self.tool()?;
         let (kind, outcome, interactive) = self.meaning(source_ip.is_some(), tool.is_some())?;
         // On IPsec `user` is the peer's id; the person stands in `xauthuser`.

@@ -134,7 +134,7 @@ impl<'a> Activity<'a> {
     fn event(&self, index: usize, happening: Happening<'a>) -> Result<Event<'a>, Rejection> {
         let actor = &self.actor.0;
         let parameters = Parameters::read(happening.parameters);
-        let source_ip = address::first_public([self.ip_address.as_str()]);
+        let source_ip = address::source([self.ip_address.as_str()]);
         let name = happening.name.as_str();
         let (kind, interactive) = meaning(name, self.id.0.application_name.as_str(), source_ip.is_some())?;
         if actor.email.is_empty() && parameters.affected_email.is_empty() && !actor.key.is_empty() {

@@ -11,7 +11,7 @@ mod ocsf;
 pub mod tools;
 mod tool_table;
 mod person;
-mod address;
+pub(crate) mod address;
 mod time;
 mod leaf;
 pub(crate) mod reason;

@@ -174,7 +174,7 @@ impl<'a> Record<'a> {
         let chain = self.request.0.ip_chain.items;
         let hops = chain.iter().map(|hop| hop.0.ip.as_str());
         let addresses = std::iter::once(self.client.0.ip_address.as_str()).chain(hops);
-        let source_ip = address::first_public(addresses);
+        let source_ip = address::source(addresses);
         let by_another = subject_is_another(&self.target.items, &actor);
         let is_job = self.transaction.0.kind.as_str() == "JOB";
         let mut meaning = meaning(self.event_type.as_str(), source_ip.is_some() && !is_job)?;

@@ -142,7 +142,8 @@ impl Judge<'_> {
             } else if is_alert && self.is_withheld(SHARED_NETWORK, finding.last_ms, &link, facts) {
                 self.outputs.counts.add("findings_withheld", "laptop_farm_candidate");
             } else {
-                self.publisher.publish(&finding, &mut facts.episodes, self.position.append_ms, self.outputs);
+                self.publisher
+                    .publish(&finding, &mut facts.episodes, self.position.append_ms, self.outputs);
             }
         }
         if let Some(finding) = shared_device::detect(&link, facts, &self.settings.device) {
@@ -150,7 +151,7 @@ impl Judge<'_> {
                 .publish(&finding, &mut facts.episodes, self.position.append_ms, self.outputs);
         }
         if let Some(offer) = offer {
-            self.offer(*offer, &link, facts, is_farm);
+            self.offer(&offer, &link, facts, is_farm);
         }
     }
 
@@ -169,7 +170,7 @@ impl Judge<'_> {
     }
 
     /// Publishes a finding about one account, unless this network's farm explains it or may yet.
-    fn offer(&mut self, offer: Offer, link: &Link, facts: &mut EntityFacts, is_farm: bool) {
+    fn offer(&mut self, offer: &Offer, link: &Link, facts: &mut EntityFacts, is_farm: bool) {
         let Ok(uid) = Uuid::parse_str(&offer.alert) else {
             self.outputs.counts.add("findings_suppressed", "malformed_offer");
             return;

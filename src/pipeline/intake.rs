@@ -8,6 +8,7 @@ use super::Counts;
 use super::packed::{Joined, Packer};
 use super::settings::IntakeSettings;
 use crate::enrich::Reference;
+use crate::intake::address::is_public;
 use crate::intake::{Format, Rejection};
 use crate::model::key::HashKey;
 use crate::model::{Account, Claim, Event};
@@ -171,14 +172,14 @@ impl Intake {
         let reference = Arc::clone(&self.reference);
         let names = std::iter::once(event.account.as_str()).chain(event.account_aliases.iter().map(Account::as_str));
         let claim = reference.resolve(names);
-        if let Some(known) = claim
+        let known = claim
             .map(|id| reference.account_name(id))
-            .filter(|known| *known != event.account.as_str())
-        {
-            if let Ok(account) = Account::canonical(known) {
-                event.account = account.into_owned();
-            }
+            .filter(|known| *known != event.account.as_str());
+        if let Some(Ok(account)) = known.map(Account::canonical) {
+            event.account = account.into_owned();
         }
+        // A private address names a different machine in every network, so it can be neither a place nor a key.
+        event.source_ip = event.source_ip.filter(|ip| is_public(*ip));
         let located = event.source_ip.map(|ip| reference.locate(ip)).unwrap_or_default();
         self.count_place(&event, located.place.is_some());
         let joined = Joined {

@@ -312,6 +312,7 @@ struct Head<'a> {
     travel: Option<usize>,
 }
 
+#[allow(clippy::needless_pass_by_value, reason = "the shape `map_err` wants")]
 fn malformed(error: Malformed) -> CodecError {
     CodecError {
         what: "packed observations",

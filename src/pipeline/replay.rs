@@ -86,7 +86,7 @@ struct BatchRecord {
 impl Replay {
     /// A replay on `jobs` threads.
     #[must_use]
-    pub fn new(settings: Arc<DetectionSettings>, hash_key: HashKey, reference: Arc<Reference>, jobs: usize) -> Self {
+    pub fn new(settings: &Arc<DetectionSettings>, hash_key: HashKey, reference: Arc<Reference>, jobs: usize) -> Self {
         // The clock of a replay is known after decoding, so intake distrusts nothing; see `AHEAD_MS_MAX`.
         let intake = IntakeSettings {
             partitions: PARTITIONS,
@@ -99,10 +99,10 @@ impl Replay {
             intake,
             hash_key,
             accounts: (0..PARTITIONS)
-                .map(|_| Accounts::new(Arc::clone(&settings), hash_key))
+                .map(|_| Accounts::new(Arc::clone(settings), hash_key))
                 .collect(),
             entities: (0..PARTITIONS)
-                .map(|_| Entities::new(Arc::clone(&settings), hash_key))
+                .map(|_| Entities::new(Arc::clone(settings), hash_key))
                 .collect(),
             waiting: Batch::default(),
             clock_ms: i64::MIN,

@@ -67,7 +67,7 @@ impl<'a> Record<'a> {
         let outcome = self.outcome(reading.kind);
         let forwarded = self.http_request.0.x_forwarded_for.0.iter().map(Text::as_str);
         let source = std::iter::once(self.src_endpoint.0.ip.as_str());
-        let source_ip = address::first_public(source.chain(forwarded.flat_map(|list| list.split(','))));
+        let source_ip = address::source(source.chain(forwarded.flat_map(|list| list.split(','))));
         let mfa = self.mfa(outcome);
         let metadata = self.metadata.0;
         let product = metadata.product.0;
