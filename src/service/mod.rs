@@ -4,6 +4,8 @@
 
 #![allow(clippy::disallowed_methods, reason = "the shell may read a clock and wait")]
 
+pub mod config;
+pub mod settings;
 pub mod supervisor;
 pub mod worker;
 pub mod log;
@@ -12,3 +14,7 @@ pub mod topics;
 pub mod dead_letter;
 pub mod metrics;
 pub mod secret;
+pub mod geoip;
+pub mod demo_geoip;
+pub mod reference;
+pub mod reference_watch;

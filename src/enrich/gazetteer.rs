@@ -1,0 +1,228 @@
+//! Turns "Austin, Texas, US" into a point with an honest radius, from the places of the loaded databases.
+//!
+//! One pass over all places answers all claims of a roster, so nothing has to be kept for the next one.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::model::Scale;
+use crate::model::claim::ClaimedPoint;
+use crate::model::geo::Point;
+use crate::model::place::CITY_RADIUS_KM;
+
+use super::fold::fold;
+use super::places::{PlaceRecord, PlaceTable};
+use super::problem::{Complaint, quoted};
+use super::us_states;
+
+/// Share of all addresses of one name that a city must have to be meant without its region, in hundredths.
+const DOMINANT_PERCENT: u64 = 90;
+/// Share of a city's or region's places inside its radius, in hundredths.
+const INSIDE_PERCENT: usize = 95;
+/// Radius of a region at least, km.
+const REGION_RADIUS_KM_MIN: f64 = 50.0;
+/// Radius at most, km: places farther apart are not one.
+const RADIUS_KM_MAX: f64 = 2_000.0;
+
+/// A place as a roster names it. Parts may be empty; country is alpha-2.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct NamedPlace {
+    /// Country.
+    pub country: String,
+    /// Region, by name or code.
+    pub region: String,
+    /// City.
+    pub city: String,
+}
+
+/// What was found, and what was not.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Answer {
+    /// Point, if any part finer than a country could be placed.
+    pub point: Option<ClaimedPoint>,
+    /// What could not be placed.
+    pub complaint: Option<Complaint>,
+}
+
+/// Places all of `asked`.
+#[must_use]
+pub fn answers(places: &PlaceTable, asked: BTreeSet<NamedPlace>) -> BTreeMap<NamedPlace, Answer> {
+    let candidates = Candidates::of(places, &asked);
+    asked
+        .into_iter()
+        .map(|named| {
+            let answer = candidates.answer(&named);
+            (named, answer)
+        })
+        .collect()
+}
+
+/// The records whose city or region is asked for, by folded name.
+struct Candidates<'a> {
+    places: &'a PlaceTable,
+    cities: BTreeMap<String, Vec<(&'a PlaceRecord, u32)>>,
+    regions: BTreeMap<String, Vec<(&'a PlaceRecord, u32)>>,
+}
+
+impl<'a> Candidates<'a> {
+    fn of(places: &'a PlaceTable, asked: &BTreeSet<NamedPlace>) -> Self {
+        let empty = || Vec::new();
+        let mut cities: BTreeMap<String, Vec<_>> = asked.iter().map(|p| (fold(&p.city), empty())).collect();
+        let mut regions: BTreeMap<String, Vec<_>> = asked.iter().map(|p| (fold(&p.region), empty())).collect();
+        cities.remove("");
+        regions.remove("");
+        // Text is folded once per spelling, not once per place.
+        let folded: Vec<Option<String>> = places
+            .strings()
+            .iter()
+            .map(fold)
+            .map(|text| (cities.contains_key(&text) || regions.contains_key(&text)).then_some(text))
+            .collect();
+        let name = |id: u32| folded.get(id as usize).and_then(Option::as_deref);
+        for (record, weight) in places.records() {
+            if let Some(found) = name(record.city).and_then(|city| cities.get_mut(city)) {
+                found.push((record, weight));
+            }
+            let by_code = name(record.region);
+            let by_name = name(record.region_name).filter(|name| Some(*name) != by_code);
+            for region in [by_code, by_name].into_iter().flatten() {
+                if let Some(found) = regions.get_mut(region).filter(|_| record.scale == Scale::City) {
+                    found.push((record, weight));
+                }
+            }
+        }
+        Self {
+            places,
+            cities,
+            regions,
+        }
+    }
+
+    fn answer(&self, named: &NamedPlace) -> Answer {
+        let city = match self.city(named) {
+            Ok(point) => return Answer { point, complaint: None },
+            Err(complaint) => complaint,
+        };
+        match self.region(named) {
+            Ok(point) => Answer { point, complaint: city },
+            Err(region) => Answer {
+                point: None,
+                complaint: city.or(Some(region)),
+            },
+        }
+    }
+
+    /// The city's point; `Err(None)` if no city is named.
+    fn city(&self, named: &NamedPlace) -> Result<Option<ClaimedPoint>, Option<Complaint>> {
+        if named.city.is_empty() {
+            return Err(None);
+        }
+        let mut found = self.matching(self.cities.get(&fold(&named.city)), named);
+        if found.is_empty() {
+            return Err(Some(Complaint::new(
+                format!("city {} is not in the loaded GeoIP databases", quoted(&named.city)),
+                "correct its spelling, or give latitude and longitude",
+            )));
+        }
+        found.sort_by_key(|(record, _)| self.area(record));
+        let total: u64 = found.iter().map(|(_, weight)| u64::from(*weight)).sum();
+        let areas = found.chunk_by(|(a, _), (b, _)| self.area(a) == self.area(b));
+        let largest = areas.max_by_key(|area| area.iter().map(|(_, weight)| u64::from(*weight)).sum::<u64>());
+        let largest = largest.unwrap_or_default();
+        let weight: u64 = largest.iter().map(|(_, weight)| u64::from(*weight)).sum();
+        let is_dominant = total > 0 && weight * 100 >= total * DOMINANT_PERCENT;
+        if largest.len() < found.len() && !is_dominant {
+            return Err(Some(Complaint::new(
+                format!("city {} is the name of several", quoted(&named.city)),
+                "name its region and country, or give latitude and longitude",
+            )));
+        }
+        let around = surround(largest, |weight| f64::from(weight) + 1.0);
+        Ok(around.map(|(point, radius_km)| ClaimedPoint {
+            point,
+            radius_km: whole_km(radius_km.max(f64::from(CITY_RADIUS_KM))),
+            scale: Scale::City,
+        }))
+    }
+
+    fn region(&self, named: &NamedPlace) -> Result<Option<ClaimedPoint>, Complaint> {
+        if named.region.is_empty() {
+            return Ok(None);
+        }
+        let found = self.matching(self.regions.get(&fold(&named.region)), named);
+        let countries: BTreeSet<u32> = found.iter().map(|(record, _)| record.country).collect();
+        if countries.len() > 1 {
+            return Err(Complaint::new(
+                format!("region {} exists in several countries", quoted(&named.region)),
+                "name the country too",
+            ));
+        }
+        let around = surround(&found, |_| 1.0).ok_or_else(|| {
+            Complaint::new(
+                format!("region {} is not in the loaded GeoIP databases", quoted(&named.region)),
+                "correct its spelling, or give latitude and longitude",
+            )
+        })?;
+        Ok(Some(ClaimedPoint {
+            point: around.0,
+            radius_km: whole_km(around.1.max(REGION_RADIUS_KM_MIN)),
+            scale: Scale::Region,
+        }))
+    }
+
+    /// Those of `found` that lie in the named country and region, where these are named.
+    fn matching(&self, found: Option<&Vec<(&'a PlaceRecord, u32)>>, named: &NamedPlace) -> Vec<(&'a PlaceRecord, u32)> {
+        let strings = self.places.strings();
+        let region = fold(&named.region);
+        let state = us_states::code(&named.region).map(str::to_lowercase);
+        let lies_inside = |record: &PlaceRecord| {
+            let in_country = named.country.is_empty() || strings.get(record.country) == named.country;
+            let spellings = [strings.get(record.region), strings.get(record.region_name)];
+            let in_region = region.is_empty()
+                || spellings
+                    .iter()
+                    .any(|spelling| fold(spelling) == region || Some(fold(spelling)) == state);
+            in_country && in_region
+        };
+        found
+            .into_iter()
+            .flatten()
+            .filter(|(record, _)| lies_inside(record))
+            .copied()
+            .collect()
+    }
+
+    fn area(&self, record: &PlaceRecord) -> (&'a str, &'a str) {
+        let strings = self.places.strings();
+        (strings.get(record.country), strings.get(record.region))
+    }
+}
+
+/// Middle of the places, and the radius around it that holds most of them, km.
+fn surround(places: &[(&PlaceRecord, u32)], weight: impl Fn(u32) -> f64) -> Option<(Point, f64)> {
+    let mut sum = [0.0_f64; 3];
+    for (record, addresses) in places {
+        let vector = record.point().unit_vector();
+        for (sum, part) in sum.iter_mut().zip(vector) {
+            *sum += f64::from(part) * weight(*addresses);
+        }
+    }
+    let [x, y, z] = sum;
+    let flat = x.hypot(y);
+    if flat == 0.0 && z == 0.0 {
+        return None;
+    }
+    let round = |degrees: f64| (degrees * 1_000.0).round() / 1_000.0;
+    let middle = Point::new(round(z.atan2(flat).to_degrees()), round(y.atan2(x).to_degrees()))?;
+    let mut distances: Vec<f64> = places
+        .iter()
+        .map(|(record, _)| middle.distance_km(record.point()))
+        .collect();
+    distances.sort_by(f64::total_cmp);
+    let inside = (distances.len() * INSIDE_PERCENT / 100).min(distances.len().checked_sub(1)?);
+    Some((middle, distances.get(inside)?.min(RADIUS_KM_MAX)))
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "at most 2 000")]
+fn whole_km(radius_km: f64) -> u16 {
+    radius_km.ceil() as u16
+}

@@ -1,0 +1,366 @@
+//! Merges every source about addresses into one table: which place, which network.
+//!
+//! | for | wins |
+//! |---|---|
+//! | place | the database listed first that knows the address |
+//! | autonomous system | the database listed first that knows the address |
+//! | class and label | the operator's longest prefix, else the operator's AS, else an anonymizer database |
+
+use std::net::IpAddr;
+
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
+
+use crate::model::{Network, NetworkClass, Place};
+
+use super::address_table::{AddressTable, Entry, TableV4Builder, TableV6Builder};
+use super::network_list::NetworkList;
+use super::places::{PlaceRecords, PlaceTable};
+use super::steps::{NOTHING, Steps, sweep};
+use super::{Dataset, Located, NetworkId, PlaceId, Summary};
+
+/// Ranges of both families, each with an index into its database's values.
+#[derive(Clone, Debug, Default)]
+pub struct Ranges {
+    /// IPv4.
+    pub v4: Steps<u32>,
+    /// IPv6.
+    pub v6: Steps<u128>,
+}
+
+/// A database of places. Values of the ranges are ids in `places`.
+#[derive(Debug)]
+pub struct CityDatabase {
+    /// Where it comes from.
+    pub dataset: Dataset,
+    /// Its places.
+    pub places: PlaceRecords,
+    /// Which addresses are where.
+    pub ranges: Ranges,
+}
+
+/// A database of autonomous systems. Values of the ranges are indices into `systems`.
+#[derive(Debug)]
+pub struct AsnDatabase {
+    /// Where it comes from.
+    pub dataset: Dataset,
+    /// Number and organization.
+    pub systems: Vec<(u32, String)>,
+    /// Which addresses belong to which.
+    pub ranges: Ranges,
+}
+
+/// A database of anonymizers or connection types. Values of the ranges are indices into `classes`.
+#[derive(Debug)]
+pub struct AnonymizerDatabase {
+    /// Where it comes from.
+    pub dataset: Dataset,
+    /// Class and provider; the provider is empty if unknown.
+    pub classes: Vec<(NetworkClass, String)>,
+    /// Which addresses belong to which.
+    pub ranges: Ranges,
+}
+
+/// A database, read.
+#[derive(Debug)]
+pub enum Database {
+    /// Places.
+    City(CityDatabase),
+    /// Autonomous systems.
+    Asn(AsnDatabase),
+    /// Anonymizers.
+    Anonymizer(AnonymizerDatabase),
+}
+
+/// What is known about addresses.
+#[derive(Debug)]
+pub struct Geography {
+    table: AddressTable,
+    places: PlaceTable,
+    networks: Vec<Network>,
+    datasets: Vec<Dataset>,
+}
+
+impl Default for Geography {
+    fn default() -> Self {
+        Self {
+            table: AddressTable::default(),
+            places: PlaceTable::default(),
+            networks: vec![Network::default()],
+            datasets: Vec::new(),
+        }
+    }
+}
+
+impl Geography {
+    /// Merges the databases, in the order they are listed, and the operator's list.
+    #[must_use]
+    pub fn build(databases: Vec<Database>, list: NetworkList) -> Self {
+        let mut merger = Merger::new(list);
+        for database in databases {
+            merger.take(database);
+        }
+        merger.merge()
+    }
+
+    pub(super) fn locate(&self, ip: IpAddr) -> Located {
+        self.table.locate(ip)
+    }
+
+    pub(super) fn place(&self, id: PlaceId) -> &Place {
+        self.places.place(id)
+    }
+
+    pub(super) fn network(&self, id: NetworkId) -> &Network {
+        &self.networks[id.0 as usize]
+    }
+
+    /// All places.
+    #[must_use]
+    pub fn places(&self) -> &PlaceTable {
+        &self.places
+    }
+
+    /// Ranges of addresses in the table, of both families.
+    #[must_use]
+    pub fn ranges(&self) -> u64 {
+        (self.table.v4.len() + self.table.v6.len()) as u64
+    }
+
+    /// What was loaded.
+    #[must_use]
+    pub fn datasets(&self) -> &[Dataset] {
+        &self.datasets
+    }
+
+    pub(super) fn summary(&self) -> Summary {
+        Summary {
+            datasets: self.datasets.clone(),
+            places: self.places.len() as u64,
+            networks: self.networks.len() as u64,
+            ranges_v4: self.table.v4.len() as u64,
+            ranges_v6: self.table.v6.len() as u64,
+            bytes: (self.table.bytes() + self.places.bytes()) as u64,
+            ..Summary::default()
+        }
+    }
+}
+
+/// One database's ranges and the ids its values have once all databases are joined.
+struct Layer {
+    ranges: Ranges,
+    ids: Vec<u32>,
+}
+
+impl Layer {
+    fn id(&self, value: u32) -> Option<u32> {
+        self.ids.get(value as usize).copied()
+    }
+}
+
+struct Merger {
+    places: PlaceRecords,
+    systems: Vec<(u32, String)>,
+    classes: Vec<(NetworkClass, String)>,
+    list: NetworkList,
+    city_layers: Vec<Layer>,
+    asn_layers: Vec<Layer>,
+    class_layers: Vec<Layer>,
+    datasets: Vec<Dataset>,
+}
+
+impl Merger {
+    fn new(list: NetworkList) -> Self {
+        Self {
+            places: PlaceRecords::default(),
+            systems: Vec::new(),
+            classes: Vec::new(),
+            list,
+            city_layers: Vec::new(),
+            asn_layers: Vec::new(),
+            class_layers: Vec::new(),
+            datasets: Vec::new(),
+        }
+    }
+
+    fn take(&mut self, database: Database) {
+        match database {
+            Database::City(city) => {
+                self.datasets.push(city.dataset);
+                let ids = self.places.absorb(&city.places);
+                let ranges = city.ranges;
+                self.city_layers.push(Layer { ranges, ids });
+            }
+            Database::Asn(asn) => {
+                self.datasets.push(asn.dataset);
+                let ids = append(&mut self.systems, asn.systems);
+                let ranges = asn.ranges;
+                self.asn_layers.push(Layer { ranges, ids });
+            }
+            Database::Anonymizer(anonymizer) => {
+                self.datasets.push(anonymizer.dataset);
+                let ids = append(&mut self.classes, anonymizer.classes);
+                let ranges = anonymizer.ranges;
+                self.class_layers.push(Layer { ranges, ids });
+            }
+        }
+    }
+
+    fn merge(mut self) -> Geography {
+        let operator = self.list.ranges();
+        let mut interner = Interner::new(&self.systems, &self.classes, &self.list);
+        let mut weights = vec![0_u64; self.places.len()];
+
+        let mut v4 = TableV4Builder::default();
+        let mut before: Option<(u32, Located)> = None;
+        let layers = self.layers(|ranges| &ranges.v4, &operator);
+        sweep(&layers, |start, values| {
+            let located = self.located(values, &mut interner);
+            weigh(&mut weights, before, u64::from(start));
+            before = Some((start, located));
+            v4.step(start, Entry::new(located));
+        });
+        weigh(&mut weights, before, 1 << 32);
+
+        let mut v6 = TableV6Builder::default();
+        let layers = self.layers(|ranges| &ranges.v6, &operator);
+        sweep(&layers, |start, values| {
+            v6.step(start, Entry::new(self.located(values, &mut interner)));
+        });
+
+        let table = AddressTable {
+            v4: v4.finish(),
+            v6: v6.finish(),
+        };
+        let networks = interner.networks;
+        self.datasets.extend(self.list.datasets().iter().cloned());
+        let weights = weights
+            .into_iter()
+            .map(|count| u32::try_from(count).unwrap_or(u32::MAX))
+            .collect();
+        Geography {
+            table,
+            places: self.places.freeze(weights),
+            networks,
+            datasets: self.datasets,
+        }
+    }
+
+    /// The step functions of one family: cities, autonomous systems, anonymizers, and last the operator's list.
+    fn layers<'a, A>(&'a self, family: impl Fn(&'a Ranges) -> &'a Steps<A>, operator: &'a Ranges) -> Vec<&'a Steps<A>> {
+        let layers = self
+            .city_layers
+            .iter()
+            .chain(&self.asn_layers)
+            .chain(&self.class_layers);
+        layers
+            .map(|layer| &layer.ranges)
+            .chain(std::iter::once(operator))
+            .map(family)
+            .collect()
+    }
+
+    fn located(&self, values: &[u32], interner: &mut Interner<'_>) -> Located {
+        let (cities, rest) = values.split_at(self.city_layers.len());
+        let (systems, rest) = rest.split_at(self.asn_layers.len());
+        let (classes, operator) = rest.split_at(self.class_layers.len());
+        let key = NetworkKey {
+            operator: operator.first().copied().unwrap_or(NOTHING),
+            system: first_known(&self.asn_layers, systems).unwrap_or(NOTHING),
+            class: first_known(&self.class_layers, classes).unwrap_or(NOTHING),
+        };
+        Located {
+            place: first_known(&self.city_layers, cities).map(PlaceId),
+            network: interner.intern(key),
+        }
+    }
+}
+
+fn first_known(layers: &[Layer], values: &[u32]) -> Option<u32> {
+    layers.iter().zip(values).find_map(|(layer, value)| layer.id(*value))
+}
+
+fn append<T>(all: &mut Vec<T>, more: Vec<T>) -> Vec<u32> {
+    let base = all.len();
+    all.extend(more);
+    (base..all.len()).filter_map(|id| u32::try_from(id).ok()).collect()
+}
+
+/// Credits the addresses from `before` up to `end` to their place.
+fn weigh(weights: &mut [u64], before: Option<(u32, Located)>, end: u64) {
+    let Some((start, Located { place: Some(place), .. })) = before else {
+        return;
+    };
+    if let Some(weight) = weights.get_mut(place.0 as usize) {
+        *weight += end.saturating_sub(u64::from(start));
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct NetworkKey {
+    operator: u32,
+    system: u32,
+    class: u32,
+}
+
+/// Spells out each combination of operator's line, autonomous system and anonymizer once.
+struct Interner<'a> {
+    systems: &'a [(u32, String)],
+    classes: &'a [(NetworkClass, String)],
+    list: &'a NetworkList,
+    networks: Vec<Network>,
+    by_key: HashMap<NetworkKey, NetworkId, FixedState>,
+    by_content: HashMap<(NetworkClass, String, u32, String), NetworkId, FixedState>,
+    last: Option<(NetworkKey, NetworkId)>,
+}
+
+impl<'a> Interner<'a> {
+    fn new(systems: &'a [(u32, String)], classes: &'a [(NetworkClass, String)], list: &'a NetworkList) -> Self {
+        Self {
+            systems,
+            classes,
+            list,
+            networks: vec![Network::default()],
+            by_key: HashMap::default(),
+            by_content: std::iter::once((Default::default(), NetworkId(0))).collect(),
+            last: None,
+        }
+    }
+
+    fn intern(&mut self, key: NetworkKey) -> NetworkId {
+        if let Some((last, id)) = self.last
+            && last == key
+        {
+            return id;
+        }
+        let id = match self.by_key.get(&key) {
+            Some(id) => *id,
+            None => self.spell(key),
+        };
+        self.last = Some((key, id));
+        id
+    }
+
+    fn spell(&mut self, key: NetworkKey) -> NetworkId {
+        let (asn, organization) = self.systems.get(key.system as usize).cloned().unwrap_or_default();
+        let listed = self.list.range(key.operator).or_else(|| self.list.system(asn));
+        let flagged = self
+            .classes
+            .get(key.class as usize)
+            .map(|(class, label)| (*class, label.as_str()));
+        let (class, label) = listed.or(flagged).unwrap_or_default();
+        let next = NetworkId(u32::try_from(self.networks.len()).unwrap_or(0));
+        let content = (class, label.to_owned(), asn, organization.clone());
+        let id = *self.by_content.entry(content).or_insert(next);
+        if id == next {
+            self.networks.push(Network {
+                class,
+                label: label.to_owned(),
+                asn,
+                organization,
+            });
+        }
+        self.by_key.insert(key, id);
+        id
+    }
+}

@@ -1,0 +1,339 @@
+//! Collects roster lines from files or a compacted topic and builds a [`Roster`] of them, whole.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::model::Travel;
+
+use super::gazetteer::{Answer, NamedPlace, answers};
+use super::geography::Geography;
+use super::problem::{Complaint, Problem, Problems, quoted};
+use super::roster::{Member, Roster};
+use super::roster_line::{Columns, Entry, RosterLine, TravelLine, canonical, unplaced_travel};
+use super::{Dataset, DatasetKind, table};
+
+/// What is known of the roster so far.
+#[derive(Clone, Debug, Default)]
+pub struct RosterBuilder {
+    /// By account.
+    entries: BTreeMap<String, Sourced<Entry>>,
+    /// Journeys from files of their own, by any of the account's names, in order of lines.
+    travels: Vec<(String, Sourced<Travel>)>,
+    datasets: Vec<Dataset>,
+}
+
+#[derive(Clone, Debug)]
+struct Sourced<T> {
+    file: std::sync::Arc<str>,
+    line: Option<u32>,
+    is: T,
+}
+
+impl<T> Sourced<T> {
+    fn problem(&self, complaint: Complaint) -> Problem {
+        complaint.at(&self.file, self.line)
+    }
+}
+
+impl RosterBuilder {
+    /// Adds a roster file, CSV or NDJSON by its first byte. `version` is what evidence calls it.
+    ///
+    /// # Errors
+    /// A [`Problem`] with the whole file: an unknown column, or no usable line. Nothing was added then.
+    pub fn read(&mut self, file: &str, version: String, bytes: &[u8]) -> Result<Vec<Problem>, Problem> {
+        let source: std::sync::Arc<str> = file.into();
+        let first = bytes.iter().find(|byte| !byte.is_ascii_whitespace());
+        let lines = if first == Some(&b'{') {
+            ndjson(bytes)
+        } else {
+            csv_lines::<RosterLine>(bytes, "travel comes in a file of its own").map_err(|c| c.at(file, Some(1)))?
+        };
+        let mut problems = Problems::of(file);
+        let mut found: BTreeMap<String, Sourced<Entry>> = BTreeMap::new();
+        let (mut seen, mut unusable) = (0_u64, None);
+        for (line, read) in lines {
+            seen += 1;
+            let entry = match read.and_then(RosterLine::check) {
+                Ok(entry) => entry,
+                Err(complaint) => {
+                    unusable.get_or_insert_with(|| complaint.clone().at(file, Some(line)));
+                    problems.add(Some(line), complaint);
+                    continue;
+                }
+            };
+            let earlier = found.get(&entry.account).or_else(|| self.entries.get(&entry.account));
+            if let Some(earlier) = earlier {
+                let at = earlier.line.unwrap_or(0);
+                let what = format!("account {} is also in {}:{at}", quoted(&entry.account), earlier.file);
+                problems.add(
+                    Some(line),
+                    Complaint::new(what, "remove one of the two; the earlier line is used"),
+                );
+                continue;
+            }
+            let file = source.clone();
+            let line = Some(line);
+            found.insert(entry.account.clone(), Sourced { file, line, is: entry });
+        }
+        if let Some(first) = unusable.filter(|_| found.is_empty()) {
+            let what = format!("none of {seen} lines is usable; the first: {}", first.what);
+            return Err(Problem { what, ..first });
+        }
+        self.note(DatasetKind::Roster, file, version, found.len());
+        self.entries.append(&mut found);
+        Ok(problems.finish())
+    }
+
+    /// Adds a file of approved travel, CSV. `version` is what evidence calls it.
+    ///
+    /// # Errors
+    /// A [`Problem`] with the whole file: an unknown column, or one missing. Nothing was added then.
+    pub fn read_travel(&mut self, file: &str, version: String, bytes: &[u8]) -> Result<Vec<Problem>, Problem> {
+        let source: std::sync::Arc<str> = file.into();
+        let lines = csv_lines::<TravelLine>(bytes, "remove it").map_err(|c| c.at(file, Some(1)))?;
+        let mut problems = Problems::of(file);
+        let mut used = 0;
+        for (line, read) in lines {
+            let checked = read.and_then(|travel| Ok((canonical("account", &travel.account.0)?, travel.check()?)));
+            match checked {
+                Ok((account, is)) => {
+                    used += 1;
+                    let file = source.clone();
+                    let line = Some(line);
+                    self.travels.push((account, Sourced { file, line, is }));
+                }
+                Err(complaint) => problems.add(Some(line), complaint),
+            }
+        }
+        self.note(DatasetKind::Travel, file, version, used);
+        Ok(problems.finish())
+    }
+
+    /// Takes one record of a compacted topic: `key` is the account, `value` a roster line as JSON. A later record of
+    /// the same account replaces the earlier one.
+    ///
+    /// # Errors
+    /// A [`Problem`]; what was known of the account stays.
+    pub fn upsert(&mut self, topic: &str, key: &str, value: &[u8]) -> Result<(), Problem> {
+        let read = json_line(value).and_then(|mut line| {
+            if line.account.0.is_empty() {
+                key.clone_into(&mut line.account.0);
+            }
+            line.check()
+        });
+        let entry = read.map_err(|complaint| complaint.at(topic, None))?;
+        let key = canonical("key", key).map_err(|complaint| complaint.at(topic, None))?;
+        if key != entry.account {
+            let what = format!("key {} is not account {}", quoted(&key), quoted(&entry.account));
+            return Err(Complaint::new(what, "use the account as the key").at(topic, None));
+        }
+        let file = topic.into();
+        let line = None;
+        self.entries.insert(key, Sourced { file, line, is: entry });
+        Ok(())
+    }
+
+    /// Forgets the account: the topic holds a tombstone for it.
+    pub fn remove(&mut self, key: &str) {
+        if let Ok(account) = canonical("key", key) {
+            self.entries.remove(&account);
+        }
+    }
+
+    /// Notes what evidence shall call the state of a compacted topic, such as its last offsets.
+    pub fn note_topic(&mut self, topic: &str, version: String) {
+        self.datasets.retain(|dataset| dataset.file != topic);
+        self.note(DatasetKind::Roster, topic, version, self.entries.len());
+    }
+
+    fn note(&mut self, kind: DatasetKind, file: &str, version: String, records: usize) {
+        self.datasets.push(Dataset {
+            kind,
+            file: file.to_owned(),
+            version,
+            built_seconds: None,
+            records: records as u64,
+        });
+    }
+
+    /// The roster, its claims placed by the names that the databases know. Problems name the line to mend.
+    #[must_use]
+    pub fn build(&self, geography: &Geography) -> (Roster, Vec<Problem>) {
+        let mut problems = Vec::new();
+        let owners = self.owners(&mut problems);
+        let placed = self.place(geography, &mut problems);
+        let mut members: Vec<Member> = self.entries.values().map(|entry| member(&entry.is, &placed)).collect();
+        for (account, travel) in &self.travels {
+            let owner = owners.get(account.as_str()).and_then(|index| members.get_mut(*index));
+            if let Some(member) = owner {
+                member.travels.push(placed_travel(&travel.is, &placed));
+            } else {
+                let what = format!("account {} is not in the roster", quoted(account));
+                problems.push(travel.problem(Complaint::new(what, "correct its spelling, or add it to the roster")));
+            }
+        }
+        for member in &mut members {
+            member.travels.sort_by_key(|travel| travel.from_day);
+        }
+        let roster = Roster::new(members, &owners, self.datasets.clone());
+        (roster, problems)
+    }
+
+    /// Index of the account that each name belongs to. An alias of two accounts belongs to nobody.
+    fn owners(&self, problems: &mut Vec<Problem>) -> BTreeMap<&str, usize> {
+        let mut owners: BTreeMap<&str, usize> = BTreeMap::new();
+        for (index, account) in self.entries.keys().enumerate() {
+            owners.insert(account, index);
+        }
+        let mut by_alias: BTreeMap<&str, Vec<(usize, &Sourced<Entry>)>> = BTreeMap::new();
+        for (index, entry) in self.entries.values().enumerate() {
+            for alias in entry.is.aliases.iter().filter(|alias| **alias != entry.is.account) {
+                by_alias.entry(alias).or_default().push((index, entry));
+            }
+        }
+        for (alias, claimants) in by_alias {
+            let first = claimants.first().map(|(index, _)| *index);
+            let is_shared = claimants.iter().any(|(index, _)| Some(*index) != first);
+            if !is_shared && !owners.contains_key(alias) {
+                owners.extend(first.map(|index| (alias, index)));
+                continue;
+            }
+            let is_account = self.entries.contains_key(alias);
+            for (_, entry) in claimants {
+                let what = if is_account {
+                    format!("aliases {} is an account of its own", quoted(alias))
+                } else {
+                    format!(
+                        "aliases {} belongs to several accounts and is used for none",
+                        quoted(alias)
+                    )
+                };
+                problems.push(entry.problem(Complaint::new(what, "leave it with its owner only")));
+            }
+        }
+        owners
+    }
+
+    fn place(&self, geography: &Geography, problems: &mut Vec<Problem>) -> BTreeMap<NamedPlace, Answer> {
+        let own = self.entries.values().flat_map(|entry| entry.is.unplaced());
+        let nested = self.entries.values().flat_map(|entry| &entry.is.travels);
+        let listed = self.travels.iter().map(|(_, travel)| &travel.is);
+        let asked: BTreeSet<NamedPlace> = own.chain(nested.chain(listed).filter_map(unplaced_travel)).collect();
+        if asked.is_empty() {
+            return BTreeMap::new();
+        }
+        if geography.places().is_empty() {
+            let what = format!(
+                "{} claimed places are given by name, and no city database is loaded",
+                asked.len()
+            );
+            let remedy = "name a city database in geoip.files, or give latitude and longitude";
+            let file = self.entries.values().next().map_or("roster", |entry| &*entry.file);
+            problems.push(Complaint::new(what, remedy).at(file, None));
+            return BTreeMap::new();
+        }
+        let placed = answers(geography.places(), asked);
+        let complaint = |named: Option<NamedPlace>| placed.get(&named?)?.complaint.clone();
+        for entry in self.entries.values() {
+            let nested = entry.is.travels.iter().map(unplaced_travel);
+            let complaints = std::iter::once(entry.is.unplaced()).chain(nested).filter_map(complaint);
+            problems.extend(complaints.map(|complaint| entry.problem(complaint)));
+        }
+        for (_, travel) in &self.travels {
+            problems.extend(complaint(unplaced_travel(&travel.is)).map(|complaint| travel.problem(complaint)));
+        }
+        placed
+    }
+}
+
+fn member(entry: &Entry, placed: &BTreeMap<NamedPlace, Answer>) -> Member {
+    let mut claim = entry.claim.clone();
+    if let Some(found) = entry.unplaced().and_then(|named| placed.get(&named)?.point) {
+        let radius_km = entry.radius_km.unwrap_or(found.radius_km);
+        claim.point = Some(crate::model::claim::ClaimedPoint { radius_km, ..found });
+    }
+    Member {
+        name: entry.account.clone(),
+        claim,
+        travels: entry
+            .travels
+            .iter()
+            .map(|travel| placed_travel(travel, placed))
+            .collect(),
+    }
+}
+
+fn placed_travel(travel: &Travel, placed: &BTreeMap<NamedPlace, Answer>) -> Travel {
+    let found = unplaced_travel(travel).and_then(|named| placed.get(&named)?.point);
+    Travel {
+        point: travel.point.or(found.map(|found| found.point)),
+        ..travel.clone()
+    }
+}
+
+type Lines<T> = Vec<(u32, Result<T, Complaint>)>;
+
+fn ndjson(bytes: &[u8]) -> Lines<RosterLine> {
+    let lines = bytes.split(|byte| *byte == b'\n').zip(1_u32..);
+    lines
+        .filter(|(line, _)| !line.trim_ascii().is_empty())
+        .map(|(line, number)| (number, json_line(line)))
+        .collect()
+}
+
+fn json_line(bytes: &[u8]) -> Result<RosterLine, Complaint> {
+    let mut json = serde_json::Deserializer::from_slice(bytes);
+    let line = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+        let path = error.path().to_string();
+        let field = if path == "." {
+            String::new()
+        } else {
+            format!("{path}: ")
+        };
+        Complaint::new(
+            format!("{field}{}", error.inner()),
+            "write one JSON object per line, with the fields the manual names",
+        )
+    })?;
+    json.end()
+        .map_err(|_| Complaint::new("more than one JSON value", "write one JSON object per line"))?;
+    Ok(line)
+}
+
+fn csv_lines<T: Columns>(bytes: &[u8], remedy: &str) -> Result<Lines<T>, Complaint> {
+    let mut reader = table::reader(bytes);
+    let header = table::header(&mut reader)?;
+    for (index, name) in header.iter().enumerate() {
+        if !T::NAMES.contains(&name.as_str()) {
+            let what = format!("column {} is unknown", quoted(name));
+            let remedy = format!("{remedy}; the columns are {}", T::NAMES.join(", "));
+            return Err(Complaint::new(what, remedy));
+        }
+        if header[..index].contains(name) {
+            return Err(Complaint::new(
+                format!("column {} is there twice", quoted(name)),
+                "remove one",
+            ));
+        }
+    }
+    if !header.iter().any(|name| name == "account") {
+        return Err(Complaint::new(
+            "column \"account\" is missing",
+            "write a header with it",
+        ));
+    }
+    let rows = table::rows(reader);
+    let lines = rows.map(|(number, row)| (number, row.and_then(|row| csv_line(&header, &row))));
+    Ok(lines.collect())
+}
+
+fn csv_line<T: Columns>(header: &[String], row: &csv::StringRecord) -> Result<T, Complaint> {
+    if row.len() != header.len() {
+        let what = format!("{} fields instead of {}", row.len(), header.len());
+        return Err(Complaint::new(what, "quote a field that holds a comma"));
+    }
+    let mut line = T::default();
+    for (name, value) in header.iter().zip(row) {
+        line.set(name, value);
+    }
+    Ok(line)
+}

@@ -1,0 +1,415 @@
+//! Reads GeoIP databases in MaxMind's file format: the only file that knows the crate for it.
+//!
+//! A database is read from memory, never mapped: a mapped file that is overwritten in place kills the process.
+//! It is recognized by the type its metadata states and by the shape of its records, walked once, and either
+//! used whole or refused whole.
+//!
+//! | database | used for |
+//! |---|---|
+//! | City, Enterprise, Country; flat DB-IP City | places |
+//! | ASN, ISP; flat ASN | autonomous systems |
+//! | Anonymous-IP, Anonymous-Plus, Residential-Proxy, IP-Risk, Connection-Type | network classes |
+
+use std::net::IpAddr;
+
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
+use maxminddb::{MaxMindDbError, Reader, WithinOptions};
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+
+use crate::enrich::geography::{AnonymizerDatabase, AsnDatabase, CityDatabase, Database, Ranges};
+use crate::enrich::places::{PlaceFacts, PlaceRecords};
+use crate::enrich::problem::{Complaint, Problem};
+use crate::enrich::steps::NOTHING;
+use crate::enrich::{Dataset, DatasetKind, us_states};
+use crate::model::NetworkClass;
+
+/// Records looked at to recognize a database whose type says nothing.
+const PROBED_RECORDS_MAX: usize = 100;
+
+/// What to do about a broken database.
+const DOWNLOAD_AGAIN: &str = "download it again";
+
+/// Reads one database. `None` if it is sound but holds nothing that is used here, such as MaxMind's Domain.
+///
+/// # Errors
+/// A [`Problem`] that says what is wrong with the file and what to do. Never panics, and uses memory in
+/// proportion to the file, whatever the bytes are.
+pub fn read(file: &str, bytes: &[u8]) -> Result<Option<Database>, Problem> {
+    read_database(file, bytes).map_err(|complaint| complaint.at(file, None))
+}
+
+fn read_database(file: &str, bytes: &[u8]) -> Result<Option<Database>, Complaint> {
+    let reader = Reader::from_source(bytes).map_err(|error| refused(&error))?;
+    let Some(kind) = recognize(&reader)? else {
+        return Ok(None);
+    };
+    let database = match kind {
+        Kind::NestedCity | Kind::FlatCity => Database::City(read_city(file, &reader, kind)?),
+        Kind::Asn => Database::Asn(read_asn(file, &reader)?),
+        Kind::Anonymizer { class } => Database::Anonymizer(read_anonymizer(file, &reader, class)?),
+    };
+    Ok(Some(database))
+}
+
+/// The type a database's metadata states, for `check`; `None` if the file cannot be opened.
+#[must_use]
+pub fn database_type(bytes: &[u8]) -> Option<String> {
+    let reader = Reader::from_source(bytes).ok()?;
+    Some(reader.metadata().database_type.clone())
+}
+
+fn refused(error: &MaxMindDbError) -> Complaint {
+    Complaint::new(format!("no usable GeoIP database: {error}"), DOWNLOAD_AGAIN)
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    NestedCity,
+    FlatCity,
+    Asn,
+    /// `class` holds where a record flags none.
+    Anonymizer {
+        class: NetworkClass,
+    },
+}
+
+/// The keys by which records of different databases differ. Their values are not looked at.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Shape {
+    country_code: Option<IgnoredAny>,
+    latitude: Option<IgnoredAny>,
+    country: Option<IgnoredAny>,
+    location: Option<IgnoredAny>,
+    autonomous_system_number: Option<IgnoredAny>,
+    is_anonymous: Option<IgnoredAny>,
+}
+
+impl Shape {
+    fn kind(&self) -> Option<Kind> {
+        if self.country_code.is_some() || self.latitude.is_some() {
+            Some(Kind::FlatCity)
+        } else if self.country.is_some() || self.location.is_some() {
+            Some(Kind::NestedCity)
+        } else if self.is_anonymous.is_some() {
+            Some(Kind::Anonymizer {
+                class: NetworkClass::Unknown,
+            })
+        } else if self.autonomous_system_number.is_some() {
+            Some(Kind::Asn)
+        } else {
+            None
+        }
+    }
+}
+
+fn recognize(reader: &Reader<&[u8]>) -> Result<Option<Kind>, Complaint> {
+    let stated = reader.metadata().database_type.to_ascii_lowercase();
+    let states = |words: &[&str]| words.iter().any(|word| stated.contains(word));
+    if states(&["residential-proxy"]) {
+        let class = NetworkClass::ResidentialProxy;
+        return Ok(Some(Kind::Anonymizer { class }));
+    }
+    if states(&["anonymous", "ip-risk", "connection-type"]) {
+        let class = NetworkClass::Unknown;
+        return Ok(Some(Kind::Anonymizer { class }));
+    }
+    if states(&["density", "domain", "static-ip", "user-count"]) {
+        return Ok(None);
+    }
+    let by_shape = probe(reader)?;
+    if states(&["city", "enterprise", "country"]) && by_shape != Some(Kind::FlatCity) {
+        return Ok(Some(Kind::NestedCity));
+    }
+    if states(&["asn", "isp"]) {
+        return Ok(Some(Kind::Asn));
+    }
+    Ok(by_shape)
+}
+
+/// Kind by the first record that has a telling key; records that are no maps have none.
+fn probe(reader: &Reader<&[u8]>) -> Result<Option<Kind>, Complaint> {
+    let networks = reader
+        .networks(WithinOptions::default())
+        .map_err(|error| refused(&error))?;
+    for network in networks.take(PROBED_RECORDS_MAX) {
+        let network = network.map_err(|error| refused(&error))?;
+        if let Ok(Some(shape)) = network.decode::<Shape>()
+            && let Some(kind) = shape.kind()
+        {
+            return Ok(Some(kind));
+        }
+    }
+    Ok(None)
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Names<'a> {
+    #[serde(borrow)]
+    en: Option<&'a str>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Named<'a> {
+    #[serde(borrow)]
+    iso_code: Option<&'a str>,
+    #[serde(borrow)]
+    names: Names<'a>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Location {
+    latitude: Option<f64>,
+    longitude: Option<f64>,
+    accuracy_radius: Option<u16>,
+}
+
+/// A record as MaxMind's City, Enterprise and Country have it.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct NestedPlace<'a> {
+    #[serde(borrow)]
+    city: Named<'a>,
+    #[serde(borrow)]
+    country: Named<'a>,
+    location: Location,
+    #[serde(borrow)]
+    subdivisions: Vec<Named<'a>>,
+}
+
+impl<'a> NestedPlace<'a> {
+    fn facts(&self) -> PlaceFacts<'a> {
+        let region = self.subdivisions.first();
+        let region_name = region.and_then(|region| region.names.en).unwrap_or("");
+        let country = self.country.iso_code.unwrap_or("");
+        PlaceFacts {
+            country,
+            region: region.and_then(|region| region.iso_code).unwrap_or(region_name),
+            region_name,
+            city: self.city.names.en.unwrap_or(""),
+            latitude: self.location.latitude,
+            longitude: self.location.longitude,
+            radius_km: self.location.accuracy_radius,
+        }
+    }
+}
+
+/// A record as DB-IP's City has it in the packages of ip-location-db.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct FlatPlace<'a> {
+    #[serde(borrow)]
+    country_code: Option<&'a str>,
+    #[serde(borrow)]
+    state1: Option<&'a str>,
+    #[serde(borrow)]
+    city: Option<&'a str>,
+    latitude: Option<f64>,
+    longitude: Option<f64>,
+}
+
+impl<'a> FlatPlace<'a> {
+    fn facts(&self) -> PlaceFacts<'a> {
+        let country = self.country_code.unwrap_or("");
+        let region_name = self.state1.unwrap_or("");
+        let code = (country == "US").then(|| us_states::code(region_name)).flatten();
+        PlaceFacts {
+            country,
+            region: code.unwrap_or(region_name),
+            region_name,
+            city: self.city.unwrap_or(""),
+            latitude: self.latitude,
+            longitude: self.longitude,
+            radius_km: None,
+        }
+    }
+}
+
+fn read_city(file: &str, reader: &Reader<&[u8]>, kind: Kind) -> Result<CityDatabase, Complaint> {
+    let mut places = PlaceRecords::default();
+    let (ranges, records) = if kind == Kind::FlatCity {
+        walk(reader, |record: &FlatPlace<'_>| places.intern(&record.facts()))?
+    } else {
+        walk(reader, |record: &NestedPlace<'_>| places.intern(&record.facts()))?
+    };
+    if places.is_empty() {
+        return Err(Complaint::new("no record with coordinates", "use a City database"));
+    }
+    let dataset = dataset(file, reader, DatasetKind::City, records);
+    Ok(CityDatabase {
+        dataset,
+        places,
+        ranges,
+    })
+}
+
+/// A record as MaxMind's ASN and ISP, and the flat ASN databases have it.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct System<'a> {
+    autonomous_system_number: Option<u32>,
+    #[serde(borrow)]
+    autonomous_system_organization: Option<&'a str>,
+}
+
+fn read_asn(file: &str, reader: &Reader<&[u8]>) -> Result<AsnDatabase, Complaint> {
+    let mut systems: Vec<(u32, String)> = Vec::new();
+    let (ranges, records) = walk(reader, |record: &System<'_>| {
+        let organization = record.autonomous_system_organization.unwrap_or("");
+        let id = u32::try_from(systems.len()).ok()?;
+        systems.push((record.autonomous_system_number?, organization.to_owned()));
+        Some(id)
+    })?;
+    let dataset = dataset(file, reader, DatasetKind::Asn, records);
+    Ok(AsnDatabase {
+        dataset,
+        systems,
+        ranges,
+    })
+}
+
+/// A record of MaxMind's anonymizer databases; a flag is there only when it is true.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+#[expect(clippy::struct_excessive_bools, reason = "the flags are the format's")]
+struct Flags<'a> {
+    is_anonymous: bool,
+    is_anonymous_vpn: bool,
+    is_hosting_provider: bool,
+    is_public_proxy: bool,
+    is_residential_proxy: bool,
+    is_tor_exit_node: bool,
+    #[serde(borrow)]
+    provider_name: Option<&'a str>,
+    #[serde(borrow)]
+    connection_type: Option<&'a str>,
+}
+
+impl Flags<'_> {
+    /// The most telling flag: an exit of Tor in a data center is Tor.
+    fn class(&self) -> NetworkClass {
+        if self.is_tor_exit_node {
+            NetworkClass::Tor
+        } else if self.is_residential_proxy {
+            NetworkClass::ResidentialProxy
+        } else if self.is_anonymous_vpn {
+            NetworkClass::Vpn
+        } else if self.is_public_proxy {
+            NetworkClass::Proxy
+        } else if self.is_hosting_provider {
+            NetworkClass::Hosting
+        } else if self.is_anonymous {
+            NetworkClass::Proxy
+        } else {
+            match self.connection_type {
+                Some("Cellular") => NetworkClass::Mobile,
+                Some("Satellite") => NetworkClass::Satellite,
+                _ => NetworkClass::Unknown,
+            }
+        }
+    }
+}
+
+fn read_anonymizer(file: &str, reader: &Reader<&[u8]>, class: NetworkClass) -> Result<AnonymizerDatabase, Complaint> {
+    let mut classes: Vec<(NetworkClass, String)> = Vec::new();
+    let (ranges, records) = walk(reader, |record: &Flags<'_>| {
+        let class = Some(record.class())
+            .filter(|class| *class != NetworkClass::Unknown)
+            .unwrap_or(class);
+        if class == NetworkClass::Unknown {
+            return None;
+        }
+        let id = u32::try_from(classes.len()).ok()?;
+        classes.push((class, record.provider_name.unwrap_or("").to_owned()));
+        Some(id)
+    })?;
+    let dataset = dataset(file, reader, DatasetKind::Anonymizer, records);
+    Ok(AnonymizerDatabase {
+        dataset,
+        classes,
+        ranges,
+    })
+}
+
+/// Walks all networks. `value` is asked once per distinct record for its value. Returns how many networks there are too.
+fn walk<'de, T: Deserialize<'de>>(
+    reader: &'de Reader<&[u8]>,
+    mut value: impl FnMut(&T) -> Option<u32>,
+) -> Result<(Ranges, u64), Complaint> {
+    // A tree of n nodes has at most n + 1 leaves; more of them mean that its branches meet again.
+    let networks_max = u64::from(reader.metadata().node_count) + 1;
+    let mut ranges = Ranges::default();
+    let mut by_offset: HashMap<usize, u32, FixedState> = HashMap::default();
+    let mut count = 0_u64;
+    let networks = reader
+        .networks(WithinOptions::default())
+        .map_err(|error| refused(&error))?;
+    for network in networks {
+        let network = network.map_err(|error| refused(&error))?;
+        count += 1;
+        if count > networks_max {
+            return Err(Complaint::new("the search tree meets itself", DOWNLOAD_AGAIN));
+        }
+        let Some(offset) = network.offset() else { continue };
+        let known = by_offset.get(&offset).copied();
+        let id = match known {
+            Some(id) => id,
+            None => {
+                let record: Option<T> = network.decode().map_err(|error| refused(&error))?;
+                let id = record.as_ref().and_then(&mut value).unwrap_or(NOTHING);
+                by_offset.insert(offset, id);
+                id
+            }
+        };
+        if id != NOTHING {
+            let network = network.network().map_err(|error| refused(&error))?;
+            push(&mut ranges, network.ip(), network.prefix(), id)?;
+        }
+    }
+    Ok((ranges, count))
+}
+
+fn push(ranges: &mut Ranges, ip: IpAddr, length: u8, id: u32) -> Result<(), Complaint> {
+    let pushed = match ip {
+        IpAddr::V4(ip) => {
+            let hosts = u32::MAX.checked_shr(u32::from(length)).unwrap_or(0);
+            ranges.v4.push(ip.to_bits(), ip.to_bits() | hosts, id)
+        }
+        IpAddr::V6(ip) => {
+            let hosts = u128::MAX.checked_shr(u32::from(length)).unwrap_or(0);
+            ranges.v6.push(ip.to_bits(), ip.to_bits() | hosts, id)
+        }
+    };
+    pushed.map_err(|_| Complaint::new("networks that overlap or are out of order", DOWNLOAD_AGAIN))
+}
+
+fn dataset(file: &str, reader: &Reader<&[u8]>, kind: DatasetKind, records: u64) -> Dataset {
+    let metadata = reader.metadata();
+    let built_seconds = i64::try_from(metadata.build_epoch).ok();
+    let built = built_seconds
+        .and_then(|seconds| jiff::Timestamp::from_second(seconds).ok())
+        .map_or_else(
+            || "of unknown date".to_owned(),
+            |time| time.strftime("%Y-%m-%d").to_string(),
+        );
+    // Types such as "city ipv4" do not say whose database it is; the file's name usually does.
+    let stated = Some(metadata.database_type.as_str()).filter(|stated| !stated.is_empty() && !stated.contains(' '));
+    let name = stated.unwrap_or_else(|| stem(file));
+    Dataset {
+        kind,
+        file: file.to_owned(),
+        version: format!("{name} {built}"),
+        built_seconds,
+        records,
+    }
+}
+
+fn stem(file: &str) -> &str {
+    let name = file.rsplit(['/', '\\']).next().unwrap_or(file);
+    name.split_once('.').map_or(name, |(stem, _)| stem)
+}

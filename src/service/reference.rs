@@ -1,0 +1,279 @@
+//! Loads reference data from files and keeps it fresh: a changed file is read beside the data in use, and only
+//! a whole and sound set replaces it.
+
+use std::borrow::Cow;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use siphasher::sip128::{Hasher128, SipHasher24};
+
+use crate::enrich::geography::{Database, Geography};
+use crate::enrich::network_list::NetworkList;
+use crate::enrich::problem::{Complaint, Problem};
+use crate::enrich::roster::Roster;
+use crate::enrich::roster_builder::RosterBuilder;
+use crate::enrich::{DatasetKind, Reference, asn_csv};
+
+use super::geoip;
+
+/// Largest file that is read, bytes: the largest commercial database is a fifth of it.
+const FILE_BYTES_MAX: u64 = 2 << 30;
+
+/// Where the reference data is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ReferenceFiles {
+    /// GeoIP databases, or directories whose `*.mmdb` are all meant, by name.
+    pub geoip: Vec<PathBuf>,
+    /// Lists `network,class,label`.
+    pub networks: Vec<PathBuf>,
+    /// Rosters, CSV or NDJSON.
+    pub roster: Vec<PathBuf>,
+    /// Approved travel, CSV.
+    pub travel: Option<PathBuf>,
+}
+
+/// Reference data in memory: names and contents.
+#[derive(Clone, Debug, Default)]
+pub struct ReferenceBytes {
+    /// GeoIP databases.
+    pub geoip: Vec<(String, Vec<u8>)>,
+    /// Lists `network,class,label`.
+    pub networks: Vec<(String, Vec<u8>)>,
+    /// Rosters, CSV or NDJSON.
+    pub roster: Vec<(String, Vec<u8>)>,
+    /// Approved travel, CSV.
+    pub travel: Option<(String, Vec<u8>)>,
+}
+
+/// Why nothing was loaded.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LoadError {
+    /// The file cannot be read at all; trying again may help.
+    #[error("{0}")]
+    Unreadable(Problem),
+    /// The file was read and cannot be used; trying again helps only once it has changed.
+    #[error("{0}")]
+    Refused(Problem),
+}
+
+/// Loads everything. The problems are lines that were left out; the rest is in use.
+///
+/// # Errors
+/// [`LoadError`] for the first file that cannot be used as a whole.
+pub fn load(files: &ReferenceFiles) -> Result<(Reference, Vec<Problem>), LoadError> {
+    load_sources(&Sources::of_files(files)?)
+}
+
+/// Loads everything from memory, as [`load`] does from files.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_bytes(bytes: &ReferenceBytes) -> Result<(Reference, Vec<Problem>), LoadError> {
+    load_sources(&Sources::of_bytes(bytes))
+}
+
+fn load_sources(sources: &Sources<'_>) -> Result<(Reference, Vec<Problem>), LoadError> {
+    let (geography, mut problems) = load_geography(sources)?;
+    let (roster, more) = load_roster(sources, &geography)?;
+    problems.extend(more);
+    Ok((Reference::new(Arc::new(geography), Arc::new(roster)), problems))
+}
+
+/// A file, or its content.
+pub(super) enum Source<'a> {
+    File { path: PathBuf, is_named: bool },
+    Memory { name: &'a str, bytes: &'a [u8] },
+}
+
+/// All sources, directories listed out.
+pub(super) struct Sources<'a> {
+    pub(super) geoip: Vec<Source<'a>>,
+    pub(super) networks: Vec<Source<'a>>,
+    pub(super) roster: Vec<Source<'a>>,
+    pub(super) travel: Vec<Source<'a>>,
+}
+
+impl<'a> Sources<'a> {
+    pub(super) fn of_files(files: &ReferenceFiles) -> Result<Self, LoadError> {
+        let named = |paths: &[PathBuf]| {
+            let files = paths.iter().cloned();
+            files.map(|path| Source::File { path, is_named: true }).collect()
+        };
+        let mut geoip = Vec::new();
+        for path in &files.geoip {
+            if path.is_dir() {
+                geoip.extend(databases_in(path)?);
+            } else {
+                geoip.extend(named(std::slice::from_ref(path)));
+            }
+        }
+        Ok(Self {
+            geoip,
+            networks: named(&files.networks),
+            roster: named(&files.roster),
+            travel: named(files.travel.as_slice()),
+        })
+    }
+
+    fn of_bytes(bytes: &'a ReferenceBytes) -> Self {
+        let all = |named: &'a [(String, Vec<u8>)]| {
+            let memory = named.iter().map(|(name, bytes)| Source::Memory { name, bytes });
+            memory.collect()
+        };
+        Self {
+            geoip: all(&bytes.geoip),
+            networks: all(&bytes.networks),
+            roster: all(&bytes.roster),
+            travel: all(bytes.travel.as_slice()),
+        }
+    }
+}
+
+/// The `*.mmdb` of a directory, by name.
+fn databases_in(directory: &Path) -> Result<Vec<Source<'static>>, LoadError> {
+    let unreadable = |error: &std::io::Error| unreadable(&directory.display().to_string(), error);
+    let mut paths = Vec::new();
+    for entry in std::fs::read_dir(directory).map_err(|error| unreadable(&error))? {
+        let path = entry.map_err(|error| unreadable(&error))?.path();
+        if path.extension().is_some_and(|extension| extension == "mmdb") {
+            paths.push(path);
+        }
+    }
+    if paths.is_empty() {
+        let complaint = Complaint::new(
+            "no *.mmdb in this directory",
+            "put a database there, or correct geoip.files",
+        );
+        return Err(LoadError::Refused(complaint.at(&directory.display().to_string(), None)));
+    }
+    paths.sort();
+    let files = paths.into_iter().map(|path| Source::File { path, is_named: false });
+    Ok(files.collect())
+}
+
+impl Source<'_> {
+    fn name(&self) -> Cow<'_, str> {
+        match self {
+            Self::File { path, .. } => path.to_string_lossy(),
+            Self::Memory { name, .. } => Cow::Borrowed(name),
+        }
+    }
+
+    /// Whether the operator named the very file: a directory may hold databases that are not for us.
+    fn is_named(&self) -> bool {
+        !matches!(self, Self::File { is_named: false, .. })
+    }
+
+    fn read(&self) -> Result<Cow<'_, [u8]>, LoadError> {
+        let path = match self {
+            Self::Memory { bytes, .. } => return Ok(Cow::Borrowed(bytes)),
+            Self::File { path, .. } => path,
+        };
+        let unreadable = |error: &std::io::Error| unreadable(&self.name(), error);
+        let length = std::fs::metadata(path).map_err(|error| unreadable(&error))?.len();
+        if length > FILE_BYTES_MAX {
+            let complaint = Complaint::new(format!("{length} bytes: too large"), "check that it is the right file");
+            return Err(LoadError::Refused(complaint.at(&self.name(), None)));
+        }
+        std::fs::read(path).map(Cow::Owned).map_err(|error| unreadable(&error))
+    }
+}
+
+fn unreadable(name: &str, error: &std::io::Error) -> LoadError {
+    let complaint = Complaint::new(
+        format!("cannot be read: {error}"),
+        "correct the path in the configuration, or make the file readable",
+    );
+    LoadError::Unreadable(complaint.at(name, None))
+}
+
+/// Loads databases and network lists.
+pub(super) fn load_geography(sources: &Sources<'_>) -> Result<(Geography, Vec<Problem>), LoadError> {
+    let mut problems = Vec::new();
+    // Files are independent and large, so each has a thread; the order of the results is that of the files.
+    let read: Vec<Result<Option<Database>, LoadError>> = std::thread::scope(|scope| {
+        let spawn = |source| scope.spawn(move || read_database(source));
+        let threads: Vec<_> = sources.geoip.iter().map(spawn).collect();
+        let join = |(thread, source): (std::thread::ScopedJoinHandle<'_, _>, &Source<'_>)| {
+            thread.join().unwrap_or_else(|_| Err(defect(source)))
+        };
+        threads.into_iter().zip(&sources.geoip).map(join).collect()
+    });
+    let mut databases = Vec::new();
+    for (read, source) in read.into_iter().zip(&sources.geoip) {
+        match read? {
+            Some(database) => databases.push(database),
+            None if source.is_named() => {
+                let complaint = Complaint::new("a database that holds nothing used here", "remove it from geoip.files");
+                problems.push(complaint.at(&source.name(), None));
+            }
+            None => {}
+        }
+    }
+    let mut list = NetworkList::default();
+    for source in &sources.networks {
+        let bytes = source.read()?;
+        let version = format!("networks {}", digest(&bytes));
+        let found = list.read(&source.name(), version, &bytes).map_err(LoadError::Refused)?;
+        problems.extend(found);
+    }
+    let has_systems = databases.iter().any(|database| matches!(database, Database::Asn(_)));
+    if list.names_systems() && !has_systems {
+        let complaint = Complaint::new(
+            "lines that name an AS, and no database of autonomous systems is loaded",
+            "add one to geoip.files, such as GeoLite2-ASN.mmdb; until then the lines have no effect",
+        );
+        let file = sources.networks.first().map_or(Cow::Borrowed("networks"), Source::name);
+        problems.push(complaint.at(&file, None));
+    }
+    Ok((Geography::build(databases, list), problems))
+}
+
+/// The thread that read the file ended in a panic: a defect of ours, yet no reason to fall.
+fn defect(source: &Source<'_>) -> LoadError {
+    let complaint = Complaint::new("reading it failed in an unforeseen way", "report this file as a defect");
+    LoadError::Refused(complaint.at(&source.name(), None))
+}
+
+fn read_database(source: &Source<'_>) -> Result<Option<Database>, LoadError> {
+    let name = source.name();
+    let bytes = source.read()?;
+    if name.to_ascii_lowercase().ends_with(".csv") {
+        let stem = Path::new(&*name).file_stem().map(|stem| stem.to_string_lossy());
+        let version = format!("{} {}", stem.as_deref().unwrap_or(&name), digest(&bytes));
+        let database = asn_csv::read(&name, version, &bytes).map_err(LoadError::Refused)?;
+        return Ok(Some(Database::Asn(database)));
+    }
+    geoip::read(&name, &bytes).map_err(LoadError::Refused)
+}
+
+/// Loads rosters and travel, placing claims by the names that `geography` knows.
+pub(super) fn load_roster(sources: &Sources<'_>, geography: &Geography) -> Result<(Roster, Vec<Problem>), LoadError> {
+    let mut builder = RosterBuilder::default();
+    let mut problems = Vec::new();
+    for source in &sources.roster {
+        let bytes = source.read()?;
+        let version = format!("{} {}", DatasetKind::Roster.as_str(), digest(&bytes));
+        let found = builder
+            .read(&source.name(), version, &bytes)
+            .map_err(LoadError::Refused)?;
+        problems.extend(found);
+    }
+    for source in &sources.travel {
+        let bytes = source.read()?;
+        let version = format!("{} {}", DatasetKind::Travel.as_str(), digest(&bytes));
+        let found = builder.read_travel(&source.name(), version, &bytes);
+        problems.extend(found.map_err(LoadError::Refused)?);
+    }
+    let (roster, more) = builder.build(geography);
+    problems.extend(more);
+    Ok((roster, problems))
+}
+
+/// Eight hex digits that tell one content from another in evidence; no defense against forgery.
+fn digest(bytes: &[u8]) -> String {
+    use std::hash::Hasher;
+    let mut hasher = SipHasher24::new();
+    hasher.write(bytes);
+    format!("{:08x}", hasher.finish128().as_u128() >> 96)
+}

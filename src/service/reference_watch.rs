@@ -1,0 +1,246 @@
+//! Keeps reference data fresh while the service runs: polls the files, reads what changed, swaps it whole.
+//!
+//! | what happens | what is in use |
+//! |---|---|
+//! | nothing changed | the same |
+//! | a file changed | the same, until two polls in a row see the same files: it may still be being written |
+//! | it has settled and is sound | the new |
+//! | it is broken, or far smaller than before | the same; said in the log, the status and the metrics |
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
+
+use arc_swap::ArcSwap;
+
+use crate::enrich::Reference;
+use crate::enrich::geography::Geography;
+use crate::enrich::problem::{Complaint, Problem};
+use crate::enrich::roster::Roster;
+use crate::enrich::roster_builder::RosterBuilder;
+
+use super::reference::{LoadError, ReferenceFiles, Sources, load, load_geography, load_roster};
+
+/// A new set of databases with less than this share of the ranges in use, in hundredths, is taken for an accident.
+const RANGES_PERCENT_MIN: u64 = 50;
+
+/// Reference data in use, and the files it comes from.
+pub struct ReferenceWatch {
+    files: ReferenceFiles,
+    current: ArcSwap<Reference>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    loaded: Stamps,
+    /// What the last poll saw, if it was not what is loaded.
+    settling: Option<Stamps>,
+    /// What was read and refused; not read again until it changes.
+    refused: Option<Stamps>,
+    /// Accounts of a compacted topic; they take the place of the files'.
+    topic: Option<RosterBuilder>,
+    status: ReloadStatus,
+}
+
+/// How reloading went so far, for the metrics and the status page.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ReloadStatus {
+    /// Times that newer data came into use.
+    pub reloads: u64,
+    /// Times that newer data could not be used.
+    pub failures: u64,
+    /// Why the last attempt failed; `None` if it succeeded.
+    pub last_error: Option<String>,
+    /// When the data in use was loaded.
+    pub loaded_at: Option<SystemTime>,
+    /// Lines left out of the data in use.
+    pub problems: usize,
+}
+
+/// What a poll did.
+#[derive(Debug)]
+pub enum Polled {
+    /// Nothing to do.
+    Unchanged,
+    /// Files changed a moment ago; poll again soon.
+    Settling,
+    /// Newer data is in use; the problems are lines left out.
+    Reloaded(Vec<Problem>),
+    /// Newer data cannot be used; the older stays.
+    Failed(LoadError),
+}
+
+impl ReferenceWatch {
+    /// Loads everything for the first time. Also returns the lines that were left out.
+    ///
+    /// # Errors
+    /// [`LoadError`] as [`load`].
+    pub fn open(files: ReferenceFiles) -> Result<(Self, Vec<Problem>), LoadError> {
+        // Stamped before reading: a change while reading is seen by the next poll.
+        let loaded = stamps(&files);
+        let (reference, problems) = load(&files)?;
+        let state = State {
+            loaded,
+            status: ReloadStatus {
+                loaded_at: Some(SystemTime::now()),
+                problems: problems.len(),
+                ..ReloadStatus::default()
+            },
+            ..State::default()
+        };
+        let watch = Self {
+            files,
+            current: ArcSwap::from_pointee(reference),
+            state: Mutex::new(state),
+        };
+        Ok((watch, problems))
+    }
+
+    /// The data in use.
+    #[must_use]
+    pub fn current(&self) -> Arc<Reference> {
+        self.current.load_full()
+    }
+
+    /// How reloading went so far.
+    #[must_use]
+    pub fn status(&self) -> ReloadStatus {
+        self.state().status.clone()
+    }
+
+    /// Looks whether files changed, and uses them once they have settled. Blocks while it reads; call it from a
+    /// thread that may wait, every 30 s or so, and again soon after [`Polled::Settling`].
+    pub fn poll(&self) -> Polled {
+        let seen = stamps(&self.files);
+        let mut state = self.state();
+        if seen == state.loaded || Some(&seen) == state.refused.as_ref() {
+            state.settling = None;
+            return Polled::Unchanged;
+        }
+        if Some(&seen) != state.settling.as_ref() {
+            state.settling = Some(seen);
+            return Polled::Settling;
+        }
+        self.replace(&mut state, seen, Caution::RefuseShrinking)
+    }
+
+    /// Reads everything that changed at once, without waiting for it to settle, and uses it even where it is far
+    /// smaller than before: somebody asked for it.
+    pub fn reload(&self) -> Polled {
+        let seen = stamps(&self.files);
+        let mut state = self.state();
+        self.replace(&mut state, seen, Caution::TakeAnything)
+    }
+
+    /// Uses the accounts of a compacted topic instead of the roster files' from here on. Returns the records left out.
+    pub fn use_topic_roster(&self, builder: RosterBuilder) -> Vec<Problem> {
+        let mut state = self.state();
+        let geography = self.current.load().geography().clone();
+        let (roster, problems) = builder.build(&geography);
+        self.current
+            .store(Arc::new(Reference::new(geography, Arc::new(roster))));
+        state.topic = Some(builder);
+        problems
+    }
+
+    fn replace(&self, state: &mut State, seen: Stamps, caution: Caution) -> Polled {
+        state.settling = None;
+        match self.read(state, &seen, caution) {
+            Ok((reference, problems)) => {
+                tracing::info!(
+                    versions = reference.versions(),
+                    problems = problems.len(),
+                    "reference data reloaded"
+                );
+                self.current.store(Arc::new(reference));
+                state.loaded = seen;
+                state.refused = None;
+                state.status.reloads += 1;
+                state.status.last_error = None;
+                state.status.loaded_at = Some(SystemTime::now());
+                state.status.problems = problems.len();
+                Polled::Reloaded(problems)
+            }
+            Err(error) => {
+                tracing::warn!(%error, "reference data not reloaded; the older stays in use");
+                state.status.failures += 1;
+                state.status.last_error = Some(error.to_string());
+                state.refused = matches!(error, LoadError::Refused(_)).then_some(seen);
+                Polled::Failed(error)
+            }
+        }
+    }
+
+    fn read(&self, state: &State, seen: &Stamps, caution: Caution) -> Result<(Reference, Vec<Problem>), LoadError> {
+        let sources = Sources::of_files(&self.files)?;
+        let current = self.current.load();
+        let (geography, mut problems) = if seen.geography == state.loaded.geography {
+            (current.geography().clone(), Vec::new())
+        } else {
+            let (geography, problems) = load_geography(&sources)?;
+            if caution == Caution::RefuseShrinking {
+                refuse_shrinking(current.geography(), &geography)?;
+            }
+            (Arc::new(geography), problems)
+        };
+        let (roster, more): (Roster, _) = match &state.topic {
+            Some(builder) => builder.build(&geography),
+            None => load_roster(&sources, &geography)?,
+        };
+        problems.extend(more);
+        Ok((Reference::new(geography, Arc::new(roster)), problems))
+    }
+
+    /// A panic while the lock was held leaves the state as it was: every field is set at once.
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Caution {
+    RefuseShrinking,
+    TakeAnything,
+}
+
+fn refuse_shrinking(old: &Geography, new: &Geography) -> Result<(), LoadError> {
+    let (old, new) = (old.ranges(), new.ranges());
+    if new * 100 >= old * RANGES_PERCENT_MIN {
+        return Ok(());
+    }
+    let complaint = Complaint::new(
+        format!("{new} ranges of addresses where {old} are in use"),
+        "check the files; if they are meant, reload by SIGHUP",
+    );
+    Err(LoadError::Refused(complaint.at("geoip.files", None)))
+}
+
+/// Path, time of change and length of every file; unreadable ones have neither.
+type Stamp = (PathBuf, Option<(SystemTime, u64)>);
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Stamps {
+    geography: Vec<Stamp>,
+    roster: Vec<Stamp>,
+}
+
+fn stamps(files: &ReferenceFiles) -> Stamps {
+    let mut geography: Vec<Stamp> = files.networks.iter().map(stamp).collect();
+    for path in &files.geoip {
+        geography.push(stamp(path));
+        let inside = std::fs::read_dir(path).into_iter().flatten().flatten();
+        let mut inside: Vec<PathBuf> = inside.map(|entry| entry.path()).collect();
+        inside.sort();
+        geography.extend(inside.iter().map(stamp));
+    }
+    Stamps {
+        geography,
+        roster: files.roster.iter().chain(&files.travel).map(stamp).collect(),
+    }
+}
+
+fn stamp(path: &PathBuf) -> Stamp {
+    let seen = std::fs::metadata(path).and_then(|metadata| Ok((metadata.modified()?, metadata.len())));
+    (path.clone(), seen.ok())
+}
