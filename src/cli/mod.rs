@@ -1,1 +1,4 @@
 //! cli.
+
+pub mod run;
+pub mod check;

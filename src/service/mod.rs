@@ -4,6 +4,8 @@
 
 #![allow(clippy::disallowed_methods, reason = "the shell may read a clock and wait")]
 
+pub mod run;
+pub mod check;
 pub mod config;
 pub mod settings;
 pub mod supervisor;
@@ -14,6 +16,8 @@ pub mod topics;
 pub mod dead_letter;
 pub mod metrics;
 pub mod secret;
+pub mod http;
+pub mod logging;
 pub mod geoip;
 pub mod demo_geoip;
 pub mod reference;
