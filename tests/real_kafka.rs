@@ -2,105 +2,103 @@
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
-use std::process::{Child, Command, Stdio};
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
-use falsefront::intake::Format;
-use falsefront::model::key::HashKey;
 use falsefront::service::kafka::Connection;
 use falsefront::service::kafka::admin::Admin;
 use falsefront::service::kafka::io::{ReadRecord, Reader, Writer};
-use falsefront::service::kafka::log::GroupProtocol;
 use falsefront::service::metrics::Metrics;
-use falsefront::service::supervisor::{Service, ServiceSettings, Source};
+use falsefront::service::supervisor::{Service, ServiceSettings};
 use falsefront::service::topics::{self, TopicNames};
-use falsefront::service::worker::StartFrom;
-use falsefront::service::worker::stage::Role;
+use falsefront::service::{config, logging, run, settings};
 
 use crate::support::{counting, kafka};
 
 const PARTITIONS: u32 = 3;
-const HASH_KEY: HashKey = HashKey(*b"a key for a test");
 const ACCOUNTS: u64 = 97;
 const RECORDS: u64 = 20_000;
 const POISON_EVERY: u64 = 500;
 
-fn settings(connection: Connection, application: &str, instance: &str) -> ServiceSettings {
-    ServiceSettings {
-        connection,
-        application: application.to_owned(),
-        instance: instance.to_owned(),
-        roles: Role::ALL.to_vec(),
-        workers: 1,
-        sources: vec![Source {
-            topic: format!("{application}.auth"),
-            format: Format::Auto,
-        }],
-        topics: TopicNames::new(application, PARTITIONS),
-        hash_key: HASH_KEY,
-        commit_interval: Duration::from_millis(50),
-        transaction_timeout: Duration::from_secs(10),
-        checkpoint_period: Duration::from_secs(2),
-        start_from: StartFrom::Earliest,
-        protocol: GroupProtocol::Classic,
-        fixed_sources: None,
-    }
+fn settings_of(brokers: &str) -> ServiceSettings {
+    let variables = [
+        ("FALSEFRONT_KAFKA__BROKERS", brokers),
+        ("FALSEFRONT_ROLES", "accounts,entities"),
+    ];
+    let variables = variables
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), value.to_owned()));
+    settings::service(&config::load(&[], variables, &[]).unwrap()).unwrap()
 }
 
-/// A process that can be killed: this very binary, running only the test below with these variables set.
-fn spawn(connection: &Connection, application: &str, instance: &str) -> Child {
-    Command::new(std::env::current_exe().unwrap())
+/// A process that can be killed: this very binary, running only the test below with this variable set.
+struct Process {
+    child: Child,
+    http: u16,
+}
+
+fn spawn(connection: &Connection, application: &str, folder: &Path) -> Process {
+    let http = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let file = folder.join(format!("{http}.toml"));
+    let brokers = &connection.brokers;
+    let text = format!(
+        "application = '{application}'\ninstance = 'a'\ncommit_interval_ms = 50\ncheckpoint_period_s = 2\n\
+         start_from = 'earliest'\nkafka.brokers = '{brokers}'\nhttp.listen = '127.0.0.1:{http}'\n\
+         intake.partitions = {PARTITIONS}\n[[sources]]\ntopic = '{application}.auth'\n"
+    );
+    std::fs::write(&file, text).unwrap();
+    let child = Command::new(std::env::current_exe().unwrap())
         .args([
             "real_kafka::a_service_stops_in_time",
             "--exact",
             "--nocapture",
             "--test-threads=1",
         ])
-        .env("FALSEFRONT_TEST_BROKERS", &connection.brokers)
-        .env("FALSEFRONT_TEST_APPLICATION", application)
-        .env("FALSEFRONT_TEST_INSTANCE", instance)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
+        .env("FALSEFRONT_TEST_CONFIG", &file)
         .spawn()
-        .unwrap()
+        .unwrap();
+    Process { child, http }
 }
 
-/// Lets a process commit and leave; returns its metrics.
-fn leave(mut child: Child) -> String {
-    drop(child.stdin.take());
-    let mut output = String::new();
-    child.stdout.take().unwrap().read_to_string(&mut output).unwrap();
-    assert!(child.wait().unwrap().success(), "{output}");
-    output
+impl Process {
+    fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    fn ask(&self, path: &str) -> String {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.http)).unwrap();
+        write!(stream, "GET {path} HTTP/1.0\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    }
+
+    /// Lets it commit and leave.
+    fn terminate(mut self) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        assert!(self.child.wait().unwrap().success(), "SIGTERM ends it well");
+    }
 }
 
-/// Without brokers a service waits for them and still stops at once. As a child process it serves until its standard
-/// input closes and prints its metrics.
+/// Without brokers a service waits for them and still stops at once. As a child process it runs until terminated.
 #[test]
 fn a_service_stops_in_time() {
-    let brokers = std::env::var("FALSEFRONT_TEST_BROKERS");
-    let name = |variable: &str| std::env::var(variable).unwrap_or_else(|_| "absent".to_owned());
-    let connection = Connection::plaintext(brokers.as_deref().unwrap_or("127.0.0.1:1"));
-    let settings = settings(
-        connection,
-        &name("FALSEFRONT_TEST_APPLICATION"),
-        &name("FALSEFRONT_TEST_INSTANCE"),
-    );
+    if let Ok(file) = std::env::var("FALSEFRONT_TEST_CONFIG") {
+        let config = config::load(&[file.into()], std::env::vars(), &[]).unwrap();
+        let service = settings::service(&config).unwrap();
+        logging::start();
+        let stages = counting::stages(service.hash_key, PARTITIONS);
+        return run::run_stages(&config, &service, &stages, None).unwrap();
+    }
     let metrics = Metrics::new().unwrap();
-    if brokers.is_ok() {
-        tracing_subscriber::fmt()
-            .with_writer(std::io::stderr)
-            .with_max_level(tracing::Level::INFO)
-            .init();
-    }
-    let service = Service::start(&settings, &counting::stages(HASH_KEY, PARTITIONS), &metrics).unwrap();
-    if brokers.is_ok() {
-        let _ = std::io::stdin().read(&mut [0]);
-    } else {
-        assert!(!metrics.is_ready());
-    }
+    let settings = settings_of("127.0.0.1:1");
+    let service = Service::start(&settings, &counting::stages(settings.hash_key, PARTITIONS), &metrics).unwrap();
+    assert!(!metrics.is_ready());
     let failures = service.stop(Duration::from_secs(20));
-    std::io::stdout().write_all(&metrics.render()).unwrap();
     assert!(failures.is_empty(), "{failures:?}");
 }
 
@@ -149,12 +147,7 @@ fn kill_9_loses_nothing_and_repeats_nothing() {
     };
     let application = format!("kill-{}", std::process::id());
     let names = TopicNames::new(&application, PARTITIONS);
-    let admin = Admin::new(&connection).unwrap();
-    let plan = topics::plan(&admin, &names, kafka::ASK).unwrap();
-    assert!(plan.refusals.is_empty(), "{:?}", plan.refusals);
-    topics::apply(&admin, &plan, kafka::ASK).unwrap();
-    let again = topics::plan(&admin, &names, kafka::ASK).unwrap();
-    assert_eq!((again.create.len(), again.refusals.len()), (0, 0), "{again:?}");
+    let folder = tempfile::tempdir().unwrap();
     let source = format!("{application}.auth");
     kafka::create_topic(&connection, &source, 2);
 
@@ -178,18 +171,30 @@ fn kill_9_loses_nothing_and_repeats_nothing() {
             writer.flush(Duration::from_secs(20)).unwrap();
         })
     };
-    let mut child = spawn(&connection, &application, "a");
+    let mut child = spawn(&connection, &application, folder.path());
     for pause_ms in [2_500, 1_700, 2_300] {
         std::thread::sleep(Duration::from_millis(pause_ms));
-        child.kill().unwrap();
-        child.wait().unwrap();
-        child = spawn(&connection, &application, "a");
+        child.kill();
+        child = spawn(&connection, &application, folder.path());
     }
     feeder.join().unwrap();
 
     let (expected, poison) = expected();
     let alerts = read_all(&connection, &names.alerts, expected.len());
-    let metrics = leave(child);
+    assert!(
+        child.ask("/readyz").starts_with("HTTP/1.0 200"),
+        "{}",
+        child.ask("/readyz")
+    );
+    let metrics = child.ask("/metrics");
+    child.terminate();
+    let admin = Admin::new(&connection).unwrap();
+    let plan = topics::plan(&admin, &names, kafka::ASK).unwrap();
+    assert_eq!(
+        (plan.create.len(), plan.refusals.len()),
+        (0, 0),
+        "`run` made its topics: {plan:?}"
+    );
     let mut found: Vec<String> = alerts
         .into_iter()
         .map(|record| String::from_utf8(record.value.unwrap()).unwrap())

@@ -8,11 +8,13 @@
 //! | 3 | something failed while running |
 #![allow(clippy::disallowed_methods, reason = "a command may read a clock and wait")]
 
+pub mod check;
 pub mod demo;
 pub mod generate;
 pub mod input;
 pub mod normalize;
 pub mod replay;
+pub mod run;
 pub mod score;
 pub mod service;
 pub mod style;

@@ -1,6 +1,6 @@
 //! The commands that other floors answer: each is one call, wired here and nowhere else.
 
-use std::io::{self, BufWriter};
+use std::io::{self, BufWriter, Write as _};
 use std::path::PathBuf;
 
 use anyhow::Context as _;
@@ -10,6 +10,7 @@ use super::input::Input;
 use super::replay::format;
 use super::{Ending, Failure, OptionalConfigArgs};
 use crate::intake::Format;
+use crate::service::run::RunError;
 
 /// A configuration file that must be named.
 #[derive(Debug, Args)]
@@ -30,48 +31,59 @@ pub struct NormalizeArgs {
     pub file: PathBuf,
 }
 
-fn absent(command: &str) -> Failure {
-    Failure::Usage(anyhow::anyhow!("this build has no `{command}`"))
+/// A service command's text on stdout, or its failure.
+fn print(result: Result<String, RunError>) -> Result<Ending, Failure> {
+    let text = result.map_err(failure)?;
+    writeln!(io::stdout(), "{}", text.trim_end())?;
+    Ok(Ending::Done)
+}
+
+fn failure(error: RunError) -> Failure {
+    match error {
+        RunError::Configuration(_) => Failure::Usage(error.into()),
+        RunError::Runtime(_) => Failure::Runtime(error.into()),
+    }
 }
 
 /// `falsefront run`.
 ///
 /// # Errors
 /// [`Failure`] with the exit code's reason.
-pub fn run(_args: &ConfigArgs) -> Result<Ending, Failure> {
-    Err(absent("run"))
+pub fn run(args: &ConfigArgs) -> Result<Ending, Failure> {
+    super::run::run(&args.config).map_err(failure)?;
+    Ok(Ending::Done)
 }
 
 /// `falsefront check`.
 ///
 /// # Errors
 /// [`Failure`] with the exit code's reason.
-pub fn check(_args: &ConfigArgs) -> Result<Ending, Failure> {
-    Err(absent("check"))
+pub fn check(args: &ConfigArgs) -> Result<Ending, Failure> {
+    print(super::check::check(&args.config))
 }
 
 /// `falsefront topics plan`.
 ///
 /// # Errors
 /// [`Failure`] with the exit code's reason.
-pub fn topics_plan(_args: &ConfigArgs) -> Result<Ending, Failure> {
-    Err(absent("topics plan"))
+pub fn topics_plan(args: &ConfigArgs) -> Result<Ending, Failure> {
+    print(super::run::topics_plan(&args.config))
 }
 
 /// `falsefront topics apply`.
 ///
 /// # Errors
 /// [`Failure`] with the exit code's reason.
-pub fn topics_apply(_args: &ConfigArgs) -> Result<Ending, Failure> {
-    Err(absent("topics apply"))
+pub fn topics_apply(args: &ConfigArgs) -> Result<Ending, Failure> {
+    print(super::run::topics_apply(&args.config))
 }
 
 /// `falsefront config print`.
 ///
 /// # Errors
 /// [`Failure`] with the exit code's reason.
-pub fn config_print(_args: &OptionalConfigArgs) -> Result<Ending, Failure> {
-    Err(absent("config print"))
+pub fn config_print(args: &OptionalConfigArgs) -> Result<Ending, Failure> {
+    print(super::run::config_print(args.config.as_deref()))
 }
 
 /// `falsefront normalize`.

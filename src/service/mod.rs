@@ -4,10 +4,10 @@
 
 #![allow(clippy::disallowed_methods, reason = "the shell may read a clock and wait")]
 
-pub mod geoip;
-pub mod demo_geoip;
-pub mod reference;
-pub mod reference_watch;
+pub mod run;
+pub mod check;
+pub mod config;
+pub mod settings;
 pub mod supervisor;
 pub mod worker;
 pub mod log;
@@ -16,3 +16,9 @@ pub mod topics;
 pub mod dead_letter;
 pub mod metrics;
 pub mod secret;
+pub mod http;
+pub mod logging;
+pub mod geoip;
+pub mod demo_geoip;
+pub mod reference;
+pub mod reference_watch;

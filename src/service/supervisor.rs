@@ -57,7 +57,7 @@ impl Stages {
         let for_entities = detections.clone();
         Self {
             intake: Arc::new(move || {
-                let core = Intake::new(intake.clone(), hash_key, reference.load_full());
+                let core = Intake::new(intake.clone(), hash_key, reference());
                 Box::new(LiveIntake::new(core, reference.clone()))
             }),
             accounts: Arc::new(move |_| Box::new(Accounts::new(detections.clone(), hash_key))),

@@ -49,8 +49,8 @@ pub trait Take: Send {
     fn flush(&mut self) -> IntakeOutputs;
 }
 
-/// Reference data that is swapped whole while workers use it.
-pub type SharedReference = Arc<arc_swap::ArcSwap<crate::enrich::Reference>>;
+/// Gives the reference data in use: it is swapped whole while workers run.
+pub type SharedReference = Arc<dyn Fn() -> Arc<crate::enrich::Reference> + Send + Sync>;
 
 /// The real intake, with whatever reference data is loaded when a transaction begins.
 pub struct LiveIntake {
@@ -75,7 +75,7 @@ impl Take for LiveIntake {
     }
     fn flush(&mut self) -> IntakeOutputs {
         let outputs = self.intake.flush();
-        self.intake.swap_reference(self.reference.load_full());
+        self.intake.swap_reference((self.reference)());
         outputs
     }
 }

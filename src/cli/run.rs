@@ -1,0 +1,91 @@
+//! `run`, `topics plan|apply` and `config print`: the commands around the service.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::service::config::{self, Config};
+use crate::service::kafka::admin::Admin;
+use crate::service::run::RunError;
+use crate::service::topics::{self, Plan};
+use crate::service::{logging, run, settings};
+
+/// Longest a question to the cluster may take.
+const ASK: Duration = Duration::from_secs(15);
+
+/// The configuration of `files` and the environment.
+///
+/// # Errors
+/// [`RunError::Configuration`] with every mistake, its line and its remedy.
+pub fn load(files: &[PathBuf]) -> Result<Config, RunError> {
+    config::load(files, std::env::vars(), &[]).map_err(|error| RunError::Configuration(error.to_string()))
+}
+
+/// `falsefront run --config FILE`.
+///
+/// # Errors
+/// [`RunError`] says which exit code.
+pub fn run(file: &Path) -> Result<(), RunError> {
+    let config = load(&[file.to_owned()])?;
+    logging::start();
+    run::run(&config)
+}
+
+/// `falsefront topics plan --config FILE`: prints what `apply` would do.
+///
+/// # Errors
+/// [`RunError::Configuration`] if something unsafe is found.
+pub fn topics_plan(file: &Path) -> Result<String, RunError> {
+    let (_, plan) = plan(file)?;
+    finish(&plan, "would be created")
+}
+
+/// `falsefront topics apply --config FILE`: creates what is missing.
+///
+/// # Errors
+/// As [`topics_plan`], or if the cluster refuses.
+pub fn topics_apply(file: &Path) -> Result<String, RunError> {
+    let (admin, plan) = plan(file)?;
+    topics::apply(&admin, &plan, ASK).map_err(|error| RunError::Runtime(error.to_string()))?;
+    finish(&plan, "created")
+}
+
+/// `falsefront config print`: the configuration as it is in force, secrets hidden.
+///
+/// # Errors
+/// As [`load`].
+pub fn config_print(file: Option<&Path>) -> Result<String, RunError> {
+    let files: Vec<PathBuf> = file.iter().map(|file| (*file).to_owned()).collect();
+    let config = load(&files)?;
+    toml::to_string_pretty(&config).map_err(|error| RunError::Runtime(error.to_string()))
+}
+
+fn plan(file: &Path) -> Result<(Admin, Plan), RunError> {
+    let config = load(&[file.to_owned()])?;
+    let service = settings::service(&config).map_err(|error| RunError::Configuration(error.to_string()))?;
+    let admin = Admin::new(&service.connection).map_err(|error| RunError::Configuration(error.to_string()))?;
+    let plan = topics::plan(&admin, &service.topics, ASK).map_err(|error| RunError::Runtime(error.to_string()))?;
+    Ok((admin, plan))
+}
+
+fn finish(plan: &Plan, done: &str) -> Result<String, RunError> {
+    if !plan.refusals.is_empty() {
+        return Err(RunError::Configuration(plan.refusals.join("\n")));
+    }
+    let mut text = String::new();
+    for warning in &plan.warnings {
+        text.push_str(&format!("warning: {warning}\n"));
+    }
+    for topic in &plan.create {
+        text.push_str(&format!(
+            "{} {done}: {} partitions, replication factor {}\n",
+            topic.name, topic.partitions, topic.replication
+        ));
+        for (key, value) in &topic.settings {
+            text.push_str(&format!("    {key}={value}\n"));
+        }
+    }
+    for topic in &plan.keep {
+        text.push_str(&format!("{topic} is as it should be\n"));
+    }
+    Ok(text)
+}

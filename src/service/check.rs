@@ -1,0 +1,118 @@
+//! `falsefront check`: everything that could keep `run` from working, found without starting it.
+
+use std::time::Duration;
+
+use super::config::Config;
+use super::kafka::admin::Admin;
+use super::reference;
+use super::{settings, topics};
+
+/// Longest a question to the cluster may take.
+const ASK: Duration = Duration::from_secs(10);
+
+/// What was found.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    /// `run` would refuse or fail.
+    pub problems: Vec<String>,
+    /// `run` would start, but the operator should know.
+    pub warnings: Vec<String>,
+    /// What is well.
+    pub fine: Vec<String>,
+}
+
+/// Checks files, brokers and topics of a configuration that has been loaded.
+#[must_use]
+pub fn check(config: &Config) -> Report {
+    let mut report = Report::default();
+    reference_data(config, &mut report);
+    match settings::service(config) {
+        Ok(service) => cluster(&service, &mut report),
+        Err(error) => report.problems.push(error.to_string()),
+    }
+    if config.hash_key_file.is_none() {
+        report.warnings.push(
+            "hash_key_file is not set: the key is derived from `application`, so whoever knows it can aim account \
+             names at one partition; make one with `head -c 16 /dev/urandom > FILE` before the topics exist"
+                .to_owned(),
+        );
+    }
+    let is_loopback =
+        |broker: &str| broker.starts_with("127.") || broker.starts_with("localhost:") || broker.starts_with("[::1]");
+    if !config.kafka.security_protocol.is_tls() && !config.kafka.brokers.split(',').all(|b| is_loopback(b.trim())) {
+        report.warnings.push(
+            "kafka.security_protocol: records and passwords travel in clear text; use ssl or sasl_ssl".to_owned(),
+        );
+    }
+    let tls = if cfg!(feature = "tls") {
+        "built in"
+    } else {
+        "not built in (`--features tls`)"
+    };
+    report.fine.push(format!("TLS: {tls}"));
+    report
+}
+
+fn reference_data(config: &Config, report: &mut Report) {
+    match reference::load(&settings::reference_files(config)) {
+        Err(error) => report.problems.push(error.to_string()),
+        Ok((reference, problems)) => {
+            report.problems.extend(problems.iter().map(ToString::to_string));
+            for dataset in reference.summary().datasets {
+                report.fine.push(format!(
+                    "{}: {} records, {}",
+                    dataset.file, dataset.records, dataset.version
+                ));
+            }
+            if config.geoip.files.is_empty() {
+                report.warnings.push(
+                    "geoip.files is empty: no address has a place, so nothing about travel or claims is found"
+                        .to_owned(),
+                );
+            }
+            if config.roster.file.is_none() {
+                report
+                    .warnings
+                    .push("roster.file is not set: nobody claims to be anywhere".to_owned());
+            }
+        }
+    }
+}
+
+fn cluster(service: &super::supervisor::ServiceSettings, report: &mut Report) {
+    let admin = match Admin::new(&service.connection) {
+        Ok(admin) => admin,
+        Err(error) => return report.problems.push(error.to_string()),
+    };
+    match topics::plan(&admin, &service.topics, ASK) {
+        Err(error) => return report.problems.push(error.to_string()),
+        Ok(plan) => {
+            report.warnings.extend(plan.warnings);
+            report.problems.extend(plan.refusals);
+            report.fine.extend(
+                plan.keep
+                    .iter()
+                    .map(|topic| format!("topic {topic} is as it should be")),
+            );
+            report.fine.extend(
+                plan.create
+                    .iter()
+                    .map(|topic| format!("topic {} will be created by `run`", topic.name)),
+            );
+        }
+    }
+    let sources: Vec<&str> = service.sources.iter().map(|source| source.topic.as_str()).collect();
+    match admin.partition_counts(&sources, ASK) {
+        Err(error) => report.problems.push(error.to_string()),
+        Ok(found) => {
+            for source in sources {
+                match found.get(source) {
+                    Some(partitions) => report.fine.push(format!("source {source}: {partitions} partitions")),
+                    None => report.problems.push(format!(
+                        "source {source}: no such topic; create it or correct [[sources]]"
+                    )),
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,249 @@
+//! Reads the files, merges the layers, and says where a mistake is.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use super::file::Config;
+use super::suggest::nearest;
+
+/// Variables with our prefix that are no settings.
+const NOT_SETTINGS: [&str; 4] = [
+    "FALSEFRONT_KAFKA_HOME",
+    "FALSEFRONT_KAFKA_ADVERTISED",
+    "FALSEFRONT_REQUIRE_KAFKA",
+    "FALSEFRONT_LOG",
+];
+
+/// One mistake.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// `kafka.brokers`; empty if no key is meant.
+    pub key: String,
+    /// What is wrong and what to do.
+    pub detail: String,
+    /// File, line and column from 1, and the line's text.
+    pub place: Option<Place>,
+}
+
+/// Where a mistake stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// File.
+    pub file: PathBuf,
+    /// Line from 1.
+    pub line: usize,
+    /// Column from 1, in characters.
+    pub column: usize,
+    /// Characters to underline.
+    pub width: usize,
+    /// The line.
+    pub text: String,
+}
+
+impl std::fmt::Display for Problem {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if let Some(place) = &self.place {
+            let gutter = place.line.to_string().len();
+            writeln!(
+                formatter,
+                "{}:{}:{}: {}",
+                place.file.display(),
+                place.line,
+                place.column,
+                self.detail
+            )?;
+            writeln!(formatter, "{:gutter$} |", "")?;
+            writeln!(formatter, "{} | {}", place.line, place.text)?;
+            let caret = "^".repeat(place.width.max(1));
+            return write!(
+                formatter,
+                "{:gutter$} | {:indent$}{caret}",
+                "",
+                "",
+                indent = place.column - 1
+            );
+        }
+        if self.key.is_empty() {
+            return formatter.write_str(&self.detail);
+        }
+        write!(formatter, "{}: {}", self.key, self.detail)
+    }
+}
+
+/// All mistakes of a configuration, at least one.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub struct ConfigError {
+    /// In the order of the files.
+    pub problems: Vec<Problem>,
+}
+
+impl std::fmt::Display for ConfigError {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for (index, problem) in self.problems.iter().enumerate() {
+            if index > 0 {
+                formatter.write_str("\n\n")?;
+            }
+            problem.fmt(formatter)?;
+        }
+        Ok(())
+    }
+}
+
+fn one(problem: Problem) -> ConfigError {
+    ConfigError {
+        problems: vec![problem],
+    }
+}
+
+/// Loads `files` in order, then `environment`, then `flags` (key and value), over the defaults.
+///
+/// # Errors
+/// [`ConfigError`] with every mistake found.
+pub fn load(
+    files: &[PathBuf],
+    environment: impl Iterator<Item = (String, String)>,
+    flags: &[(String, String)],
+) -> Result<Config, ConfigError> {
+    let mut texts = Vec::new();
+    let mut builder = config::Config::builder();
+    for path in files {
+        let text = read(path)?;
+        toml::from_str::<Config>(&text).map_err(|error| one(toml_problem(path, &text, &error)))?;
+        builder = builder.add_source(config::File::from_str(&text, config::FileFormat::Toml));
+        texts.push((path.clone(), text));
+    }
+    let settings: HashMap<String, String> = environment
+        .filter(|(name, _)| name.starts_with("FALSEFRONT_") && !name.starts_with("FALSEFRONT_TEST_"))
+        .filter(|(name, _)| !NOT_SETTINGS.contains(&name.as_str()))
+        .collect();
+    let environment = config::Environment::with_prefix("FALSEFRONT")
+        .prefix_separator("_")
+        .separator("__")
+        .try_parsing(true)
+        .list_separator(",")
+        .with_list_parse_key("roles")
+        .with_list_parse_key("geoip.files")
+        .ignore_empty(true)
+        .source(Some(settings));
+    builder = builder.add_source(environment);
+    for (key, value) in flags {
+        builder = builder.set_override(key, value.as_str()).map_err(|error| {
+            one(Problem {
+                key: key.clone(),
+                detail: error.to_string(),
+                place: None,
+            })
+        })?;
+    }
+    let merged = builder.build().map_err(|error| {
+        one(Problem {
+            key: String::new(),
+            detail: error.to_string(),
+            place: None,
+        })
+    })?;
+    let config: Config = serde_path_to_error::deserialize(merged).map_err(|error| {
+        let key = error.path().to_string();
+        let detail = unknown_key(&error.inner().to_string()).unwrap_or_else(|| error.inner().to_string());
+        one(Problem {
+            key,
+            detail: format!("{detail} (from the environment or a flag)"),
+            place: None,
+        })
+    })?;
+    let mut problems = super::validate::validate(&config);
+    for problem in &mut problems {
+        problem.place = texts
+            .iter()
+            .rev()
+            .find_map(|(path, text)| locate(path, text, &problem.key));
+    }
+    if problems.is_empty() {
+        Ok(config)
+    } else {
+        Err(ConfigError { problems })
+    }
+}
+
+fn read(path: &Path) -> Result<String, ConfigError> {
+    std::fs::read_to_string(path).map_err(|error| {
+        one(Problem {
+            key: String::new(),
+            detail: format!("{}: {error}; give the path of a TOML file to --config", path.display()),
+            place: None,
+        })
+    })
+}
+
+fn toml_problem(path: &Path, text: &str, error: &toml::de::Error) -> Problem {
+    let detail = unknown_key(error.message()).unwrap_or_else(|| error.message().to_owned());
+    let place = error.span().map(|span| place(path, text, span.start, span.end));
+    Problem {
+        key: String::new(),
+        detail,
+        place,
+    }
+}
+
+/// Serde's sentence about an unknown key, shortened, with the key that was probably meant.
+fn unknown_key(message: &str) -> Option<String> {
+    let rest = message.strip_prefix("unknown field `")?;
+    let (key, rest) = rest.split_once('`')?;
+    let known: Vec<&str> = rest.split('`').skip(1).step_by(2).collect();
+    Some(match nearest(key, known.iter().copied()) {
+        Some(meant) => format!("unknown key `{key}`; did you mean `{meant}`?"),
+        None if known.is_empty() => format!("unknown key `{key}`; no key is known here"),
+        None => format!("unknown key `{key}`; known here: {}", known.join(", ")),
+    })
+}
+
+fn place(path: &Path, text: &str, start: usize, end: usize) -> Place {
+    let start = start.min(text.len());
+    let before = text.get(..start).unwrap_or_default();
+    let line_start = before.rfind('\n').map_or(0, |at| at + 1);
+    let line = text
+        .get(line_start..)
+        .unwrap_or_default()
+        .lines()
+        .next()
+        .unwrap_or_default();
+    let span = text
+        .get(start..end.min(line_start + line.len()).max(start))
+        .unwrap_or_default();
+    Place {
+        file: path.to_owned(),
+        line: before.matches('\n').count() + 1,
+        column: before.get(line_start..).unwrap_or_default().chars().count() + 1,
+        width: span.chars().count().max(1),
+        text: line.to_owned(),
+    }
+}
+
+/// The place of a dotted key, `sources.1.topic` included.
+fn locate(path: &Path, text: &str, key: &str) -> Option<Place> {
+    let mut node = toml::de::DeTable::parse(text).ok()?;
+    let mut table = node.get_mut().clone();
+    let mut segments = key.split('.').peekable();
+    loop {
+        let segment = segments.next()?;
+        let (name, value) = table.iter().find(|(name, _)| name.get_ref() == segment)?;
+        let mut span = name.span();
+        let mut value = value.clone();
+        while let toml::de::DeValue::Array(items) = value.get_ref() {
+            let Some(index) = segments.peek().and_then(|index| index.parse::<usize>().ok()) else {
+                break;
+            };
+            segments.next();
+            let item = items.get(index)?.clone();
+            span = item.span();
+            value = item;
+        }
+        if segments.peek().is_none() {
+            return Some(place(path, text, span.start, span.end));
+        }
+        match value.into_inner() {
+            toml::de::DeValue::Table(inner) => table = inner,
+            _ => return Some(place(path, text, span.start, span.end)),
+        }
+    }
+}

@@ -1,0 +1,11 @@
+//! The configuration: TOML files, environment and flags over defaults, checked before the first socket opens.
+//!
+//! Each file is parsed by itself first, so that a mistake is shown with its line; then the layers are merged.
+
+mod file;
+mod layers;
+mod validate;
+mod suggest;
+
+pub use file::Config;
+pub use layers::{ConfigError, Problem, load};

@@ -1,0 +1,206 @@
+//! What a configuration may not say although it parses, each with its remedy.
+
+use super::file::{Config, SaslMechanism};
+use super::layers::Problem;
+use crate::service::config::suggest::nearest;
+use crate::service::kafka::connection::ALLOWED;
+
+/// Characters of topic names, groups and transactional ids.
+pub(super) fn is_name_char(c: char) -> bool {
+    c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-')
+}
+
+pub(super) fn validate(config: &Config) -> Vec<Problem> {
+    let mut problems = Problems(Vec::new());
+    names(config, &mut problems);
+    numbers(config, &mut problems);
+    kafka(config, &mut problems);
+    if let Err(detail) = super::super::settings::start_from(&config.start_from) {
+        problems.add("start_from", detail);
+    }
+    let listen = &config.http.listen;
+    if !listen.is_empty() && listen.parse::<std::net::SocketAddr>().is_err() {
+        problems.add(
+            "http.listen",
+            format!("{listen:?} is not ADDRESS:PORT, such as 127.0.0.1:9464; \"\" turns it off"),
+        );
+    }
+    problems.0
+}
+
+struct Problems(Vec<Problem>);
+
+impl Problems {
+    fn add(&mut self, key: impl Into<String>, detail: impl Into<String>) {
+        self.0.push(Problem {
+            key: key.into(),
+            detail: detail.into(),
+            place: None,
+        });
+    }
+}
+
+fn names(config: &Config, problems: &mut Problems) {
+    for (key, name) in [("application", &config.application), ("instance", &config.instance)] {
+        if name.is_empty() || name.len() > 100 || !name.chars().all(is_name_char) {
+            problems.add(
+                key,
+                format!("{name:?} must be 1 to 100 letters, digits, `.`, `_` or `-`"),
+            );
+        }
+    }
+    if config.roles.is_empty() {
+        problems.add(
+            "roles",
+            "no role is left; name at least one of intake, accounts, entities",
+        );
+    }
+    let has_intake = config.roles.contains(&crate::service::worker::stage::Role::Intake);
+    if has_intake && config.sources.is_empty() {
+        problems.add(
+            "sources",
+            "no source; add a [[sources]] table with the `topic` that holds your events",
+        );
+    }
+    for (index, source) in config.sources.iter().enumerate() {
+        let key = format!("sources.{index}.topic");
+        if source.topic.is_empty() || source.topic.len() > 249 || !source.topic.chars().all(is_name_char) {
+            problems.add(key, format!("{:?} is not a topic name", source.topic));
+        } else if source.topic.starts_with(&format!("{}.", config.application)) && is_own(config, &source.topic) {
+            problems.add(
+                key,
+                "is a topic that falsefront writes itself; name the topic of your events",
+            );
+        } else if config
+            .sources
+            .iter()
+            .take(index)
+            .any(|before| before.topic == source.topic)
+        {
+            problems.add(key, format!("{:?} is named twice; keep one", source.topic));
+        }
+    }
+}
+
+fn is_own(config: &Config, topic: &str) -> bool {
+    ["observations", "links", "checkpoints", "alerts", "dead-letters"]
+        .iter()
+        .any(|own| {
+            topic
+                .strip_prefix(&config.application)
+                .is_some_and(|rest| rest == format!(".{own}"))
+        })
+}
+
+fn numbers(config: &Config, problems: &mut Problems) {
+    let mut range = |key: &str, value: u64, low: u64, high: u64| {
+        if !(low..=high).contains(&value) {
+            problems.add(key, format!("{value} is not between {low} and {high}"));
+        }
+    };
+    range("workers", u64::try_from(config.workers).unwrap_or(u64::MAX), 1, 256);
+    range("commit_interval_ms", config.commit_interval_ms, 10, 5_000);
+    range("checkpoint_period_s", config.checkpoint_period_s, 1, 3_600);
+    range("stop_limit_s", config.stop_limit_s, 1, 600);
+    range("intake.partitions", u64::from(config.intake.partitions), 1, 1_000);
+}
+
+fn kafka(config: &Config, problems: &mut Problems) {
+    let kafka = &config.kafka;
+    if kafka.brokers.trim().is_empty() {
+        problems.add(
+            "kafka.brokers",
+            "is missing; set it to `host:9092` or FALSEFRONT_KAFKA__BROKERS",
+        );
+    }
+    for broker in kafka
+        .brokers
+        .split(',')
+        .map(str::trim)
+        .filter(|broker| !broker.is_empty())
+    {
+        let port = broker.rsplit_once(':').map(|(_, port)| port.parse::<u16>());
+        if !matches!(port, Some(Ok(1..))) {
+            problems.add(
+                "kafka.brokers",
+                format!("{broker:?} has no port; write `{broker}:9092`"),
+            );
+        }
+    }
+    if kafka.security_protocol.is_tls() && !cfg!(feature = "tls") {
+        problems.add(
+            "kafka.security_protocol",
+            "TLS is not built in; build with `--features tls`",
+        );
+    }
+    if kafka.security_protocol.is_sasl() {
+        sasl(config, problems);
+    }
+    for (key, has_value, has_file) in [
+        (
+            "sasl_password",
+            kafka.sasl_password.is_some(),
+            kafka.sasl_password_file.is_some(),
+        ),
+        (
+            "oauth_client_secret",
+            kafka.oauth_client_secret.is_some(),
+            kafka.oauth_client_secret_file.is_some(),
+        ),
+        (
+            "ssl_key_password",
+            kafka.ssl_key_password.is_some(),
+            kafka.ssl_key_password_file.is_some(),
+        ),
+    ] {
+        if has_value && has_file {
+            problems.add(format!("kafka.{key}"), format!("is given twice; keep `{key}_file`"));
+        }
+    }
+    for key in kafka.librdkafka.keys().filter(|key| !ALLOWED.contains(&key.as_str())) {
+        let meant = nearest(key, ALLOWED.into_iter());
+        let hint = meant.map_or_else(String::new, |meant| format!("; did you mean `{meant}`?"));
+        problems.add(
+            "kafka.librdkafka",
+            format!("`{key}` may not be set: exactly-once depends on it, or it is unknown{hint}"),
+        );
+    }
+}
+
+fn sasl(config: &Config, problems: &mut Problems) {
+    let kafka = &config.kafka;
+    let Some(mechanism) = kafka.sasl_mechanism else {
+        problems.add(
+            "kafka.security_protocol",
+            "needs kafka.sasl_mechanism: plain, scram_sha256, scram_sha512 or oauthbearer",
+        );
+        return;
+    };
+    if mechanism != SaslMechanism::Plain && !cfg!(feature = "tls") {
+        problems.add(
+            "kafka.sasl_mechanism",
+            "needs OpenSSL, which is not built in; build with `--features tls`",
+        );
+    }
+    let is_missing: &[(&str, bool)] = if mechanism == SaslMechanism::Oauthbearer {
+        &[
+            ("oauth_token_endpoint_url", kafka.oauth_token_endpoint_url.is_none()),
+            ("oauth_client_id", kafka.oauth_client_id.is_none()),
+            (
+                "oauth_client_secret_file",
+                kafka.oauth_client_secret.is_none() && kafka.oauth_client_secret_file.is_none(),
+            ),
+        ]
+    } else {
+        &[
+            ("sasl_username", kafka.sasl_username.is_none()),
+            (
+                "sasl_password_file",
+                kafka.sasl_password.is_none() && kafka.sasl_password_file.is_none(),
+            ),
+        ]
+    };
+    for (key, _) in is_missing.iter().filter(|(_, is_missing)| *is_missing) {
+        problems.add("kafka.sasl_mechanism", format!("needs kafka.{key}"));
+    }
+}

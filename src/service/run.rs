@@ -1,0 +1,263 @@
+//! `falsefront run`: from a configuration to a service that works until it is told to stop.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use super::config::Config;
+use super::kafka::admin::{Admin, AdminError};
+use super::metrics::Metrics;
+use super::reference_watch::{Polled, ReferenceWatch};
+use super::supervisor::{Service, ServiceSettings, Stages};
+use super::{http, settings, topics};
+
+/// Longest a question to the cluster may take.
+const ASK: Duration = Duration::from_secs(10);
+/// Between two looks at the reference files.
+const REFERENCE_POLL: Duration = Duration::from_secs(30);
+/// Between two looks at a file that is being written.
+const REFERENCE_SETTLE: Duration = Duration::from_secs(2);
+/// Exit code of a second signal, as shells report an interrupt.
+const INTERRUPTED: i32 = 130;
+
+/// Why `run` ended.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The operator must change something: exit code 2.
+    #[error("{0}")]
+    Configuration(String),
+    /// Something failed on the way: exit code 3.
+    #[error("{0}")]
+    Runtime(String),
+}
+
+fn configuration(error: impl std::fmt::Display) -> RunError {
+    RunError::Configuration(error.to_string())
+}
+
+fn runtime(error: impl std::fmt::Display) -> RunError {
+    RunError::Runtime(error.to_string())
+}
+
+/// Runs the service until SIGTERM or SIGINT; a second signal ends the process at once.
+///
+/// # Errors
+/// [`RunError`] by what the operator must do.
+pub fn run(config: &Config) -> Result<(), RunError> {
+    let service = settings::service(config).map_err(configuration)?;
+    let (watch, problems) = ReferenceWatch::open(settings::reference_files(config)).map_err(configuration)?;
+    for problem in problems {
+        tracing::warn!(%problem, "line of reference data left out");
+    }
+    let watch = Arc::new(watch);
+    let shared = watch.clone();
+    let stages = Stages::real(
+        config.intake.clone(),
+        config.detections.clone(),
+        service.hash_key,
+        Arc::new(move || shared.current()),
+    );
+    run_stages(config, &service, &stages, Some(&watch))
+}
+
+/// [`run`] with other stages than the real ones.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_stages(
+    config: &Config,
+    service: &ServiceSettings,
+    stages: &Stages,
+    watch: Option<&Arc<ReferenceWatch>>,
+) -> Result<(), RunError> {
+    let control = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build();
+    let control = control.map_err(runtime)?;
+    let outcome = control.block_on(serve(config, service, stages, watch));
+    // Whoever still waits for brokers or files must not hold up the end of the process.
+    control.shutdown_background();
+    outcome
+}
+
+async fn serve(
+    config: &Config,
+    service: &ServiceSettings,
+    stages: &Stages,
+    watch: Option<&Arc<ReferenceWatch>>,
+) -> Result<(), RunError> {
+    let metrics = Metrics::new().map_err(runtime)?;
+    let mut signals = Signals::new().map_err(runtime)?;
+    if let Ok(listen) = config.http.listen.parse::<SocketAddr>() {
+        let server = http::serve(listen, metrics.clone());
+        tokio::spawn(async move {
+            if let Err(error) = server.await {
+                tracing::error!(%listen, %error, "no metrics: choose another http.listen");
+            }
+        });
+    }
+    if let Some(watch) = watch {
+        report_reference(watch, &metrics);
+        let (watch, metrics) = (watch.clone(), metrics.clone());
+        tokio::task::spawn_blocking(move || poll_reference(&watch, &metrics));
+    }
+    let (config_of_topics, service_of_topics) = (config.clone(), service.clone());
+    tokio::select! {
+        prepared = tokio::task::spawn_blocking(move || prepare_topics(&config_of_topics, &service_of_topics)) => {
+            prepared.map_err(runtime)??;
+        }
+        () = signals.stop() => return Ok(()),
+    }
+    let running = Service::start(service, stages, &metrics).map_err(runtime)?;
+    let outcome = supervise(&running, &mut signals, watch, &metrics).await;
+    tracing::info!("stopping: committing and leaving the groups");
+    let limit = Duration::from_secs(config.stop_limit_s);
+    let failures = tokio::select! {
+        failures = tokio::task::spawn_blocking(move || running.stop(limit)) => failures.map_err(runtime)?,
+        () = signals.stop() => std::process::exit(INTERRUPTED),
+    };
+    outcome?;
+    let failure = failures.into_iter().next();
+    failure.map_or(Ok(()), |(worker, failure)| {
+        Err(RunError::Runtime(format!("{worker}: {failure}")))
+    })
+}
+
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    async fn stop(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+/// Waits for a signal or the failure of a worker.
+async fn supervise(
+    running: &Service,
+    signals: &mut Signals,
+    watch: Option<&Arc<ReferenceWatch>>,
+    metrics: &Metrics,
+) -> Result<(), RunError> {
+    loop {
+        tokio::select! {
+            _ = signals.terminate.recv() => return Ok(()),
+            _ = signals.interrupt.recv() => return Ok(()),
+            _ = signals.hangup.recv() => if let Some(watch) = watch {
+                let (watch, metrics) = (watch.clone(), metrics.clone());
+                let _ = tokio::task::spawn_blocking(move || take_reload(&watch, &watch.reload(), &metrics)).await;
+            },
+            () = tokio::time::sleep(Duration::from_millis(100)) => {
+                if let Some((worker, Err(failure))) = running.watch(Duration::ZERO) {
+                    tracing::error!(worker, %failure, "worker ended");
+                    return Err(RunError::Runtime(format!("{worker}: {failure}")));
+                }
+            }
+        }
+    }
+}
+
+/// Creates what is missing and refuses what is unsafe; waits for brokers that do not answer.
+fn prepare_topics(config: &Config, service: &ServiceSettings) -> Result<(), RunError> {
+    let admin = Admin::new(&service.connection).map_err(configuration)?;
+    let plan = loop {
+        match topics::plan(&admin, &service.topics, ASK) {
+            Ok(plan) => break plan,
+            Err(error @ AdminError::Unreachable { .. }) => tracing::warn!(%error, "waiting for the brokers"),
+            Err(error) => return Err(configuration(error)),
+        }
+    };
+    for warning in &plan.warnings {
+        tracing::warn!("{warning}");
+    }
+    if !plan.refusals.is_empty() && !config.topics.allow_unsafe {
+        let refusals = plan.refusals.join("\n");
+        return Err(RunError::Configuration(format!(
+            "{refusals}\nor set topics.allow_unsafe = true"
+        )));
+    }
+    if !plan.create.is_empty() {
+        let names: Vec<&str> = plan.create.iter().map(|topic| &*topic.name).collect();
+        if !config.topics.create {
+            let names = names.join(", ");
+            return Err(RunError::Configuration(format!(
+                "missing topics: {names}; run `falsefront topics apply`"
+            )));
+        }
+        tracing::info!(topics = ?names, "creating topics");
+        topics::apply(&admin, &plan, ASK * 3).map_err(configuration)?;
+    }
+    let sources: Vec<&str> = service.sources.iter().map(|source| source.topic.as_str()).collect();
+    let found = admin.partition_counts(&sources, ASK).map_err(runtime)?;
+    for source in sources.iter().filter(|source| !found.contains_key(**source)) {
+        tracing::warn!(
+            topic = source,
+            "source topic does not exist yet; it is read as soon as it does"
+        );
+    }
+    Ok(())
+}
+
+fn poll_reference(watch: &ReferenceWatch, metrics: &Metrics) {
+    let mut pause = REFERENCE_POLL;
+    loop {
+        std::thread::sleep(pause);
+        let polled = watch.poll();
+        pause = if matches!(polled, Polled::Settling) {
+            REFERENCE_SETTLE
+        } else {
+            REFERENCE_POLL
+        };
+        take_reload(watch, &polled, metrics);
+    }
+}
+
+fn take_reload(watch: &ReferenceWatch, polled: &Polled, metrics: &Metrics) {
+    match polled {
+        Polled::Unchanged | Polled::Settling => {}
+        Polled::Reloaded(problems) => {
+            for problem in problems {
+                tracing::warn!(%problem, "line of reference data left out");
+            }
+            report_reference(watch, metrics);
+        }
+        Polled::Failed(error) => {
+            tracing::error!(%error, "reference data not reloaded, the older stays in use");
+            metrics.set_reference_ok(false);
+        }
+    }
+}
+
+fn report_reference(watch: &ReferenceWatch, metrics: &Metrics) {
+    let summary = watch.current().summary();
+    metrics.set_reference_ok(true);
+    for dataset in &summary.datasets {
+        tracing::info!(
+            kind = dataset.kind.as_str(),
+            file = dataset.file,
+            version = dataset.version,
+            "reference data in use"
+        );
+        if let Some(built_s) = dataset.built_seconds {
+            #[expect(clippy::cast_precision_loss, reason = "seconds since 1970 fit 53 bits")]
+            metrics.set_reference_built(dataset.kind.as_str(), built_s as f64);
+        }
+    }
+}
