@@ -190,11 +190,11 @@ fn progress_bar(inputs: &[Input]) -> ProgressBar {
 
 /// The one place that knows how the core is driven.
 mod core {
-    use super::{Arc, Failure, Format, Output, Reference, ReplayArgs};
+    use super::{Arc, Failure, Format, Output, PathBuf, Reference, ReplayArgs};
     use crate::model::key::HashKey;
     use crate::pipeline::replay::Replay;
-    use crate::pipeline::settings::DetectionSettings;
     use crate::service::reference::{self, ReferenceFiles};
+    use crate::service::settings;
 
     /// The core over files.
     pub(super) struct Core {
@@ -204,8 +204,13 @@ mod core {
     impl Core {
         /// A core with the databases, lists and thresholds that the command line names.
         pub(super) fn new(args: &ReplayArgs) -> Result<Self, Failure> {
-            let reference = reference(args)?;
-            let settings = Arc::new(DetectionSettings::default());
+            let config = args.config.as_ref().map(|file| crate::cli::run::load(std::slice::from_ref(file)));
+            let config = config.transpose().map_err(|error| Failure::Usage(error.into()))?;
+            let (named, settings) = match &config {
+                Some(config) => (settings::reference_files(config), Arc::new(config.detections.clone())),
+                None => (ReferenceFiles::default(), Arc::default()),
+            };
+            let reference = reference(args, named)?;
             let hash_key = HashKey([0; 16]);
             let replay = Replay::new(&settings, hash_key, reference, usize::from(args.jobs));
             Ok(Self { replay })
@@ -235,18 +240,20 @@ mod core {
         }
     }
 
-    fn reference(args: &ReplayArgs) -> Result<Arc<Reference>, Failure> {
+    /// Reads the files that the configuration names, or those of the command line in their place.
+    fn reference(args: &ReplayArgs, named: ReferenceFiles) -> Result<Arc<Reference>, Failure> {
+        let or = |given: &[PathBuf], named: Vec<PathBuf>| if given.is_empty() { named } else { given.to_vec() };
         let files = ReferenceFiles {
-            geoip: args.geoip.clone(),
-            networks: args.networks.clone(),
-            roster: args.roster.iter().cloned().collect(),
-            travel: args.travel.clone(),
+            geoip: or(&args.geoip, named.geoip),
+            networks: or(&args.networks, named.networks),
+            roster: or(args.roster.as_slice(), named.roster),
+            travel: args.travel.clone().or(named.travel),
         };
         let (reference, problems) = reference::load(&files).map_err(|error| Failure::Usage(error.into()))?;
         for problem in &problems {
             anstream::eprintln!("left out: {problem}");
         }
-        if args.geoip.is_empty() {
+        if files.geoip.is_empty() {
             anstream::eprintln!("no --geoip: no address has a place, so no detection can compare places");
         }
         Ok(Arc::new(reference))
