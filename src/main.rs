@@ -1,2 +1,5 @@
 //! The `falsefront` binary: parses the command line and runs one command.
-fn main() {}
+
+fn main() -> std::process::ExitCode {
+    falsefront::cli::main()
+}

@@ -25,7 +25,8 @@ pub struct Event<'a> {
     /// Other canonical spellings of the same account in the record (an e-mail beside a user id).
     #[serde(serialize_with = "accounts")]
     pub account_aliases: Vec<Account<'a>>,
-    /// Public address the person came from. Never private, loopback, CGNAT or a tunnel address.
+    /// Address the person came from: the first public one the record names, else what it names. The pipeline places
+    /// only public ones; a private, loopback, carrier-NAT or tunnel address says nothing about where somebody is.
     pub source_ip: Option<IpAddr>,
     /// Whether it worked. Unknown is not success.
     pub outcome: Outcome,

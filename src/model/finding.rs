@@ -1,5 +1,6 @@
 //! What a detection concluded, with its evidence and with what could have silenced it and did not.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
@@ -50,15 +51,72 @@ pub enum Strength {
     Alert,
 }
 
-/// What a detection concluded.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Finding {
-    /// The detection: `impossible_travel`.
-    pub detection: &'static str,
-    /// Its title: `Impossible travel`.
+/// A detection, by the name it has in `finding_info.analytic.uid`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[repr(u8)]
+pub enum Detection {
+    /// Two logins no airliner could join.
+    ImpossibleTravel = 0,
+    /// A person who is persistently not where HR says.
+    ClaimedLocation = 1,
+    /// A company device driven from elsewhere.
+    RemoteDesktopRelay = 2,
+    /// One device, several contractors.
+    SharedDevice = 3,
+    /// One home address, several accounts that claim to live elsewhere.
+    SharedNetwork = 4,
+    /// Several people's company laptops in one place, operated from elsewhere.
+    LaptopFarm = 5,
+}
+
+impl Detection {
+    /// All, in the order of their codes.
+    pub const ALL: [Self; 6] = [
+        Self::ImpossibleTravel,
+        Self::ClaimedLocation,
+        Self::RemoteDesktopRelay,
+        Self::SharedDevice,
+        Self::SharedNetwork,
+        Self::LaptopFarm,
+    ];
+
+    /// The name in alerts, configuration and metric labels.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::ImpossibleTravel => "impossible_travel",
+            Self::ClaimedLocation => "claimed_location",
+            Self::RemoteDesktopRelay => "remote_desktop_relay",
+            Self::SharedDevice => "shared_device",
+            Self::SharedNetwork => "shared_network",
+            Self::LaptopFarm => "laptop_farm",
+        }
+    }
+}
+
+/// What is constant about a detection.
+#[derive(Clone, Copy, Debug)]
+pub struct Rule {
+    /// Which.
+    pub detection: Detection,
+    /// `Impossible travel`.
     pub title: &'static str,
-    /// What the detection looks for, one sentence.
+    /// What it looks for, one sentence.
     pub description: &'static str,
+    /// Version of the rule; goes up whenever the same facts may give another finding.
+    pub version: &'static str,
+    /// Techniques.
+    pub attacks: &'static [Technique],
+    /// What it cannot see, for README and `explain`.
+    pub blind_to: &'static str,
+}
+
+/// What a detection concluded.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Finding {
+    /// The detection.
+    pub detection: Detection,
     /// Signal or alert.
     pub strength: Strength,
     /// How bad.
@@ -72,18 +130,16 @@ pub struct Finding {
     pub accounts: Vec<String>,
     /// One line for a person: low-cardinality wording first.
     pub message: String,
-    /// Times of the first and last event in evidence, ms.
+    /// Time of the first event in evidence, ms.
     pub first_ms: i64,
-    /// See `first_ms`.
+    /// Time of the last event in evidence, ms.
     pub last_ms: i64,
     /// What was seen.
     pub evidence: Vec<Evidence>,
-    /// The arithmetic: names and values, in a fixed order.
+    /// The arithmetic, in a fixed order.
     pub measures: Vec<Measure>,
     /// What could have silenced it, and why it did not.
     pub guards: Vec<Guard>,
-    /// Techniques.
-    pub attacks: &'static [Technique],
     /// Builds of the data used.
     pub data_versions: String,
     /// An event arrived later than the allowed lateness, so older facts may be gone.
@@ -152,14 +208,36 @@ impl From<&Place> for EvidencePlace {
 }
 
 /// One number of the arithmetic.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Measure {
     /// Name with its unit last: `speed_kmh`.
-    pub name: &'static str,
+    pub name: Cow<'static, str>,
     /// What was seen.
     pub value: f64,
     /// What it is held against; `None` for a number that is only shown.
     pub limit: Option<f64>,
+}
+
+impl Measure {
+    /// A number and the limit it is held against.
+    #[must_use]
+    pub fn against(name: &'static str, value: f64, limit: f64) -> Self {
+        Self {
+            name: Cow::Borrowed(name),
+            value,
+            limit: Some(limit),
+        }
+    }
+
+    /// A number that is only shown.
+    #[must_use]
+    pub fn shown(name: &'static str, value: f64) -> Self {
+        Self {
+            name: Cow::Borrowed(name),
+            value,
+            limit: None,
+        }
+    }
 }
 
 /// Something that could have silenced the finding.

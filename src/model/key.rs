@@ -40,7 +40,7 @@ impl HashKey {
 impl Key {
     /// Partition out of `count`. Uses the high half, so that partitions and chunks are independent.
     #[must_use]
-    #[expect(
+    #[allow(
         clippy::cast_possible_truncation,
         reason = "a product of two 32-bit numbers, shifted by 32"
     )]
@@ -51,7 +51,7 @@ impl Key {
 
     /// Chunk of a partition's state out of `count`.
     #[must_use]
-    #[expect(
+    #[allow(
         clippy::cast_possible_truncation,
         reason = "a product of two 16-bit numbers, shifted by 16"
     )]

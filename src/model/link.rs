@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{AccountKind, NetworkClass};
+use super::{AccountKind, Finding, NetworkClass};
 
 /// Kind of a shared thing. The code separates the hash domains.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -39,7 +39,9 @@ pub struct Link {
     pub entity: String,
     /// The account, canonical.
     pub account: String,
-    /// Event time of the observation that caused the link, ms.
+    /// Event time of the account's first use of the thing within its window, ms.
+    pub first_ms: i64,
+    /// Event time of its latest use, ms.
     pub time_ms: i64,
     /// Id of that event.
     pub event_id: String,
@@ -49,6 +51,8 @@ pub struct Link {
     pub address: Option<String>,
     /// Device of that event, if it has one.
     pub device: Option<String>,
+    /// The device id is a browser fingerprint.
+    pub fingerprint: bool,
     /// What the account claims.
     pub claim: LinkClaim,
     /// Where the event was seen.
@@ -57,12 +61,27 @@ pub struct Link {
     pub network_class: NetworkClass,
     /// Site or brand of the network; empty if none.
     pub network_label: String,
-    /// Autonomous system, `AS64500 Example Net`; empty if unknown.
-    pub autonomous_system: String,
+    /// Autonomous system number; 0 if unknown.
+    pub asn: u32,
+    /// Autonomous system's organization; empty if unknown.
+    pub organization: String,
     /// What else the account's window knows.
     pub account_facts: AccountSummary,
     /// Builds of the data that placed the event.
     pub data_versions: String,
+    /// A finding about the account alone that this network's sharing may explain: published by the entities stage
+    /// unless it is part of a larger story there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub offer: Option<Box<Offer>>,
+}
+
+/// A finding about one account, offered to the window of the network it was seen on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Offer {
+    /// Identity (a UUID) of the alert it belongs to, decided by the account's window.
+    pub alert: String,
+    /// The finding.
+    pub finding: Finding,
 }
 
 /// The claim, as far as rules over several accounts need it.
@@ -89,6 +108,10 @@ pub struct LinkClaim {
 pub struct LinkPlace {
     /// `Las Vegas, NV, US`.
     pub label: String,
+    /// City; empty if unknown.
+    pub city: String,
+    /// Region; empty if unknown.
+    pub region: String,
     /// Country, alpha-2.
     pub country: String,
     /// Degrees.
@@ -118,4 +141,6 @@ pub struct AccountSummary {
     pub kvm: Vec<String>,
     /// Remote-desktop logons into the account's device while it was at work.
     pub rdp_relays: u16,
+    /// Devices the account used within its window.
+    pub devices: u16,
 }

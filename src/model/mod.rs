@@ -14,13 +14,15 @@ pub mod link;
 pub mod finding;
 pub mod attack;
 pub mod key;
+pub mod codec;
+pub mod dictionary;
 
 pub use account::Account;
 pub use claim::{AccountKind, Claim, Travel};
 pub use event::{Device, Edid, Event, EventKind, Mfa, Outcome, Peripheral, Tool, ToolKind};
-pub use finding::{Evidence, Finding, Guard, Severity, Strength};
+pub use finding::{Detection, Evidence, EvidencePlace, Finding, Guard, Measure, Rule, Severity, Strength};
 pub use key::{EntityKey, Key};
-pub use link::{EntityKind, Link};
+pub use link::{AccountSummary, EntityKind, Link, LinkClaim, LinkPlace};
 pub use network::{Network, NetworkClass};
 pub use observation::Observation;
 pub use place::{Place, Scale};

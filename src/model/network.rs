@@ -84,10 +84,12 @@ impl NetworkClass {
         Self::ALL.get(usize::from(code)).copied()
     }
 
-    /// Whether the address says where the *person* is. A relay, an egress or a satellite says where the relay is.
+    /// Whether the address says where the *person* is. A relay, an egress or a satellite says where the relay is,
+    /// and a phone's gateway stands wherever its carrier put it: roaming data is routed through the home country
+    /// (GSMA IR.88, home-routed roaming).
     #[must_use]
     pub fn locates_person(self) -> bool {
-        matches!(self, Self::Unknown | Self::Residential | Self::Mobile)
+        matches!(self, Self::Unknown | Self::Residential)
     }
 
     /// Whether the class hides the person on purpose.

@@ -1,5 +1,7 @@
 //! An event with its place on the map, its network and the account's claim joined on.
 
+use std::sync::Arc;
+
 use super::{Claim, Event, Key, Network, Place, Travel};
 
 /// An [`Event`] that has been enriched. Everything a rule may know about one record is in here; what comes
@@ -15,13 +17,13 @@ pub struct Observation<'a> {
     /// The event claimed to come from the future by more than the allowed skew.
     pub time_suspect: bool,
     /// Where the source address is; `None` if no database knows it.
-    pub place: Option<&'a Place>,
+    pub place: Option<&'a Arc<Place>>,
     /// Network of the source address.
-    pub network: &'a Network,
+    pub network: &'a Arc<Network>,
     /// What HR says.
-    pub claim: &'a Claim,
+    pub claim: &'a Arc<Claim>,
     /// Travel approved for the day of the event.
-    pub travel: Option<&'a Travel>,
+    pub travel: Option<&'a Arc<Travel>>,
     /// Builds of the databases and lists used, for evidence: `DBIP-City-Lite 2026-06-13; roster 5f2c…`.
     pub data_versions: &'a str,
 }

@@ -1,42 +1,252 @@
 //! Accounts: folds packed observations into one window of facts per account, and asks every rule.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::links;
+use super::packed::Unpacked;
+use super::publish::{self, Publisher};
 use super::settings::DetectionSettings;
-use super::{CodecError, Fold, Outputs, Position, StateSize};
+use super::state::{Chunks, Windowed};
+use super::{CodecError, Counts, Fold, Outputs, Position, RoutedLink, StateSize};
+use crate::alert;
+use crate::detections::{claimed_location, impossible_travel, remote_desktop_relay};
+use crate::model::codec::Malformed;
 use crate::model::key::HashKey;
+use crate::model::link::Offer;
+use crate::model::{Finding, Key, Observation};
+use crate::window::account::{AccountFacts, Change, Lateness};
+use crate::window::day_of;
+use crate::window::episode::Verdict;
+use crate::window::intern::Interner;
+use crate::window::shared::{SharedReader, SharedWriter};
 
 /// The accounts stage over one partition.
 pub struct Accounts {
-    settings: std::sync::Arc<DetectionSettings>,
+    settings: Arc<DetectionSettings>,
     hash_key: HashKey,
+    publisher: Publisher,
+    interner: Interner,
+    chunks: Chunks<AccountFacts>,
+}
+
+impl Windowed for AccountFacts {
+    fn write(&self, writer: &mut SharedWriter) {
+        AccountFacts::write(self, writer);
+    }
+    fn read(reader: &mut SharedReader<'_, '_>) -> Result<Self, Malformed> {
+        AccountFacts::read(reader)
+    }
+    fn bytes(&self) -> usize {
+        let lists =
+            self.networks.len() * 160 + self.devices.len() * 96 + self.tools.len() * 128 + self.sessions.len() * 112;
+        size_of::<Self>() + self.visits.as_slice().len() * 160 + lists + self.event_ids.len() * 8
+    }
 }
 
 impl Accounts {
     /// An empty fold.
     #[must_use]
-    pub fn new(settings: std::sync::Arc<DetectionSettings>, hash_key: HashKey) -> Self {
-        Self { settings, hash_key }
+    pub fn new(settings: Arc<DetectionSettings>, hash_key: HashKey) -> Self {
+        Self::publishing_to(settings, hash_key, publish::DEFAULT_TOPIC)
+    }
+
+    /// An empty fold whose alerts name `topic` as the log they are published to.
+    #[must_use]
+    pub fn publishing_to(settings: Arc<DetectionSettings>, hash_key: HashKey, topic: &str) -> Self {
+        let publisher = Publisher::new(&settings.episode, settings.window.episodes_max, topic);
+        Self {
+            settings,
+            hash_key,
+            publisher,
+            interner: Interner::default(),
+            chunks: Chunks::new(),
+        }
+    }
+
+    /// Bytes of the whole state in the order of its keys, for tests that compare two folds.
+    #[must_use]
+    pub fn snapshot(&self) -> BTreeMap<u16, Vec<u8>> {
+        self.chunks.snapshot()
+    }
+
+    fn run(
+        &mut self,
+        position: Position,
+        record: &[u8],
+        resume: Option<&[i64]>,
+        outputs: &mut Outputs,
+    ) -> Result<(), CodecError> {
+        // Folding borrows the record's dictionary from the interner; lending it out keeps the chunks free to change.
+        let mut interner = std::mem::take(&mut self.interner);
+        let result = self.unpack(position, record, resume, outputs, &mut interner);
+        self.interner = interner;
+        let settings = &self.settings.window;
+        if self
+            .chunks
+            .sweep(position, resume, |facts| facts.is_expired(position.append_ms, settings))
+        {
+            self.interner.sweep();
+        }
+        result
+    }
+
+    fn unpack(
+        &mut self,
+        position: Position,
+        record: &[u8],
+        resume: Option<&[i64]>,
+        outputs: &mut Outputs,
+        interner: &mut Interner,
+    ) -> Result<(), CodecError> {
+        // Read whole before the first observation is folded, so that a record is folded whole or not at all.
+        let unpacked = Unpacked::read(record, interner)?;
+        for index in 0..unpacked.len() {
+            let seen = unpacked.observation(index);
+            let chunk = self.chunks.chunk_of(seen.key);
+            if Chunks::<AccountFacts>::takes_part(resume, chunk, position.offset) {
+                let index = u32::try_from(index).unwrap_or(u32::MAX);
+                self.chunks.count_input(chunk, seen.key, position.offset, index);
+                self.observe(chunk, position, &seen, outputs);
+            }
+        }
+        Ok(())
+    }
+
+    /// Folds one observation at its own position: what a replay does, which orders observations before it folds them.
+    pub fn fold_observation(&mut self, position: Position, seen: &Observation<'_>, outputs: &mut Outputs) {
+        let chunk = self.chunks.chunk_of(seen.key);
+        self.chunks.count_input(chunk, seen.key, position.offset, 0);
+        self.observe(chunk, position, seen, outputs);
+        let settings = &self.settings.window;
+        self.chunks
+            .sweep(position, None, |facts| facts.is_expired(position.append_ms, settings));
+    }
+
+    /// Lends the shared values out, so that a record can be read while windows change.
+    pub fn interner(&mut self) -> &mut Interner {
+        &mut self.interner
+    }
+
+    fn observe(&mut self, chunk: u16, position: Position, seen: &Observation<'_>, outputs: &mut Outputs) {
+        let settings = &self.settings;
+        let windows = self.chunks.windows(chunk);
+        if !windows.contains_key(&seen.key) && !AccountFacts::may_begin_with(seen) {
+            outputs.counts.add("observations", "no_window");
+            return;
+        }
+        let facts = windows.entry(seen.key).or_default();
+        let distance = claimed_location::compare(seen, &settings.claim);
+        let change = facts.apply(seen, position.append_ms, distance, &settings.window);
+        count(&change, &mut outputs.counts);
+        if change.duplicate {
+            return;
+        }
+        let account = seen.event.account.as_str();
+        for finding in impossible_travel::detect(account, facts, &change, &settings.travel, seen.data_versions) {
+            self.publisher
+                .publish(&finding, &mut facts.episodes, position.append_ms, outputs);
+        }
+        let offered = [
+            claimed_location::detect(seen, facts, &change, &settings.claim),
+            remote_desktop_relay::detect(seen, facts, &change, &settings.relay),
+        ];
+        let ties = links::due(seen, facts, &change, position.append_ms, settings);
+        for mut link in ties {
+            let key = self.hash_key.entity(link.entity_kind, &link.entity);
+            link.data_versions = seen.data_versions.to_owned();
+            send(key, &link, outputs);
+        }
+        for finding in offered.into_iter().flatten() {
+            Self::offer(
+                &self.publisher,
+                &self.hash_key,
+                finding,
+                seen,
+                facts,
+                position,
+                settings,
+                outputs,
+            );
+        }
+    }
+
+    /// A finding about one account may be part of a larger story on the network it was seen on: the entities stage
+    /// decides. Without such a network it is published here.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the parts of self that are not borrowed by the window"
+    )]
+    fn offer(
+        publisher: &Publisher,
+        hash_key: &HashKey,
+        finding: Finding,
+        seen: &Observation<'_>,
+        facts: &mut AccountFacts,
+        position: Position,
+        settings: &DetectionSettings,
+        outputs: &mut Outputs,
+    ) {
+        let Some(mut link) = links::to_home_network(seen, facts, settings) else {
+            publisher.publish(&finding, &mut facts.episodes, position.append_ms, outputs);
+            return;
+        };
+        let fresh = alert::fresh_uid(&finding, day_of(finding.last_ms));
+        let policy = publisher.policy(finding.detection);
+        let (verdict, alert, _) = facts.episodes.take(&finding, fresh.as_u128(), &policy);
+        // An offer may be withheld, so it is made again each time its day comes round, not only when it is news.
+        if verdict != Verdict::Create {
+            outputs.counts.add("findings_offered_again", finding.detection.as_str());
+        }
+        link.offer = Some(Box::new(Offer {
+            alert: uuid::Uuid::from_u128(alert).to_string(),
+            finding,
+        }));
+        let key = hash_key.entity(link.entity_kind, &link.entity);
+        send(key, &link, outputs);
+    }
+}
+
+fn send(key: Key, link: &crate::model::Link, outputs: &mut Outputs) {
+    // Text, numbers and lists: serialization cannot fail.
+    let value = serde_json::to_vec(link).unwrap_or_default();
+    outputs.counts.add("links", link.entity_kind.as_str());
+    outputs.links.push(RoutedLink { key, value });
+}
+
+fn count(change: &Change, counts: &mut Counts) {
+    let result = if change.duplicate { "duplicate" } else { "folded" };
+    counts.add("observations", result);
+    match change.lateness {
+        Lateness::None => {}
+        Lateness::Late => counts.add("events_late", "within_lateness"),
+        Lateness::Beyond => counts.add("events_late", "beyond_lateness"),
+    }
+    if change.visit_dropped {
+        counts.add("facts_dropped", "visits_full");
     }
 }
 
 impl Fold for Accounts {
-    fn fold(&mut self, _position: Position, _record: &[u8], _outputs: &mut Outputs) -> Result<(), CodecError> {
-        let _ = (&self.settings, &self.hash_key);
-        Ok(())
+    fn fold(&mut self, position: Position, record: &[u8], outputs: &mut Outputs) -> Result<(), CodecError> {
+        self.run(position, record, None, outputs)
     }
-    fn refold(&mut self, _position: Position, _record: &[u8], _resume: &[i64]) -> Result<(), CodecError> {
-        Ok(())
+    fn refold(&mut self, position: Position, record: &[u8], resume: &[i64]) -> Result<(), CodecError> {
+        self.run(position, record, Some(resume), &mut Outputs::default())
     }
     fn chunk_count(&self) -> u16 {
-        256
+        self.chunks.count()
     }
-    fn write_chunk(&self, _chunk: u16, _bytes: &mut Vec<u8>) {}
-    fn read_chunk(&mut self, _chunk: u16, _bytes: &[u8]) -> Result<(), CodecError> {
-        Ok(())
+    fn write_chunk(&self, chunk: u16, bytes: &mut Vec<u8>) {
+        self.chunks.write(chunk, bytes);
+    }
+    fn read_chunk(&mut self, chunk: u16, bytes: &[u8]) -> Result<(), CodecError> {
+        self.chunks.read(chunk, bytes, &mut self.interner)
     }
     fn digest(&self) -> u128 {
-        0
+        self.chunks.digest()
     }
     fn size(&self) -> StateSize {
-        StateSize::default()
+        self.chunks.size()
     }
 }

@@ -1,42 +1,220 @@
-//! Entities: folds links into one window of facts per shared device or network, and asks every rule.
+//! Entities: folds links into one window of facts per shared device or network, and asks the rules over several accounts.
+//!
+//! One story is one alert: what a farm explains (claims, relays, a shared line) is its evidence, not alerts beside it.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use super::publish::{self, Publisher};
 use super::settings::DetectionSettings;
+use super::state::{Chunks, Windowed};
 use super::{CodecError, Fold, Outputs, Position, StateSize};
+use crate::detections::{laptop_farm, shared_device, shared_network};
+use crate::model::codec::Malformed;
 use crate::model::key::HashKey;
+use crate::model::link::Offer;
+use crate::model::{Detection, Link, Strength};
+use crate::window::DAY_MS;
+use crate::window::entity::EntityFacts;
+use crate::window::intern::Interner;
+use crate::window::shared::{SharedReader, SharedWriter};
 
 /// The entities stage over one partition.
 pub struct Entities {
-    settings: std::sync::Arc<DetectionSettings>,
+    settings: Arc<DetectionSettings>,
     hash_key: HashKey,
+    publisher: Publisher,
+    interner: Interner,
+    chunks: Chunks<EntityFacts>,
+}
+
+impl Windowed for EntityFacts {
+    fn write(&self, writer: &mut SharedWriter) {
+        EntityFacts::write(self, writer);
+    }
+    fn read(reader: &mut SharedReader<'_, '_>) -> Result<Self, Malformed> {
+        EntityFacts::read(reader)
+    }
+    fn bytes(&self) -> usize {
+        // A tie holds a link of a dozen short texts.
+        size_of::<Self>() + self.ties.len() * 900
+    }
 }
 
 impl Entities {
     /// An empty fold.
     #[must_use]
-    pub fn new(settings: std::sync::Arc<DetectionSettings>, hash_key: HashKey) -> Self {
-        Self { settings, hash_key }
+    pub fn new(settings: Arc<DetectionSettings>, hash_key: HashKey) -> Self {
+        Self::publishing_to(settings, hash_key, publish::DEFAULT_TOPIC)
+    }
+
+    /// An empty fold whose alerts name `topic` as the log they are published to.
+    #[must_use]
+    pub fn publishing_to(settings: Arc<DetectionSettings>, hash_key: HashKey, topic: &str) -> Self {
+        let publisher = Publisher::new(&settings.episode, settings.window.episodes_max, topic);
+        Self {
+            settings,
+            hash_key,
+            publisher,
+            interner: Interner::default(),
+            chunks: Chunks::new(),
+        }
+    }
+
+    /// Bytes of the whole state in the order of its keys, for tests that compare two folds.
+    #[must_use]
+    pub fn snapshot(&self) -> BTreeMap<u16, Vec<u8>> {
+        self.chunks.snapshot()
+    }
+
+    fn run(
+        &mut self,
+        position: Position,
+        record: &[u8],
+        resume: Option<&[i64]>,
+        outputs: &mut Outputs,
+    ) -> Result<(), CodecError> {
+        let link: Link = serde_json::from_slice(record).map_err(|error| CodecError {
+            what: "link",
+            at: error.column(),
+            detail: format!(
+                "not a link as JSON ({:?}): nothing but falsefront may write to this topic",
+                error.classify()
+            ),
+        })?;
+        let key = self.hash_key.entity(link.entity_kind, &link.entity);
+        let chunk = self.chunks.chunk_of(key);
+        if Chunks::<EntityFacts>::takes_part(resume, chunk, position.offset) {
+            self.chunks.count_input(chunk, key, position.offset, 0);
+            let facts = self
+                .chunks
+                .windows(chunk)
+                .entry(key)
+                .or_insert_with(|| EntityFacts::new(&link));
+            Judge {
+                settings: &self.settings,
+                publisher: &self.publisher,
+                position,
+                outputs,
+            }
+            .link(link, facts);
+        }
+        let window = &self.settings.window;
+        self.chunks
+            .sweep(position, resume, |facts| facts.is_expired(position.append_ms, window));
+        Ok(())
+    }
+}
+
+/// The network's own alert among the withheld ones; alert identities are UUIDs of version 5 and never this small.
+const SHARED_NETWORK: u128 = 1;
+
+/// One link's judgement.
+struct Judge<'a> {
+    settings: &'a DetectionSettings,
+    publisher: &'a Publisher,
+    position: Position,
+    outputs: &'a mut Outputs,
+}
+
+impl Judge<'_> {
+    fn link(&mut self, mut link: Link, facts: &mut EntityFacts) {
+        let offer = link.offer.take();
+        if facts
+            .apply(&link, self.position.append_ms, &self.settings.window)
+            .is_none()
+        {
+            self.outputs.counts.add("facts_dropped", "ties_full");
+        }
+        self.outputs.counts.add("links_folded", link.entity_kind.as_str());
+        let farm = laptop_farm::detect(&link, facts, &self.settings.farm);
+        let is_farm = farm.is_some() || self.is_farm_open(&link, facts);
+        if let Some(farm) = farm {
+            self.publisher
+                .publish(&farm, &mut facts.episodes, self.position.append_ms, self.outputs);
+        }
+        if let Some(finding) = shared_network::detect(&link, facts, &self.settings.network) {
+            let is_alert = finding.strength == Strength::Alert;
+            if is_farm {
+                self.outputs.counts.add("findings_suppressed", "part_of_laptop_farm");
+            } else if is_alert && self.is_withheld(SHARED_NETWORK, finding.last_ms, &link, facts) {
+                self.outputs.counts.add("findings_withheld", "laptop_farm_candidate");
+            } else {
+                self.publisher
+                    .publish(&finding, &mut facts.episodes, self.position.append_ms, self.outputs);
+            }
+        }
+        if let Some(finding) = shared_device::detect(&link, facts, &self.settings.device) {
+            self.publisher
+                .publish(&finding, &mut facts.episodes, self.position.append_ms, self.outputs);
+        }
+        if let Some(offer) = offer {
+            self.offer(&offer, &link, facts, is_farm);
+        }
+    }
+
+    fn is_farm_open(&self, link: &Link, facts: &EntityFacts) -> bool {
+        let gap_ms = self.publisher.policy(Detection::LaptopFarm).gap_ms;
+        facts
+            .episodes
+            .is_open(Detection::LaptopFarm, &facts.name, link.time_ms, gap_ms)
+    }
+
+    /// Whether a finding should wait because the network may yet turn out to be a farm. It is judged again with the
+    /// next day's link, and not held for longer than the configuration says.
+    fn is_withheld(&self, alert: u128, at_ms: i64, link: &Link, facts: &mut EntityFacts) -> bool {
+        laptop_farm::is_candidate(link, facts, &self.settings.farm)
+            && at_ms - facts.withhold(alert, at_ms) < i64::from(self.settings.farm.withhold_days) * DAY_MS
+    }
+
+    /// Publishes a finding about one account, unless this network's farm explains it or may yet.
+    fn offer(&mut self, offer: &Offer, link: &Link, facts: &mut EntityFacts, is_farm: bool) {
+        let Ok(uid) = Uuid::parse_str(&offer.alert) else {
+            self.outputs.counts.add("findings_suppressed", "malformed_offer");
+            return;
+        };
+        let is_alert = offer.finding.strength == Strength::Alert;
+        if is_alert && is_farm {
+            self.outputs.counts.add("findings_suppressed", "part_of_laptop_farm");
+            return;
+        }
+        if is_alert && self.is_withheld(uid.as_u128(), offer.finding.last_ms, link, facts) {
+            self.outputs.counts.add("findings_withheld", "laptop_farm_candidate");
+            return;
+        }
+        if facts.take_offer(uid.as_u128()) {
+            let record = self.publisher.record(&offer.finding, uid, 1, self.position.append_ms);
+            self.outputs.alerts.push(record);
+        } else {
+            self.outputs
+                .counts
+                .add("findings_folded", offer.finding.detection.as_str());
+        }
     }
 }
 
 impl Fold for Entities {
-    fn fold(&mut self, _position: Position, _record: &[u8], _outputs: &mut Outputs) -> Result<(), CodecError> {
-        let _ = (&self.settings, &self.hash_key);
-        Ok(())
+    fn fold(&mut self, position: Position, record: &[u8], outputs: &mut Outputs) -> Result<(), CodecError> {
+        self.run(position, record, None, outputs)
     }
-    fn refold(&mut self, _position: Position, _record: &[u8], _resume: &[i64]) -> Result<(), CodecError> {
-        Ok(())
+    fn refold(&mut self, position: Position, record: &[u8], resume: &[i64]) -> Result<(), CodecError> {
+        self.run(position, record, Some(resume), &mut Outputs::default())
     }
     fn chunk_count(&self) -> u16 {
-        256
+        self.chunks.count()
     }
-    fn write_chunk(&self, _chunk: u16, _bytes: &mut Vec<u8>) {}
-    fn read_chunk(&mut self, _chunk: u16, _bytes: &[u8]) -> Result<(), CodecError> {
-        Ok(())
+    fn write_chunk(&self, chunk: u16, bytes: &mut Vec<u8>) {
+        self.chunks.write(chunk, bytes);
+    }
+    fn read_chunk(&mut self, chunk: u16, bytes: &[u8]) -> Result<(), CodecError> {
+        self.chunks.read(chunk, bytes, &mut self.interner)
     }
     fn digest(&self) -> u128 {
-        0
+        self.chunks.digest()
     }
     fn size(&self) -> StateSize {
-        StateSize::default()
+        self.chunks.size()
     }
 }

@@ -5,10 +5,14 @@
 use std::sync::Arc;
 
 use super::Counts;
+use super::packed::{Joined, Packer};
 use super::settings::IntakeSettings;
 use crate::enrich::Reference;
-use crate::intake::Format;
+use crate::intake::address::is_public;
+use crate::intake::{Format, Rejection};
 use crate::model::key::HashKey;
+use crate::model::{Account, Claim, Event};
+use crate::window::day_of;
 
 /// A record as the source's topic (or file) holds it.
 #[derive(Clone, Copy, Debug)]
@@ -64,11 +68,25 @@ pub struct DeadLetter {
     pub detail: String,
 }
 
+/// Reasons that say nothing is wrong: the event is of no interest, so it is counted and not dead-lettered.
+const INTENTIONAL: [&str; 4] = [
+    "kind_unsupported",
+    "actor_not_a_person",
+    "not_a_remote_access_tool",
+    "account_machine",
+];
+
+/// Dead letters of one record at most; further ones of the same record are counted only.
+const DEAD_LETTERS_PER_RECORD_MAX: u32 = 16;
+
 /// The intake stage.
 pub struct Intake {
     settings: IntakeSettings,
     reference: Arc<Reference>,
     hash_key: HashKey,
+    // Boxed: packers know shared values by address, and an intake may move.
+    unknown_claim: Box<Claim>,
+    packers: Vec<Option<Packer>>,
     outputs: IntakeOutputs,
 }
 
@@ -76,22 +94,58 @@ impl Intake {
     /// An intake that packs for `settings.partitions` partitions.
     #[must_use]
     pub fn new(settings: IntakeSettings, hash_key: HashKey, reference: Arc<Reference>) -> Self {
+        let partitions = usize::try_from(settings.partitions.max(1)).unwrap_or(1);
         Self {
             settings,
             reference,
             hash_key,
+            unknown_claim: Box::default(),
+            packers: (0..partitions).map(|_| None).collect(),
             outputs: IntakeOutputs::default(),
         }
     }
 
     /// Uses `reference` from the next record on.
     pub fn swap_reference(&mut self, reference: Arc<Reference>) {
-        self.reference = reference;
+        if !Arc::ptr_eq(&self.reference, &reference) {
+            self.finish_packers();
+            self.reference = reference;
+        }
     }
 
     /// Takes one record of a source with that format.
     pub fn record(&mut self, format: Format, record: RawRecord<'_>) {
-        let _ = (format, record, &self.hash_key, &self.settings);
+        let Some(value) = record.value else {
+            self.outputs.counts.add("events_received", "all");
+            self.refuse(
+                &record,
+                None,
+                &Rejection {
+                    reason: "tombstone",
+                    detail: "the record has no value".to_owned(),
+                },
+            );
+            return;
+        };
+        let mut refused = 0;
+        let outcome = crate::intake::decode(format, value, &mut |index, event| {
+            self.outputs.counts.add("events_received", "all");
+            match event {
+                Ok(event) => self.event(event, index, &record),
+                Err(rejection) => {
+                    refused += 1;
+                    if refused <= DEAD_LETTERS_PER_RECORD_MAX {
+                        self.refuse(&record, Some(index), &rejection);
+                    } else {
+                        self.outputs.counts.add("events_discarded", rejection.reason);
+                    }
+                }
+            }
+        });
+        if let Err(rejection) = outcome {
+            self.outputs.counts.add("events_received", "all");
+            self.refuse(&record, None, &rejection);
+        }
     }
 
     /// Records refused since the last call or flush, so that a caller can keep their bytes.
@@ -101,6 +155,87 @@ impl Intake {
 
     /// Everything packed and refused since the last flush.
     pub fn flush(&mut self) -> IntakeOutputs {
+        self.finish_packers();
         std::mem::take(&mut self.outputs)
+    }
+
+    fn event(&mut self, mut event: Event<'_>, index: u32, record: &RawRecord<'_>) {
+        self.outputs.counts.add("events_decoded", "all");
+        if event.id.is_empty() {
+            event.id = format!("{}/{}/{}/{index}", record.topic, record.partition, record.offset).into();
+        }
+        let time_suspect = event.time_ms > record.append_ms.saturating_add(self.settings.future_skew_ms);
+        let order_ms = if time_suspect { record.append_ms } else { event.time_ms };
+        if time_suspect {
+            self.outputs.counts.add("events_time_suspect", "future");
+        }
+        let reference = Arc::clone(&self.reference);
+        let names = std::iter::once(event.account.as_str()).chain(event.account_aliases.iter().map(Account::as_str));
+        let claim = reference.resolve(names);
+        let known = claim
+            .map(|id| reference.account_name(id))
+            .filter(|known| *known != event.account.as_str());
+        if let Some(Ok(account)) = known.map(Account::canonical) {
+            event.account = account.into_owned();
+        }
+        // A private address names a different machine in every network, so it can be neither a place nor a key.
+        event.source_ip = event.source_ip.filter(|ip| is_public(*ip));
+        let located = event.source_ip.map(|ip| reference.locate(ip)).unwrap_or_default();
+        self.count_place(&event, located.place.is_some());
+        let joined = Joined {
+            place: located.place.map(|id| reference.place(id)),
+            network: reference.network(located.network),
+            claim: claim.map_or(&*self.unknown_claim, |id| reference.claim(id)),
+            travel: claim.and_then(|id| reference.travel_on(id, day_of(order_ms))),
+        };
+        let key = self.hash_key.account(event.account.as_str());
+        let partition = key.partition(u32::try_from(self.packers.len()).unwrap_or(1));
+        let index = usize::try_from(partition).unwrap_or(0);
+        let packer = self.packers[index].get_or_insert_with(|| Packer::new(reference.versions()));
+        packer.push(&event, key, order_ms, time_suspect, joined);
+        if packer.len() >= self.settings.packed_bytes_max {
+            Self::finish(partition, self.packers[index].take(), &mut self.outputs);
+        }
+    }
+
+    fn count_place(&mut self, event: &Event<'_>, found: bool) {
+        let result = match (event.source_ip, found) {
+            (None, _) => "no_public_address",
+            (Some(_), false) => "miss",
+            (Some(_), true) => "hit",
+        };
+        self.outputs.counts.add("geoip_lookups", result);
+    }
+
+    fn refuse(&mut self, record: &RawRecord<'_>, index: Option<u32>, rejection: &Rejection) {
+        self.outputs.counts.add("events_discarded", rejection.reason);
+        if INTENTIONAL.contains(&rejection.reason) {
+            return;
+        }
+        self.outputs.dead_letters.push(DeadLetter {
+            topic: record.topic.to_owned(),
+            partition: record.partition,
+            offset: record.offset,
+            index,
+            reason: rejection.reason,
+            detail: rejection.detail.clone(),
+        });
+    }
+
+    fn finish_packers(&mut self) {
+        for (partition, packer) in (0u32..).zip(&mut self.packers) {
+            Self::finish(partition, packer.take(), &mut self.outputs);
+        }
+    }
+
+    fn finish(partition: u32, packer: Option<Packer>, outputs: &mut IntakeOutputs) {
+        if let Some(packer) = packer.filter(|packer| !packer.is_empty()) {
+            let (value, count) = packer.finish();
+            outputs.observations.push(PackedRecord {
+                partition,
+                value,
+                count,
+            });
+        }
     }
 }

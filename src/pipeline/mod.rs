@@ -14,6 +14,10 @@ pub mod entities;
 pub mod intake;
 pub mod packed;
 pub mod settings;
+pub mod links;
+pub mod publish;
+pub mod state;
+pub mod replay;
 
 use crate::model::{Key, Severity};
 

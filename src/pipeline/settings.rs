@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+pub use crate::detections::settings::DetectionSettings;
+
 /// Limits of intake.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -26,8 +28,3 @@ impl Default for IntakeSettings {
         }
     }
 }
-
-/// Limits and thresholds of windows and detections.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct DetectionSettings {}

@@ -1,0 +1,461 @@
+//! Files as records: plain, gzip or zstd by their first bytes, one record a line, or whole JSON documents.
+//!
+//! Memory is bounded by [`RECORD_BYTES_MAX`] whatever the file holds: a longer line is skipped without being kept.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Cursor, Read};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use anyhow::Context as _;
+
+/// Longest record, in bytes; a longer one becomes a dead letter.
+pub const RECORD_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Magic numbers: RFC 1952 section 2.3.1, RFC 8878 section 3.1.1.
+const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
+const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
+const BYTE_ORDER_MARK: [u8; 3] = [0xef, 0xbb, 0xbf];
+const READ_BUFFER_BYTES: usize = 256 * 1024;
+
+/// An open file or standard input.
+pub struct Input {
+    /// What to call it in messages.
+    pub name: String,
+    /// Bytes of the file, compressed as it is; `None` for a pipe.
+    pub bytes_total: Option<u64>,
+    /// Bytes of the file read so far.
+    pub bytes_read: Arc<AtomicU64>,
+    /// Its records.
+    pub records: Records<Box<dyn BufRead>>,
+}
+
+impl Input {
+    /// Opens `path`; `-` is standard input.
+    ///
+    /// # Errors
+    /// If the file cannot be opened or its first bytes cannot be read.
+    pub fn open(path: &Path) -> anyhow::Result<Self> {
+        let bytes_read = Arc::new(AtomicU64::new(0));
+        let is_stdin = path == Path::new("-");
+        let name = if is_stdin {
+            "standard input".to_owned()
+        } else {
+            path.display().to_string()
+        };
+        let (source, bytes_total): (Box<dyn Read>, Option<u64>) = if is_stdin {
+            (Box::new(io::stdin()), None)
+        } else {
+            let file = File::open(path).with_context(|| format!("cannot open {name}"))?;
+            let metadata = file.metadata().with_context(|| format!("cannot open {name}"))?;
+            anyhow::ensure!(
+                !metadata.is_dir(),
+                "cannot read {name}: it is a folder, name the files in it"
+            );
+            (Box::new(file), metadata.is_file().then_some(metadata.len()))
+        };
+        let counted = Counted {
+            source,
+            bytes_read: Arc::clone(&bytes_read),
+        };
+        let reader = decompressed(counted).with_context(|| format!("cannot read {name}"))?;
+        Ok(Self {
+            name,
+            bytes_total,
+            bytes_read,
+            records: Records::new(reader, RECORD_BYTES_MAX),
+        })
+    }
+
+    /// The file's bytes, decompressed, for those who cut it themselves. Nothing was read from it yet.
+    pub fn into_reader(self) -> Box<dyn BufRead> {
+        self.records.reader
+    }
+
+    /// The next record, or what is wrong with the file and where.
+    ///
+    /// # Errors
+    /// If the file ends too early or cannot be read. Everything before was handed out.
+    pub fn next_record(&mut self) -> anyhow::Result<Option<Item>> {
+        self.records.next_item().map_err(|error| {
+            let at = self.bytes_read.load(Ordering::Relaxed);
+            let (name, records) = (&self.name, self.records.handed_out());
+            let what = if error.kind() == io::ErrorKind::UnexpectedEof || error.to_string().contains("incomplete frame") {
+                format!("{name} is cut off: its compressed data ends early, at byte {at}; {records} records before that were used, get the whole file")
+            } else {
+                format!("cannot read {name} beyond byte {at}; {records} records before that were used")
+            };
+            anyhow::Error::new(error).context(what)
+        })
+    }
+}
+
+fn decompressed(mut source: Counted) -> io::Result<Box<dyn BufRead>> {
+    let mut head = Vec::with_capacity(ZSTD_MAGIC.len());
+    Read::by_ref(&mut source)
+        .take(ZSTD_MAGIC.len() as u64)
+        .read_to_end(&mut head)?;
+    let is_gzip = head.starts_with(&GZIP_MAGIC);
+    let is_zstd = head == ZSTD_MAGIC;
+    let whole = BufReader::with_capacity(READ_BUFFER_BYTES, Cursor::new(head).chain(source));
+    Ok(if is_gzip {
+        let reader = flate2::bufread::MultiGzDecoder::new(whole);
+        Box::new(BufReader::with_capacity(READ_BUFFER_BYTES, reader))
+    } else if is_zstd {
+        let reader = zstd::stream::read::Decoder::with_buffer(whole)?;
+        Box::new(BufReader::with_capacity(READ_BUFFER_BYTES, reader))
+    } else {
+        Box::new(whole)
+    })
+}
+
+struct Counted {
+    source: Box<dyn Read>,
+    bytes_read: Arc<AtomicU64>,
+}
+
+impl Read for Counted {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.source.read(buffer)?;
+        self.bytes_read.fetch_add(count as u64, Ordering::Relaxed);
+        Ok(count)
+    }
+}
+
+/// What the reader found next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Item {
+    /// A record; its bytes are in [`Records::bytes`].
+    Record,
+    /// A record longer than allowed, skipped.
+    TooLong,
+}
+
+/// Cuts a stream of bytes into records.
+pub struct Records<R> {
+    reader: R,
+    bytes_max: usize,
+    buffer: Vec<u8>,
+    /// Line number from 1; in a document, the number of the value.
+    number: i64,
+    handed_out: u64,
+    shape: Shape,
+}
+
+/// How the file separates its records.
+enum Shape {
+    /// Nothing was read yet.
+    Unknown,
+    /// One record a line.
+    Lines,
+    /// JSON values over several lines; the elements of an array are records of their own.
+    Documents(Scanner),
+}
+
+impl<R: BufRead> Records<R> {
+    /// Records of `reader`, none longer than `bytes_max`.
+    pub fn new(reader: R, bytes_max: usize) -> Self {
+        Self {
+            reader,
+            bytes_max,
+            buffer: Vec::new(),
+            number: 0,
+            handed_out: 0,
+            shape: Shape::Unknown,
+        }
+    }
+
+    /// Bytes of the record found last.
+    pub fn bytes(&self) -> &[u8] {
+        &self.buffer
+    }
+
+    /// Its line, from 1; in a file of documents, its number.
+    pub fn number(&self) -> i64 {
+        self.number
+    }
+
+    /// Records handed out so far.
+    pub fn handed_out(&self) -> u64 {
+        self.handed_out
+    }
+
+    /// Finds the next record; `None` at the end.
+    ///
+    /// # Errors
+    /// Whatever the reader says.
+    pub fn next_item(&mut self) -> io::Result<Option<Item>> {
+        let item = match &mut self.shape {
+            Shape::Documents(_) => self.next_value()?,
+            Shape::Lines | Shape::Unknown => self.next_line()?,
+        };
+        self.handed_out += u64::from(item.is_some());
+        Ok(item)
+    }
+
+    fn next_line(&mut self) -> io::Result<Option<Item>> {
+        loop {
+            self.buffer.clear();
+            let limit = self.bytes_max as u64 + 2;
+            let count = Read::by_ref(&mut self.reader)
+                .take(limit)
+                .read_until(b'\n', &mut self.buffer)?;
+            if count == 0 {
+                return Ok(None);
+            }
+            self.number += 1;
+            let is_whole = self.buffer.last() == Some(&b'\n');
+            if is_whole {
+                self.buffer.pop();
+                if self.buffer.last() == Some(&b'\r') {
+                    self.buffer.pop();
+                }
+            }
+            if self.number == 1 && self.buffer.starts_with(&BYTE_ORDER_MARK) {
+                self.buffer.drain(..BYTE_ORDER_MARK.len());
+            }
+            if self.buffer.len() > self.bytes_max {
+                if !is_whole {
+                    self.reader.skip_until(b'\n')?;
+                }
+                self.buffer.clear();
+                self.shape = Shape::Lines;
+                return Ok(Some(Item::TooLong));
+            }
+            if self.buffer.trim_ascii().is_empty() {
+                continue;
+            }
+            if matches!(self.shape, Shape::Unknown) && begins_document(&self.buffer) {
+                let head = std::mem::take(&mut self.buffer);
+                self.shape = Shape::Documents(Scanner {
+                    head,
+                    ..Scanner::default()
+                });
+                self.number = 0;
+                return self.next_value();
+            }
+            self.shape = Shape::Lines;
+            return Ok(Some(Item::Record));
+        }
+    }
+
+    fn next_value(&mut self) -> io::Result<Option<Item>> {
+        let Shape::Documents(scanner) = &mut self.shape else {
+            return Ok(None);
+        };
+        self.buffer.clear();
+        self.number += 1;
+        let head = std::mem::take(&mut scanner.head);
+        if let Some((item, used)) = scanner.scan(&head, &mut self.buffer, self.bytes_max) {
+            scanner.head = head[used..].to_vec();
+            return Ok(Some(item));
+        }
+        loop {
+            let bytes = self.reader.fill_buf()?;
+            if bytes.is_empty() {
+                return Ok(scanner.finish(&self.buffer));
+            }
+            if let Some((item, used)) = scanner.scan(bytes, &mut self.buffer, self.bytes_max) {
+                self.reader.consume(used);
+                return Ok(Some(item));
+            }
+            let used = bytes.len();
+            self.reader.consume(used);
+        }
+    }
+}
+
+/// A line that opens a JSON value and does not close it: the file is pretty-printed.
+fn begins_document(line: &[u8]) -> bool {
+    let line = line.trim_ascii();
+    matches!(line.first(), Some(b'{' | b'[')) && matches!(line.last(), Some(b'{' | b'[' | b','))
+}
+
+/// Finds where JSON values begin and end, by brackets and strings alone; whether they are JSON is for intake to say.
+#[derive(Default)]
+struct Scanner {
+    /// Bytes read to recognize the shape, not yet scanned.
+    head: Vec<u8>,
+    depth: u64,
+    in_string: bool,
+    is_escaped: bool,
+    in_array: bool,
+    is_too_long: bool,
+}
+
+impl Scanner {
+    /// Scans `bytes`. At the end of a value returns it and how many bytes were used.
+    fn scan(&mut self, bytes: &[u8], value: &mut Vec<u8>, bytes_max: usize) -> Option<(Item, usize)> {
+        for (at, &byte) in bytes.iter().enumerate() {
+            let is_end = self.step(byte, value);
+            if value.len() > bytes_max {
+                self.is_too_long = true;
+                value.clear();
+            }
+            if is_end && let Some(item) = self.finish(value) {
+                return Some((item, at + 1));
+            }
+        }
+        None
+    }
+
+    /// Takes one byte; true if a value ended with it or before it.
+    fn step(&mut self, byte: u8, value: &mut Vec<u8>) -> bool {
+        if self.in_string {
+            value.push(byte);
+            match byte {
+                _ if self.is_escaped => self.is_escaped = false,
+                b'\\' => self.is_escaped = true,
+                b'"' => self.in_string = false,
+                _ => {}
+            }
+            return false;
+        }
+        match byte {
+            b' ' | b'\t' | b'\r' | b'\n' => return false,
+            b'[' if self.depth == 0 && !self.in_array => {
+                self.in_array = true;
+                return false;
+            }
+            b']' if self.depth == 0 => {
+                self.in_array = false;
+                return true;
+            }
+            b',' if self.depth == 0 => return true,
+            b'{' | b'[' => self.depth += 1,
+            b'}' | b']' => self.depth = self.depth.saturating_sub(1),
+            b'"' => self.in_string = true,
+            _ => {}
+        }
+        value.push(byte);
+        self.depth == 0 && matches!(byte, b'}' | b']')
+    }
+
+    /// The value that ended, if there was one. At the end of the file: one that never ended.
+    fn finish(&mut self, value: &[u8]) -> Option<Item> {
+        if std::mem::take(&mut self.is_too_long) {
+            return Some(Item::TooLong);
+        }
+        (!value.is_empty()).then_some(Item::Record)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use super::*;
+
+    fn read(bytes: &[u8], bytes_max: usize) -> Vec<(i64, Option<String>)> {
+        let mut records = Records::new(BufReader::with_capacity(7, bytes), bytes_max);
+        let mut found = Vec::new();
+        while let Some(item) = records.next_item().unwrap() {
+            let text = String::from_utf8(records.bytes().to_vec()).unwrap();
+            found.push((records.number(), (item == Item::Record).then_some(text)));
+        }
+        found
+    }
+
+    fn texts(bytes: &[u8]) -> Vec<String> {
+        read(bytes, 1_000).into_iter().filter_map(|(_, text)| text).collect()
+    }
+
+    #[test]
+    fn lines_lose_their_ends_and_the_mark() {
+        assert_eq!(texts(b""), [""; 0]);
+        assert_eq!(texts(b"\n\r\n"), [""; 0]);
+        assert_eq!(
+            texts(b"\xef\xbb\xbf{\"a\":1}\r\n\n{\"b\":2}"),
+            ["{\"a\":1}", "{\"b\":2}"]
+        );
+        assert_eq!(
+            texts(b"date=2026-01-05 user=\"x\",\ny"),
+            ["date=2026-01-05 user=\"x\",", "y"]
+        );
+        assert_eq!(texts(b"[{\"a\":1},{\"b\":2}]\n"), ["[{\"a\":1},{\"b\":2}]"]);
+    }
+
+    #[test]
+    fn long_lines_are_skipped_and_numbers_stay_right() {
+        let mut bytes = vec![b'x'; 5_000];
+        bytes.extend(b"\nok\n");
+        bytes.extend(vec![b'y'; 11]);
+        bytes.extend(b"\nfits-in-10\nlast");
+        let expected = [
+            (1, None),
+            (2, Some("ok")),
+            (3, None),
+            (4, Some("fits-in-10")),
+            (5, Some("last")),
+        ];
+        let found = read(&bytes, 10);
+        assert_eq!(found, expected.map(|(number, text)| (number, text.map(str::to_owned))));
+    }
+
+    #[test]
+    fn pretty_printed_documents_become_records() {
+        let one = b"{\n  \"a\": [1, 2],\n  \"b\": \"x ] } \\\" y\"\n}\n{\n  \"c\": 3\n}\n";
+        assert_eq!(texts(one), [r#"{"a":[1,2],"b":"x ] } \" y"}"#, r#"{"c":3}"#]);
+        let many = b"[\n  {\n \"a\": 1\n },\n  {\"b\": [\n]}, 7\n]\n";
+        assert_eq!(texts(many), [r#"{"a":1}"#, r#"{"b":[]}"#, "7"]);
+        assert_eq!(
+            texts(b"{\"activities\": [\n {\"a\": 1}\n]}"),
+            [r#"{"activities":[{"a":1}]}"#]
+        );
+        assert_eq!(texts(b"[\n{\"cut\":"), ["{\"cut\":"]);
+    }
+
+    #[test]
+    fn a_document_too_long_is_skipped_alone() {
+        let text = format!("[\n  {{\"a\": \"{}\"}},\n  {{\"b\": 2}}\n]", "x".repeat(100));
+        assert_eq!(
+            read(text.as_bytes(), 50),
+            [(1, None), (2, Some(r#"{"b":2}"#.to_owned()))]
+        );
+    }
+
+    fn gzip(text: &str) -> Vec<u8> {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+        encoder.write_all(text.as_bytes()).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    fn read_file(bytes: &[u8]) -> (Vec<String>, Option<String>) {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(bytes).unwrap();
+        let mut input = Input::open(file.path()).unwrap();
+        let mut found = Vec::new();
+        loop {
+            match input.next_record() {
+                Ok(Some(_)) => found.push(String::from_utf8(input.records.bytes().to_vec()).unwrap()),
+                Ok(None) => return (found, None),
+                Err(error) => return (found, Some(format!("{error:#}"))),
+            }
+        }
+    }
+
+    #[test]
+    fn compression_is_recognized_by_the_first_bytes() {
+        let mut members = gzip("a\nb\n");
+        members.extend(gzip("c\n"));
+        assert_eq!(read_file(&members).0, ["a", "b", "c"]);
+        assert_eq!(read_file(&zstd::encode_all(&b"a\nb"[..], 3).unwrap()).0, ["a", "b"]);
+        assert_eq!(read_file(b"a\nb").0, ["a", "b"]);
+        assert_eq!(read_file(b""), (Vec::new(), None));
+        assert_eq!(read_file(&GZIP_MAGIC[..1]).0, ["\u{1f}"]);
+    }
+
+    #[test]
+    fn truncated_files_say_so_after_what_could_be_read() {
+        let text: String = (0..20_000)
+            .map(|n| format!("line {n} {}\n", n * 7_919 % 10_007))
+            .collect();
+        for whole in [gzip(&text), zstd::encode_all(text.as_bytes(), 3).unwrap()] {
+            let (found, error) = read_file(&whole[..whole.len() * 2 / 3]);
+            assert!(found.len() > 1_000, "{}", found.len());
+            assert_eq!(found[0], "line 0 0");
+            let error = error.unwrap();
+            assert!(error.contains("is cut off") && error.contains("at byte"), "{error}");
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! `falsefront normalize`: for every input line exactly one JSON line, its events or why there are none.
+
+use std::borrow::Cow;
+use std::io::{self, BufRead, Write};
+
+use serde::Serialize;
+
+use crate::intake::{self, Format, Rejection};
+use crate::model::Event;
+
+/// Longest line, in bytes, that is read; a longer one is rejected and passed over without keeping it.
+pub const LINE_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// What became of one line.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Answer<'a> {
+    Events {
+        events: &'a [Event<'a>],
+        #[serde(skip_serializing_if = "<[_]>::is_empty")]
+        rejected_events: &'a [Refused<'a>],
+    },
+    Rejected {
+        rejected: Refused<'a>,
+    },
+}
+
+/// A rejection as it is printed.
+#[derive(Serialize)]
+struct Refused<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    index: Option<u32>,
+    reason: &'a str,
+    detail: &'a str,
+}
+
+/// One JSON line, without its line feed, for one record: `{"events":[…]}`, or `{"rejected":{"reason":…,"detail":…}}`
+/// if it gave none. Events of the record that were refused beside good ones stand in `rejected_events`.
+#[must_use]
+pub fn normalize_line(format: Format, line: &[u8]) -> String {
+    numbered_line(format, line, 1)
+}
+
+/// [`normalize_line`] for the `number`th line, which names events that their source gave no id.
+fn numbered_line<'a>(format: Format, line: &'a [u8], number: u64) -> String {
+    let mut events = Vec::new();
+    let mut refused = Vec::new();
+    let mut each = |index: u32, event: Result<Event<'a>, Rejection>| match event {
+        Ok(mut event) => {
+            if event.id.is_empty() {
+                event.id = Cow::Owned(format!("{number}/{index}"));
+            }
+            events.push(event);
+        }
+        Err(rejection) => refused.push((index, rejection)),
+    };
+    let outcome = intake::decode(format, line, &mut each);
+    if let Err(rejection) = outcome {
+        return rejected_line(&rejection);
+    }
+    if let ([], Some((_, first))) = (events.as_slice(), refused.first()) {
+        return rejected_line(first);
+    }
+    let rejected_events: Vec<Refused<'_>> = refused
+        .iter()
+        .map(|(index, rejection)| Refused {
+            index: Some(*index),
+            reason: rejection.reason,
+            detail: &rejection.detail,
+        })
+        .collect();
+    print(&Answer::Events {
+        events: &events,
+        rejected_events: &rejected_events,
+    })
+}
+
+fn rejected_line(rejection: &Rejection) -> String {
+    print(&Answer::Rejected {
+        rejected: Refused {
+            index: None,
+            reason: rejection.reason,
+            detail: &rejection.detail,
+        },
+    })
+}
+
+fn print(answer: &Answer<'_>) -> String {
+    // Strings, numbers and lists of them always have a JSON form.
+    serde_json::to_string(answer).unwrap_or_default()
+}
+
+/// Normalizes every line of `input` to `output`, in order, in bounded memory.
+///
+/// # Errors
+/// What reading or writing failed with; lines that cannot be used are no error.
+pub fn run(format: Format, mut input: impl BufRead, mut output: impl Write) -> io::Result<()> {
+    let mut line = Vec::new();
+    let mut number = 0;
+    while let Some(is_whole) = read_line(&mut input, &mut line)? {
+        number += 1;
+        let answer = if is_whole {
+            numbered_line(format, &line, number)
+        } else {
+            rejected_line(&Rejection {
+                reason: intake::reason::RECORD_TOO_LARGE,
+                detail: format!("line {number} is longer than {LINE_BYTES_MAX} bytes; split it at the source"),
+            })
+        };
+        writeln!(output, "{answer}")?;
+    }
+    output.flush()
+}
+
+/// Reads a line without its line feed. `None` at the end; `Some(false)` for a line too long, of which nothing is kept.
+fn read_line(input: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<Option<bool>> {
+    line.clear();
+    let (mut is_whole, mut is_line) = (true, false);
+    loop {
+        let bytes = match input.fill_buf() {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(error),
+        };
+        if bytes.is_empty() {
+            return Ok(is_line.then_some(is_whole));
+        }
+        is_line = true;
+        let end = bytes.iter().position(|b| *b == b'\n');
+        let part = &bytes[..end.unwrap_or(bytes.len())];
+        if is_whole && line.len() + part.len() <= LINE_BYTES_MAX {
+            line.extend_from_slice(part);
+        } else {
+            is_whole = false;
+            *line = Vec::new();
+        }
+        let taken = end.map_or(part.len(), |end| end + 1);
+        input.consume(taken);
+        if end.is_some() {
+            return Ok(Some(is_whole));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LOGON: &str = r#"{"class_uid":3002,"activity_id":1,"time":1700000000000,"user":{"name":"ann"}}"#;
+
+    fn normalized(input: &[u8]) -> Vec<serde_json::Value> {
+        let mut output = Vec::new();
+        run(Format::Auto, input, &mut output).unwrap();
+        let text = String::from_utf8(output).unwrap();
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    #[test]
+    fn every_line_gives_one_line() {
+        let answers = normalized(format!("{LOGON}\n\n[{LOGON},{{}}]\r\n{LOGON}").as_bytes());
+        assert_eq!(answers.len(), 4);
+        assert_eq!(answers[0]["events"][0]["account"], "ann");
+        assert_eq!(answers[0]["events"][0]["id"], "1/0");
+        assert_eq!(answers[1]["rejected"]["reason"], "empty");
+        assert_eq!(answers[2]["events"][0]["source_ip"], serde_json::Value::Null);
+        assert_eq!(answers[2]["rejected_events"][0]["index"], 1);
+        assert_eq!(answers[3]["events"][0]["id"], "4/0");
+        assert!(normalized(b"").is_empty());
+    }
+
+    #[test]
+    fn a_line_too_long_is_passed_over() {
+        let mut input = vec![b'x'; LINE_BYTES_MAX + 1];
+        input.extend_from_slice(format!("\n{LOGON}\n").as_bytes());
+        let answers = normalized(&input);
+        assert_eq!(answers.len(), 2);
+        assert_eq!(answers[0]["rejected"]["reason"], "record_too_large");
+        assert_eq!(answers[1]["events"][0]["kind"], "login");
+    }
+}

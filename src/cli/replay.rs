@@ -1,0 +1,268 @@
+//! `falsefront replay`: files through the core, in event time. Alerts as NDJSON on stdout, the rest on stderr.
+
+use std::io::{self, BufWriter, IsTerminal as _, Write};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use super::input::{Input, Item, RECORD_BYTES_MAX};
+use super::summary::Summary;
+use super::{Ending, Failure};
+use crate::enrich::Reference;
+use crate::intake::Format;
+use crate::model::Severity;
+use crate::pipeline::Published;
+
+/// Arguments of `replay`.
+#[derive(Debug, Args)]
+pub struct ReplayArgs {
+    /// Configuration file (TOML) whose thresholds, databases and lists are used; the options below override it.
+    #[arg(short, long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Format of the records: auto, ocsf, okta, google_workspace or fortigate.
+    #[arg(long, default_value = "auto", value_name = "NAME", value_parser = format)]
+    pub format: Format,
+    /// Who works for the company, and where they claim to be: CSV or NDJSON.
+    #[arg(long, value_name = "FILE")]
+    pub roster: Option<PathBuf>,
+    /// Approved journeys, as CSV.
+    #[arg(long, value_name = "FILE")]
+    pub travel: Option<PathBuf>,
+    /// Database of places, autonomous systems or anonymizers (.mmdb); may be repeated.
+    #[arg(long, value_name = "FILE")]
+    pub geoip: Vec<PathBuf>,
+    /// List of networks as CSV: network,class,label; may be repeated.
+    #[arg(long, value_name = "FILE")]
+    pub networks: Vec<PathBuf>,
+    /// Threads; the output is the same for any number.
+    #[arg(short, long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub jobs: u16,
+    /// End with exit code 1 if an alert is at least this severe: informational, low, medium, high or critical.
+    #[arg(long, value_name = "SEVERITY", value_parser = severity)]
+    pub fail_on: Option<Severity>,
+    /// Files to read, in this order, plain or compressed with gzip or zstd; - for standard input.
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+}
+
+/// The format of that name.
+///
+/// # Errors
+/// If there is none; the message lists them.
+pub fn format(name: &str) -> Result<Format, String> {
+    let known = Format::ALL.map(Format::name).join(", ");
+    Format::from_name(name).ok_or_else(|| format!("one of {known} is wanted"))
+}
+
+fn severity(name: &str) -> Result<Severity, String> {
+    let known = Severity::ALL.into_iter().find(|severity| severity.as_str() == name);
+    known.ok_or_else(|| format!("one of {} is wanted", Severity::ALL.map(Severity::as_str).join(", ")))
+}
+
+/// Dead letters that are told in full; of the others only the reasons are counted.
+const DEAD_LETTERS_TOLD_MAX: u64 = 5;
+/// Between two looks at the progress bar.
+const RECORDS_PER_LOOK: u64 = 4_096;
+
+/// Runs the command.
+///
+/// # Errors
+/// [`Failure::Usage`] for what the command line or the configuration names wrongly, [`Failure::Runtime`] for a file
+/// that breaks off: what came before it was used, and the summary says so.
+pub fn run(args: &ReplayArgs) -> Result<Ending, Failure> {
+    let started = Instant::now();
+    let mut core = core::Core::new(args)?;
+    // Opened before anything is read, so that a wrong name costs nothing.
+    let inputs = args
+        .files
+        .iter()
+        .map(|path| Input::open(path))
+        .collect::<Result<Vec<_>, _>>();
+    let inputs = inputs.map_err(Failure::Usage)?;
+    let bar = progress_bar(&inputs);
+    let mut output = Output {
+        alerts: BufWriter::new(io::stdout().lock()),
+        summary: Summary::default(),
+        told: 0,
+        bar,
+    };
+    let mut broken = None;
+    for input in inputs {
+        if let Err(error) = feed(input, args.format, &mut core, &mut output) {
+            broken.get_or_insert(error);
+            break;
+        }
+    }
+    core.drain(&mut output)?;
+    output.alerts.flush()?;
+    output.bar.finish_and_clear();
+    let summary = Summary {
+        elapsed: started.elapsed(),
+        ..output.summary
+    };
+    anstream::eprint!("{}", summary.table());
+    if let Some(error) = broken {
+        return Err(Failure::Runtime(error));
+    }
+    let is_alarming = args.fail_on.is_some_and(|severity| summary.alerts_from(severity) > 0);
+    Ok(if is_alarming { Ending::Alerts } else { Ending::Done })
+}
+
+/// Gives every record of one file to the core.
+fn feed(mut input: Input, format: Format, core: &mut core::Core, output: &mut Output<'_>) -> anyhow::Result<()> {
+    let read_before = output.bar.position();
+    let name = input.name.clone();
+    let mut count = 0_u64;
+    loop {
+        let item = input.next_record();
+        if count.is_multiple_of(RECORDS_PER_LOOK) || !matches!(item, Ok(Some(_))) {
+            output
+                .bar
+                .set_position(read_before + input.bytes_read.load(Ordering::Relaxed));
+        }
+        let Some(item) = item? else { return Ok(()) };
+        count += 1;
+        output.summary.records += 1;
+        let number = input.records.number();
+        match item {
+            Item::TooLong => {
+                let detail = format!("longer than {} MiB; split it", RECORD_BYTES_MAX >> 20);
+                output.summary.discard("record_too_long", 1);
+                output.tell(&name, number, "record_too_long", &detail);
+            }
+            Item::Record => {
+                let is_due = core.record(format, &name, number, input.records.bytes());
+                if is_due {
+                    core.drain(output)?;
+                }
+            }
+        }
+    }
+}
+
+/// Where results go.
+struct Output<'a> {
+    alerts: BufWriter<io::StdoutLock<'a>>,
+    summary: Summary,
+    told: u64,
+    bar: ProgressBar,
+}
+
+impl Output<'_> {
+    fn publish(&mut self, published: &Published) -> io::Result<()> {
+        self.summary.count(published);
+        self.alerts.write_all(&published.value)?;
+        self.alerts.write_all(b"\n")
+    }
+
+    fn tell(&mut self, file: &str, offset: i64, reason: &'static str, detail: &str) {
+        self.told += 1;
+        if self.told <= DEAD_LETTERS_TOLD_MAX {
+            self.bar
+                .suspend(|| anstream::eprintln!("discarded: {file}:{offset}: {reason}: {detail}"));
+        } else if self.told == DEAD_LETTERS_TOLD_MAX + 1 {
+            self.bar
+                .suspend(|| anstream::eprintln!("discarded: more of it; the summary counts them by reason"));
+        }
+    }
+}
+
+fn progress_bar(inputs: &[Input]) -> ProgressBar {
+    if !io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let total = inputs.iter().map(|input| input.bytes_total).sum::<Option<u64>>();
+    let bar = ProgressBar::with_draw_target(total, ProgressDrawTarget::stderr_with_hz(5));
+    let template = match total {
+        Some(_) => "[{bar:32}] {bytes} of {total_bytes}  {bytes_per_sec}  ETA {eta}",
+        None => "{spinner} {bytes}  {bytes_per_sec}",
+    };
+    if let Ok(style) = ProgressStyle::with_template(template) {
+        bar.set_style(style.progress_chars("=> "));
+    }
+    bar.enable_steady_tick(Duration::from_millis(500));
+    bar
+}
+
+/// The one place that knows how the core is driven.
+mod core {
+    use super::{Arc, Failure, Format, Output, Reference, ReplayArgs};
+    use crate::model::key::HashKey;
+    use crate::pipeline::replay::Replay;
+    use crate::pipeline::settings::DetectionSettings;
+    use crate::service::reference::{self, ReferenceFiles};
+
+    /// The core over files.
+    pub(super) struct Core {
+        replay: Replay,
+    }
+
+    impl Core {
+        /// A core with the databases, lists and thresholds that the command line names.
+        pub(super) fn new(args: &ReplayArgs) -> Result<Self, Failure> {
+            let reference = reference(args)?;
+            let settings = Arc::new(DetectionSettings::default());
+            let hash_key = HashKey([0; 16]);
+            let replay = Replay::new(&settings, hash_key, reference, usize::from(args.jobs));
+            Ok(Self { replay })
+        }
+
+        /// Takes one record; true when it is time to [`Core::drain`].
+        pub(super) fn record(&mut self, format: Format, file: &str, number: i64, record: &[u8]) -> bool {
+            self.replay.push(format, file, number, record)
+        }
+
+        /// Hands out what the records so far have led to.
+        pub(super) fn drain(&mut self, output: &mut Output<'_>) -> std::io::Result<()> {
+            let made = self.replay.run();
+            for letter in &made.dead_letters {
+                output.tell(&letter.topic, letter.offset, letter.reason, &letter.detail);
+            }
+            for published in &made.alerts {
+                output.publish(published)?;
+            }
+            output.summary.events += made.counts.of("events_decoded", "all");
+            // Not every discarded record is a dead letter: some are plainly none of our business.
+            for ((_, reason), count) in made.counts.iter().filter(|((name, _), _)| *name == "events_discarded") {
+                output.summary.discard(reason, count);
+            }
+            output.summary.span_ms = self.replay.span().times_ms;
+            Ok(())
+        }
+    }
+
+    fn reference(args: &ReplayArgs) -> Result<Arc<Reference>, Failure> {
+        let files = ReferenceFiles {
+            geoip: args.geoip.clone(),
+            networks: args.networks.clone(),
+            roster: args.roster.iter().cloned().collect(),
+            travel: args.travel.clone(),
+        };
+        let (reference, problems) = reference::load(&files).map_err(|error| Failure::Usage(error.into()))?;
+        for problem in &problems {
+            anstream::eprintln!("left out: {problem}");
+        }
+        if args.geoip.is_empty() {
+            anstream::eprintln!("no --geoip: no address has a place, so no detection can compare places");
+        }
+        Ok(Arc::new(reference))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn formats_and_severities_have_their_names() {
+        assert_eq!(format("google_workspace"), Ok(Format::GoogleWorkspace));
+        let error = format("klingon").unwrap_err();
+        assert!(error.contains("okta"), "{error}");
+        assert_eq!(severity("high"), Ok(Severity::High));
+        assert!(severity("worst").unwrap_err().contains("critical"));
+    }
+}

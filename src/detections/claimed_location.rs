@@ -1,0 +1,221 @@
+//! A person who is, day after day, not where HR says.
+//!
+//! Advisory flags: inconsistent claimed work location; sign-ins from places the worker did not name (US Treasury,
+//! State and FBI, May 2022). ATT&CK: T1078, T1656.
+//! Works at the scale of the claim (city, region, country) and inside one country; a border alone proves nothing.
+//! Blind to: a claim near the farm; a worker only ever behind corporate, VPN or mobile networks.
+
+use crate::detections::claims;
+use crate::detections::settings::ClaimSettings;
+use crate::model::{
+    AccountKind, Claim, Detection, Evidence, EvidencePlace, Finding, Guard, Measure, Observation, Place, Rule,
+    Severity, Strength, attack,
+};
+use crate::window::account::{AccountFacts, Change, ClaimDistance, Lateness, NetworkFact};
+use crate::window::day_of;
+
+/// What is constant about it.
+pub const RULE: Rule = Rule {
+    detection: Detection::ClaimedLocation,
+    title: "Claimed location not observed",
+    description: "Over several working days an account signs in from far from where its owner claims to work, and rarely or never from there.",
+    version: "1",
+    attacks: &[attack::VALID_ACCOUNTS, attack::IMPERSONATION],
+    blind_to: "a claim close to the place it is operated from, and accounts only ever seen through corporate, VPN or mobile networks",
+};
+
+/// How an observation stands to its account's claim.
+#[must_use]
+pub fn compare(seen: &Observation<'_>, settings: &ClaimSettings) -> ClaimDistance {
+    match seen.place {
+        Some(place) if seen.network.class.locates_person() => {
+            claims::compare(place, seen.claim, seen.travel.map(std::sync::Arc::as_ref), settings)
+        }
+        _ => ClaimDistance::Unknown,
+    }
+}
+
+/// Kilometers between claim and place that no error explains, for links; 0 if explained.
+#[must_use]
+pub fn gap_between_km(place: &Place, claim: &Claim, settings: &ClaimSettings) -> f64 {
+    claims::gap_km(place, claim, settings)
+}
+
+/// Days of located work in the window, and those of them that were only ever away.
+#[must_use]
+pub fn ledger(facts: &AccountFacts, day: i32, settings: &ClaimSettings) -> (u16, u16) {
+    let from = day - i32::from(settings.window_days) + 1;
+    let away_only = facts.away.without(&facts.near);
+    (
+        facts.located.count_between(from, day),
+        away_only.count_between(from, day),
+    )
+}
+
+/// Judges the ledger of days after one more day away.
+#[must_use]
+pub fn detect(
+    seen: &Observation<'_>,
+    facts: &AccountFacts,
+    change: &Change,
+    settings: &ClaimSettings,
+) -> Option<Finding> {
+    if !change.is_away || !change.day_added || seen.claim.kind == AccountKind::Service {
+        return None;
+    }
+    let place = seen.place?;
+    let day = day_of(seen.order_ms);
+    let (located, away) = ledger(facts, day, settings);
+    let share = f64::from(away) / f64::from(located.max(1));
+    if away < settings.signal_days_min || share <= settings.share_min {
+        return None;
+    }
+    let networks: Vec<&NetworkFact> = facts.networks.iter().filter(|n| n.away.count() > 0).collect();
+    let needed = days_needed(seen, facts, networks.len(), day, settings);
+    let is_alert = away >= needed;
+    let gap_km = claims::gap_km(place, seen.claim, settings);
+    let crosses_border = !seen.claim.country.is_empty() && seen.claim.country != place.country;
+    let severity = match (is_alert, crosses_border || networks.len() > 1) {
+        (false, _) => Severity::Low,
+        (true, true) => Severity::High,
+        (true, false) => Severity::Medium,
+    };
+    let account = seen.event.account.as_str();
+    Some(Finding {
+        detection: Detection::ClaimedLocation,
+        strength: if is_alert { Strength::Alert } else { Strength::Signal },
+        severity,
+        confidence: confidence(away, networks.len(), place.radius_km, crosses_border),
+        subject: account.to_owned(),
+        accounts: vec![account.to_owned()],
+        message: format!(
+            "Claimed location not observed: {account} claims {}, seen in {} on {away} of {located} days",
+            seen.claim.label(),
+            place.label(),
+        ),
+        first_ms: networks
+            .iter()
+            .map(|n| n.first_ms)
+            .min()
+            .unwrap_or(seen.order_ms)
+            .min(seen.order_ms),
+        last_ms: seen.order_ms,
+        evidence: evidence(seen, &networks),
+        measures: vec![
+            Measure::against("days_away", f64::from(away), f64::from(needed)),
+            Measure::shown("days_located", f64::from(located)),
+            Measure::against("share_away", (share * 100.0).round() / 100.0, settings.share_min),
+            Measure::against("unexplained_distance_km", gap_km.round(), 0.0),
+            Measure::shown("networks", cast(networks.len())),
+        ],
+        guards: guards(seen, facts, networks.len(), needed, settings),
+        data_versions: seen.data_versions.to_owned(),
+        degraded: change.lateness == Lateness::Beyond,
+    })
+}
+
+/// A week of evidence for most; more where something innocent explains a week.
+fn days_needed(
+    seen: &Observation<'_>,
+    facts: &AccountFacts,
+    networks: usize,
+    day: i32,
+    settings: &ClaimSettings,
+) -> u16 {
+    let mut needed = settings.days_min;
+    if facts.near.count() > 0 || is_onboarding(seen, day, settings) {
+        needed = needed.max(settings.days_min_after_near);
+    }
+    if networks < 2 && seen.claim.kind == AccountKind::Employee {
+        needed = needed.max(settings.days_min_single_network);
+    }
+    needed
+}
+
+fn is_onboarding(seen: &Observation<'_>, day: i32, settings: &ClaimSettings) -> bool {
+    seen.claim
+        .hire_day
+        .is_some_and(|hired| day >= hired && day - hired < i32::from(settings.onboarding_days))
+}
+
+fn confidence(away: u16, networks: usize, radius_km: u16, crosses_border: bool) -> u8 {
+    let mut confidence = 40 + i32::from(away.min(15)) * 2;
+    confidence += if networks > 1 { 15 } else { 0 };
+    confidence += if crosses_border { 5 } else { 0 };
+    confidence -= if radius_km > 200 { 15 } else { 0 };
+    u8::try_from(confidence.clamp(5, 95)).unwrap_or(50)
+}
+
+fn cast(count: usize) -> f64 {
+    f64::from(u32::try_from(count).unwrap_or(u32::MAX))
+}
+
+fn evidence(seen: &Observation<'_>, networks: &[&NetworkFact]) -> Vec<Evidence> {
+    /// Networks shown; the count stands among the measures.
+    const NETWORKS_SHOWN: usize = 4;
+    let account = seen.event.account.as_str();
+    let claim = Evidence {
+        role: "claim".to_owned(),
+        account: account.to_owned(),
+        time_ms: seen.order_ms,
+        facts: vec![
+            ("claimed_place".to_owned(), seen.claim.label()),
+            ("employment".to_owned(), format!("{:?}", seen.claim.kind).to_lowercase()),
+            ("employer".to_owned(), seen.claim.employer.clone()),
+        ],
+        ..Evidence::default()
+    };
+    let shown = networks.iter().take(NETWORKS_SHOWN).map(|n| Evidence {
+        role: "observed".to_owned(),
+        event_id: n.event_id.to_string(),
+        product: n.product.to_string(),
+        time_ms: n.last_ms,
+        account: account.to_owned(),
+        address: Some(n.address),
+        place: n.place.as_deref().map(EvidencePlace::from),
+        network_class: Some(n.network.class),
+        network_label: n.network.label.clone(),
+        asn: n.network.asn,
+        organization: n.network.organization.clone(),
+        device: n.device.to_string(),
+        facts: vec![("days_away".to_owned(), n.away.count().to_string())],
+    });
+    std::iter::once(claim).chain(shown).collect()
+}
+
+fn guards(
+    seen: &Observation<'_>,
+    facts: &AccountFacts,
+    networks: usize,
+    needed: u16,
+    settings: &ClaimSettings,
+) -> Vec<Guard> {
+    let travel = match seen.travel {
+        None => "none approved for that day".to_owned(),
+        Some(travel) => format!("approval {} is for another place", travel.ticket),
+    };
+    let near = facts.near.count();
+    vec![
+        Guard::ran("approved_travel", travel),
+        Guard::ran(
+            "allowed_countries",
+            format!("{} allowed, this is none of them", seen.claim.allowed_countries.len()),
+        ),
+        Guard::ran(
+            "error_radius",
+            format!("taken off, and nothing below {:.0} km counts", settings.distance_km_min),
+        ),
+        Guard::ran(
+            "explained_network",
+            format!("{} says where the person is", seen.network.class.as_str()),
+        ),
+        Guard::ran(
+            "seen_at_claim",
+            format!("on {near} days; with any, more days away are needed"),
+        ),
+        Guard::ran(
+            "one_network",
+            format!("{networks} networks away; {needed} days were needed"),
+        ),
+    ]
+}

@@ -1,0 +1,71 @@
+//! How places stand to claims: shared by the rules about one account and the rules about several.
+
+use crate::detections::settings::ClaimSettings;
+use crate::model::geo::Point;
+use crate::model::{Claim, Link, Place, Travel};
+use crate::window::account::ClaimDistance;
+
+/// Kilometers around an approved city that count as being there: a metropolitan area and its airports.
+const TRAVEL_CITY_KM: f64 = 150.0;
+
+/// How a place stands to a claim on a day with that approved travel.
+pub(super) fn compare(
+    place: &Place,
+    claim: &Claim,
+    travel: Option<&Travel>,
+    settings: &ClaimSettings,
+) -> ClaimDistance {
+    if !claim.names_a_place() {
+        return ClaimDistance::Unknown;
+    }
+    if claim.allowed_countries.contains(&place.country) {
+        return ClaimDistance::Near;
+    }
+    let is_away = match claim.point {
+        Some(_) => gap_km(place, claim, settings) > 0.0,
+        None => !place.country.is_empty() && place.country != claim.country,
+    };
+    match (is_away, travel) {
+        (false, _) => ClaimDistance::Near,
+        (true, Some(travel)) if covers(travel, place) => ClaimDistance::Traveling,
+        (true, _) => ClaimDistance::Away,
+    }
+}
+
+/// Kilometers between claim and place that neither error radius nor the threshold explains; 0 if explained.
+pub(super) fn gap_km(place: &Place, claim: &Claim, settings: &ClaimSettings) -> f64 {
+    let Some(claimed) = claim.point else { return 0.0 };
+    let distance_km = claimed.point.distance_km(place.point);
+    let radii_km = f64::from(claimed.radius_km) + f64::from(place.radius_km);
+    if distance_km > settings.distance_km_min.max(radii_km) {
+        distance_km - radii_km
+    } else {
+        0.0
+    }
+}
+
+fn covers(travel: &Travel, place: &Place) -> bool {
+    if let Some(point) = travel.point {
+        return point.distance_km(place.point) <= TRAVEL_CITY_KM + f64::from(place.radius_km);
+    }
+    if !travel.country.is_empty() {
+        return travel.country == place.country;
+    }
+    // An approval that names no place approves the days.
+    travel.city.is_empty() || travel.city.eq_ignore_ascii_case(&place.city)
+}
+
+/// Whether two accounts claim places that one person's address cannot both be.
+pub(super) fn contradict(a: &Link, b: &Link) -> bool {
+    match (a.claim.point, b.claim.point) {
+        (Some((lat_a, lon_a, radius_a)), Some((lat_b, lon_b, radius_b))) => {
+            let points = Point::new(lat_a, lon_a).zip(Point::new(lat_b, lon_b));
+            let apart_km = points.map_or(0.0, |(a, b)| a.distance_km(b));
+            apart_km > f64::from(radius_a.max(100)) + f64::from(radius_b.max(100))
+        }
+        _ => {
+            let both_named = !a.claim.label.is_empty() && !b.claim.label.is_empty();
+            both_named && !a.claim.label.eq_ignore_ascii_case(&b.claim.label)
+        }
+    }
+}

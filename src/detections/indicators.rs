@@ -1,0 +1,355 @@
+//! Relay indicators: what an account's window shows of tools, KVM hardware and remote-desktop logons, with points.
+//!
+//! | indicator | points | source |
+//! |---|---|---|
+//! | remote-desktop logon from outside into a device with an open VPN session | 4 | FBI 2024, advisory bullet 4 |
+//! | remote-desktop logon from outside without such a session | 2 | |
+//! | KVM named by USB or by display identification | 3 | ATT&CK T1219.003 |
+//! | both of these | 1 more | |
+//! | keyboard, mouse and storage on one USB parent | 1 | docks do that too |
+//! | remote-access tool not approved | 2 | Mandiant 2024, FBI 2024 |
+//! | a second vendor's tool on the same device within a day | 2 | Mandiant 2024 |
+//! | tool first seen in the first 30 days of employment | 1 | CrowdStrike 2026 |
+//! | tool set up for unattended access | 1 | CrowdStrike 2026 |
+//! | mouse jiggler | 2 | Mandiant 2024 |
+//! | tool running while a VPN session was up | 1 | FBI 2024 |
+
+use crate::detections::settings::RelaySettings;
+use crate::model::{Claim, ToolKind};
+use crate::window::account::{AccountFacts, PeripheralFact, RdpFact, SessionFact, ToolFact};
+use crate::window::{DAY_MS, HOUR_MS, day_of};
+
+/// One indicator.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Indicator<'a> {
+    /// Its class; independent indicators differ in class.
+    pub class: Class,
+    /// Points.
+    pub points: u16,
+    /// What a person should read.
+    pub label: String,
+    /// When it was seen last, ms.
+    pub time_ms: i64,
+    /// Device; empty if unknown.
+    pub device: &'a str,
+    /// Id of the event that showed it.
+    pub event_id: &'a str,
+    /// Product of that event.
+    pub product: &'a str,
+}
+
+/// Class of an indicator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Class {
+    /// Remote-desktop logon from outside during a VPN session.
+    RelayInProgress,
+    /// Remote-desktop logon from outside.
+    RemoteDesktop,
+    /// KVM by its USB identity.
+    KvmUsb,
+    /// KVM by its display identification.
+    KvmDisplay,
+    /// Composite USB device.
+    CompositeUsb,
+    /// Remote-access tool.
+    RemoteTool,
+    /// Several vendors' tools.
+    SeveralTools,
+    /// Tool soon after hiring.
+    NewHireTool,
+    /// Unattended access.
+    Unattended,
+    /// Mouse jiggler.
+    Jiggler,
+    /// Tool during a VPN session.
+    ToolInSession,
+}
+
+impl Class {
+    /// The class as evidence spells it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::RelayInProgress => "remote_desktop_during_vpn_session",
+            Self::RemoteDesktop => "remote_desktop_from_outside",
+            Self::KvmUsb => "kvm_usb_identity",
+            Self::KvmDisplay => "kvm_display_identity",
+            Self::CompositeUsb => "keyboard_mouse_and_storage_on_one_usb_device",
+            Self::RemoteTool => "remote_access_tool",
+            Self::SeveralTools => "several_remote_access_tools",
+            Self::NewHireTool => "remote_access_tool_soon_after_hiring",
+            Self::Unattended => "unattended_access",
+            Self::Jiggler => "mouse_jiggler",
+            Self::ToolInSession => "remote_access_tool_during_vpn_session",
+        }
+    }
+
+    /// Whether the class is hardware.
+    #[must_use]
+    pub fn is_kvm(self) -> bool {
+        matches!(self, Self::KvmUsb | Self::KvmDisplay)
+    }
+}
+
+/// All indicators of the account at a moment, one per class and thing, in the order of the table above.
+#[must_use]
+pub fn of<'a>(facts: &'a AccountFacts, claim: &Claim, at_ms: i64, settings: &RelaySettings) -> Vec<Indicator<'a>> {
+    let since_ms = at_ms - i64::from(settings.window_days) * DAY_MS;
+    let recent = |time_ms: i64| time_ms >= since_ms;
+    let mut found = Vec::new();
+    for logon in facts.rdp_logons.iter().filter(|logon| recent(logon.time_ms)) {
+        found.extend(remote_desktop(logon, facts, settings));
+    }
+    keep_strongest(&mut found);
+    let peripherals: Vec<&PeripheralFact> = facts.peripherals.iter().filter(|p| recent(p.time_ms)).collect();
+    kvm(&peripherals, &mut found);
+    let tools: Vec<&ToolFact> = facts
+        .tools
+        .iter()
+        .filter(|t| recent(t.last_ms) && !is_approved(t, settings))
+        .collect();
+    for tool in &tools {
+        found.extend(tool_sighting(tool));
+    }
+    found.extend(several_tools(&tools, settings));
+    found.extend(
+        tools
+            .iter()
+            .filter(|t| is_remote_access(t))
+            .find_map(|t| soon_after_hiring(t, claim, settings)),
+    );
+    found.extend(tools.iter().find(|t| is_remote_access(t) && t.unattended).map(|t| {
+        from_tool(
+            t,
+            Class::Unattended,
+            1,
+            format!("{} set up for unattended access", t.name),
+        )
+    }));
+    found.extend(
+        tools
+            .iter()
+            .filter(|t| is_remote_access(t))
+            .find_map(|t| in_session(t, facts, settings)),
+    );
+    found
+}
+
+/// Sum of the points of distinct indicators. A class counts once: the second of two identical facts is no news.
+#[must_use]
+pub fn points(indicators: &[Indicator<'_>]) -> u16 {
+    let mut classes: Vec<(Class, u16)> = Vec::new();
+    for indicator in indicators {
+        match classes.iter_mut().find(|(class, _)| *class == indicator.class) {
+            Some((_, points)) => *points = (*points).max(indicator.points),
+            None => classes.push((indicator.class, indicator.points)),
+        }
+    }
+    let both_kvm = classes.iter().filter(|(class, _)| class.is_kvm()).count() > 1;
+    let kvm: u16 = classes
+        .iter()
+        .filter(|(class, _)| class.is_kvm())
+        .map(|(_, points)| *points)
+        .max()
+        .unwrap_or(0);
+    let rest: u16 = classes
+        .iter()
+        .filter(|(class, _)| !class.is_kvm())
+        .map(|(_, points)| *points)
+        .sum();
+    rest + kvm + u16::from(both_kvm)
+}
+
+fn is_approved(tool: &ToolFact, settings: &RelaySettings) -> bool {
+    settings
+        .approved_tools
+        .iter()
+        .any(|approved| approved.eq_ignore_ascii_case(&tool.name))
+}
+
+fn is_remote_access(tool: &ToolFact) -> bool {
+    matches!(tool.kind, ToolKind::RemoteAccess | ToolKind::Kvm)
+}
+
+fn from_tool<'a>(tool: &'a ToolFact, class: Class, points: u16, label: String) -> Indicator<'a> {
+    Indicator {
+        class,
+        points,
+        label,
+        time_ms: tool.last_ms,
+        device: &tool.device,
+        event_id: &tool.event_id,
+        product: &tool.product,
+    }
+}
+
+fn tool_sighting<'a>(tool: &'a ToolFact) -> Option<Indicator<'a>> {
+    let (class, points) = match tool.kind {
+        ToolKind::RemoteAccess => (Class::RemoteTool, 2),
+        ToolKind::Kvm => (Class::KvmUsb, 3),
+        ToolKind::Jiggler => (Class::Jiggler, 2),
+        // A tunnel or a VPN client is context for other rules, no sign of a second operator.
+        ToolKind::DevTunnel | ToolKind::VpnClient => return None,
+    };
+    Some(from_tool(tool, class, points, tool.name.to_string()))
+}
+
+fn several_tools<'a>(tools: &[&'a ToolFact], settings: &RelaySettings) -> Option<Indicator<'a>> {
+    let within_ms = i64::from(settings.several_tools_hours) * HOUR_MS;
+    let remote: Vec<&&ToolFact> = tools.iter().filter(|t| is_remote_access(t)).collect();
+    for (index, one) in remote.iter().enumerate() {
+        for other in &remote[index + 1..] {
+            let overlap = other.first_ms <= one.last_ms + within_ms && one.first_ms <= other.last_ms + within_ms;
+            if overlap && one.device == other.device && one.name != other.name {
+                return Some(from_tool(
+                    one,
+                    Class::SeveralTools,
+                    2,
+                    format!("{} and {}", one.name, other.name),
+                ));
+            }
+        }
+    }
+    None
+}
+
+fn soon_after_hiring<'a>(tool: &'a ToolFact, claim: &Claim, settings: &RelaySettings) -> Option<Indicator<'a>> {
+    let tenure = day_of(tool.first_ms) - claim.hire_day?;
+    (0..=i32::from(settings.tenure_days)).contains(&tenure).then(|| {
+        from_tool(
+            tool,
+            Class::NewHireTool,
+            1,
+            format!("{} first seen {tenure} days after hiring", tool.name),
+        )
+    })
+}
+
+fn in_session<'a>(tool: &'a ToolFact, facts: &AccountFacts, settings: &RelaySettings) -> Option<Indicator<'a>> {
+    let session = facts.sessions.iter().find(|s| {
+        let same_device = s.device.is_empty() || tool.device.is_empty() || s.device == tool.device;
+        same_device && (covers(s, tool.first_ms, settings) || covers(s, tool.last_ms, settings))
+    })?;
+    let label = format!("{} while VPN session {} was up", tool.name, session.event_id);
+    Some(from_tool(tool, Class::ToolInSession, 1, label))
+}
+
+/// Whether a session was up at that time. Without a close it is taken to last a while after it was last seen.
+#[must_use]
+fn covers(session: &SessionFact, time_ms: i64, settings: &RelaySettings) -> bool {
+    let end_ms = session
+        .closed_ms
+        .unwrap_or(session.seen_ms + i64::from(settings.session_hours) * HOUR_MS);
+    (session.opened_ms..=end_ms).contains(&time_ms)
+}
+
+fn remote_desktop<'a>(logon: &'a RdpFact, facts: &AccountFacts, settings: &RelaySettings) -> Option<Indicator<'a>> {
+    let from = logon.address?;
+    if logon.network.class == crate::model::NetworkClass::Corporate {
+        return None;
+    }
+    let session = facts.sessions.iter().find(|s| {
+        let same_device = s.device.is_empty() || logon.device.is_empty() || s.device == logon.device;
+        same_device && s.address != Some(from) && covers(s, logon.time_ms, settings)
+    });
+    let place = logon
+        .place
+        .as_ref()
+        .map_or_else(|| "an unknown place".to_owned(), |place| place.label());
+    let (class, points, label) = match session {
+        Some(session) => {
+            let via = session
+                .address
+                .map_or_else(|| "an unknown address".to_owned(), |ip| ip.to_string());
+            let label = format!("remote-desktop logon from {from} ({place}) while the VPN session from {via} was up");
+            (Class::RelayInProgress, 4, label)
+        }
+        None => (
+            Class::RemoteDesktop,
+            2,
+            format!("remote-desktop logon from {from} ({place})"),
+        ),
+    };
+    Some(Indicator {
+        class,
+        points,
+        label,
+        time_ms: logon.time_ms,
+        device: &logon.device,
+        event_id: &logon.event_id,
+        product: &logon.product,
+    })
+}
+
+fn keep_strongest(found: &mut Vec<Indicator<'_>>) {
+    /// Remote-desktop logons shown as evidence.
+    const LOGONS_SHOWN: usize = 3;
+    found.sort_by_key(|i| std::cmp::Reverse((i.points, i.time_ms)));
+    found.truncate(LOGONS_SHOWN);
+}
+
+/// KVM-over-IP products by the names their public firmware gives to USB gadget and display (PiKVM kvmd, TinyPilot,
+/// JetKVM, Sipeed NanoKVM, GL.iNet, BliKVM sources). All can be changed by the owner, so they are points, not proof.
+const KVM_NAMES: [&str; 10] = [
+    "pikvm",
+    "tinypilot",
+    "jetkvm",
+    "nanokvm",
+    "glkvm",
+    "gl-rm1",
+    "blikvm",
+    "cafebabe",
+    "usb emulation device",
+    "6b65796d696d6570690",
+];
+/// USB ids that belong to KVM firmware alone (pid.codes 1209:eda2 and eda3, Sipeed 3346:1009).
+const KVM_USB_IDS: [&str; 3] = ["1209:eda2", "1209:eda3", "3346:1009"];
+
+/// Whether a name or USB id is a known KVM's; gives the telling part.
+fn kvm_name<'a>(text: &str) -> Option<&'a str> {
+    let lower = text.to_ascii_lowercase();
+    KVM_NAMES.into_iter().find(|name| lower.contains(name))
+}
+
+fn kvm<'a>(peripherals: &[&'a PeripheralFact], found: &mut Vec<Indicator<'a>>) {
+    let by_usb = peripherals
+        .iter()
+        .find(|p| kvm_name(&p.name).is_some() || KVM_USB_IDS.contains(&&*p.usb_id));
+    if let Some(p) = by_usb {
+        found.push(from_peripheral(
+            p,
+            Class::KvmUsb,
+            3,
+            &format!("USB device {} {}", p.usb_id, p.name),
+        ));
+    }
+    let by_display = peripherals.iter().find(|p| kvm_name(&p.edid).is_some());
+    if let Some(p) = by_display {
+        found.push(from_peripheral(p, Class::KvmDisplay, 3, &format!("display {}", p.edid)));
+    }
+    let composite = peripherals.iter().find(|p| {
+        let parts = peripherals
+            .iter()
+            .filter(|o| o.device == p.device && o.usb_id == p.usb_id && o.name == p.name);
+        let shown = parts.fold([false; 3], |shown, o| {
+            [shown[0] || o.keyboard, shown[1] || o.mouse, shown[2] || o.storage]
+        });
+        shown == [true; 3] && !(p.usb_id.is_empty() && p.name.is_empty())
+    });
+    if let Some(p) = composite {
+        let label = format!("keyboard, mouse and storage on USB device {} {}", p.usb_id, p.name);
+        found.push(from_peripheral(p, Class::CompositeUsb, 1, &label));
+    }
+}
+
+fn from_peripheral<'a>(fact: &'a PeripheralFact, class: Class, points: u16, label: &str) -> Indicator<'a> {
+    Indicator {
+        class,
+        points,
+        label: label.trim_end().to_owned(),
+        time_ms: fact.time_ms,
+        device: &fact.device,
+        event_id: &fact.event_id,
+        product: &fact.product,
+    }
+}

@@ -1,0 +1,282 @@
+//! Several people's company laptops in one place, operated from elsewhere.
+//!
+//! Advisory flags: laptops shipped to one address, several accounts on one residential line, remote-desktop tools and
+//! anonymizing VPNs beside them (IC3 2024, NY DFS 2024, Mandiant 2025). ATT&CK: T1078, T1219.002, T1219.003, T1090.002.
+//!
+//! | an account on the network shows | points |
+//! |---|---|
+//! | it is away from its claim on most days, or its claim is beyond every error radius of this place | 2 |
+//! | an unapproved remote-access tool | 2 |
+//! | KVM-over-IP | 3 |
+//! | a remote-desktop logon during a VPN session | 3 |
+//! | a commercial VPN brand | 1 |
+//!
+//! A farm is two such accounts with devices of their own, one of them away from its claim; or steady for a working
+//! week without any; or all contradicting their claims for days without any tool seen.
+//! Blind to: one line per laptop, with nothing installed and a claim in the farm's own town.
+
+use crate::detections::claims::contradict;
+use crate::detections::settings::FarmSettings;
+use crate::detections::shared_network;
+use crate::model::{
+    AccountKind, Detection, EntityKind, Evidence, Finding, Guard, Link, Measure, Rule, Severity, Strength, attack,
+};
+use crate::window::DAY_MS;
+use crate::window::entity::{EntityFacts, Tie};
+
+/// What is constant about it.
+pub const RULE: Rule = Rule {
+    detection: Detection::LaptopFarm,
+    title: "Laptop farm indicators",
+    description: "Company devices of several accounts share one access line and carry indicators that they are operated from elsewhere.",
+    version: "1",
+    attacks: &[
+        attack::VALID_ACCOUNTS,
+        attack::REMOTE_DESKTOP_SOFTWARE,
+        attack::REMOTE_ACCESS_HARDWARE,
+        attack::EXTERNAL_PROXY,
+    ],
+    blind_to: "one line per laptop, with nothing installed and a claim in the farm's own town",
+};
+
+/// Judges the network after one more link to it.
+#[must_use]
+pub fn detect(link: &Link, facts: &EntityFacts, settings: &FarmSettings) -> Option<Finding> {
+    if link.entity_kind != EntityKind::Network || link.network_class.is_shared_by_design() {
+        return None;
+    }
+    let suspects = suspects(link, facts, settings);
+    if suspects.len() < 2 {
+        return None;
+    }
+    let group = Group::of(&suspects, settings);
+    group
+        .is_farm()
+        .then(|| finding(link, facts, &suspects, &group, settings))
+}
+
+/// Whether the network may yet turn out to be a farm, so that findings about one account on it should wait: two
+/// accounts with devices of their own that contradict their claims or each other's, or carry indicators.
+#[must_use]
+pub fn is_candidate(link: &Link, facts: &EntityFacts, settings: &FarmSettings) -> bool {
+    link.entity_kind == EntityKind::Network
+        && !link.network_class.is_shared_by_design()
+        && suspects(link, facts, settings).len() >= 2
+}
+
+struct Suspect<'a> {
+    tie: &'a Tie,
+    points: u16,
+    is_away: bool,
+    has_tool: bool,
+    has_device: bool,
+}
+
+fn suspects<'a>(link: &Link, facts: &'a EntityFacts, settings: &FarmSettings) -> Vec<Suspect<'a>> {
+    let since_ms = link.time_ms - i64::from(settings.window_days) * DAY_MS;
+    let with_points = facts.ties_since(since_ms).filter_map(suspect);
+    let mut found: Vec<Suspect<'a>> = with_points.filter(|suspect| suspect.points >= 2).collect();
+    // Two accounts on one device are `shared_device`; a farm has a laptop for each.
+    let own_device = |suspect: &Suspect<'_>, others: &[Suspect<'_>]| {
+        let devices = &suspect.tie.companions;
+        devices.is_empty()
+            || !others.iter().any(|o| {
+                o.tie.latest.account < suspect.tie.latest.account
+                    && devices.iter().all(|d| o.tie.companions.contains(d))
+            })
+    };
+    let keep: Vec<bool> = found.iter().map(|suspect| own_device(suspect, &found)).collect();
+    let mut keep = keep.into_iter();
+    found.retain(|_| keep.next().unwrap_or(false));
+    found
+}
+
+fn suspect(tie: &Tie) -> Option<Suspect<'_>> {
+    let link = &tie.latest;
+    if matches!(link.claim.kind, AccountKind::Service) {
+        return None;
+    }
+    let summary = &link.account_facts;
+    let is_away = shared_network::is_away(tie);
+    let has_tool = !summary.remote_tools.is_empty() || !summary.kvm.is_empty() || summary.rdp_relays > 0;
+    let mut points = if is_away { 2 } else { 0 };
+    points += if summary.remote_tools.is_empty() { 0 } else { 2 };
+    points += if summary.kvm.is_empty() { 0 } else { 3 };
+    points += if summary.rdp_relays > 0 { 3 } else { 0 };
+    points += u16::from(!summary.vpn_brands.is_empty());
+    Some(Suspect {
+        tie,
+        points,
+        is_away,
+        has_tool,
+        has_device: !tie.companions.is_empty(),
+    })
+}
+
+struct Group {
+    operated: usize,
+    steady: usize,
+    long_away: usize,
+    any_away: bool,
+    any_tool: bool,
+    contradicting: bool,
+    outsiders: usize,
+    employers: usize,
+}
+
+impl Group {
+    fn of(suspects: &[Suspect<'_>], settings: &FarmSettings) -> Self {
+        let mut employers: Vec<&str> = suspects.iter().map(|s| s.tie.latest.claim.employer.as_str()).collect();
+        employers.sort_unstable();
+        employers.dedup();
+        Self {
+            operated: suspects
+                .iter()
+                .filter(|s| s.points >= settings.account_points && s.has_tool)
+                .count(),
+            steady: suspects
+                .iter()
+                .filter(|s| s.has_tool && s.tie.days() >= settings.steady_days)
+                .count(),
+            long_away: suspects
+                .iter()
+                .filter(|s| s.is_away && s.has_device && s.tie.days() >= settings.claim_days)
+                .count(),
+            any_away: suspects.iter().any(|s| s.is_away),
+            any_tool: suspects.iter().any(|s| s.has_tool),
+            contradicting: suspects
+                .iter()
+                .any(|a| suspects.iter().any(|b| contradict(&a.tie.latest, &b.tie.latest))),
+            outsiders: suspects
+                .iter()
+                .filter(|s| s.tie.latest.claim.kind != AccountKind::Employee)
+                .count(),
+            employers: employers.len(),
+        }
+    }
+
+    fn is_farm(&self) -> bool {
+        let operated_and_away = self.operated >= 2 && (self.any_away || self.contradicting);
+        let steadily_operated = self.steady >= 2 && (self.outsiders >= 2 || self.employers >= 2 || self.any_away);
+        let away_for_days = self.long_away >= 2 && self.contradicting && (self.outsiders >= 1 || self.any_tool);
+        operated_and_away || steadily_operated || away_for_days
+    }
+}
+
+fn finding(
+    link: &Link,
+    facts: &EntityFacts,
+    suspects: &[Suspect<'_>],
+    group: &Group,
+    settings: &FarmSettings,
+) -> Finding {
+    let accounts: Vec<String> = suspects.iter().map(|s| s.tie.latest.account.clone()).collect();
+    let severity = if group.any_away && group.any_tool {
+        Severity::Critical
+    } else {
+        Severity::High
+    };
+    let place = link
+        .place
+        .as_ref()
+        .map_or("an unknown place", |place| place.label.as_str());
+    let number = |count: usize| f64::from(u32::try_from(count).unwrap_or(u32::MAX));
+    let points: u16 = suspects.iter().map(|s| s.points).sum();
+    Finding {
+        detection: Detection::LaptopFarm,
+        strength: Strength::Alert,
+        severity,
+        confidence: u8::try_from((50 + u32::from(points) * 4).min(95)).unwrap_or(95),
+        subject: facts.name.to_string(),
+        message: format!(
+            "Laptop farm indicators: {} accounts on {} in {place}: {}{}",
+            accounts.len(),
+            facts.name,
+            accounts.join(", "),
+            seen_with(suspects),
+        ),
+        accounts,
+        first_ms: suspects.iter().map(|s| s.tie.first_ms).min().unwrap_or(link.time_ms),
+        last_ms: suspects.iter().map(|s| s.tie.last_ms).max().unwrap_or(link.time_ms),
+        evidence: std::iter::once(network_evidence(link))
+            .chain(suspects.iter().map(|s| shared_network::evidence(s.tie)))
+            .collect(),
+        measures: vec![
+            Measure::against("accounts", number(suspects.len()), 2.0),
+            Measure::shown("indicator_points", f64::from(points)),
+            Measure::shown(
+                "accounts_away_from_claim",
+                number(suspects.iter().filter(|s| s.is_away).count()),
+            ),
+            Measure::against("accounts_operated", number(group.operated), 2.0),
+            Measure::shown("accounts_steady", number(group.steady)),
+        ],
+        guards: guards(link, suspects, group, settings),
+        data_versions: link.data_versions.clone(),
+        degraded: false,
+    }
+}
+
+fn seen_with(suspects: &[Suspect<'_>]) -> String {
+    let mut names: Vec<&str> = suspects
+        .iter()
+        .flat_map(|s| {
+            let summary = &s.tie.latest.account_facts;
+            summary
+                .remote_tools
+                .iter()
+                .chain(&summary.kvm)
+                .chain(&summary.vpn_brands)
+        })
+        .map(String::as_str)
+        .collect();
+    names.sort_unstable();
+    names.dedup();
+    if names.is_empty() {
+        String::new()
+    } else {
+        format!(" (seen: {})", names.join(", "))
+    }
+}
+
+fn network_evidence(link: &Link) -> Evidence {
+    Evidence {
+        role: "network".to_owned(),
+        event_id: link.event_id.clone(),
+        product: link.product.clone(),
+        time_ms: link.time_ms,
+        address: link.address.as_deref().and_then(|a| a.parse().ok()),
+        network_class: Some(link.network_class),
+        network_label: link.network_label.clone(),
+        asn: link.asn,
+        organization: link.organization.clone(),
+        facts: vec![("network".to_owned(), link.entity.clone())],
+        ..Evidence::default()
+    }
+}
+
+fn guards(link: &Link, suspects: &[Suspect<'_>], group: &Group, settings: &FarmSettings) -> Vec<Guard> {
+    let away = suspects.iter().filter(|s| s.is_away).count();
+    vec![
+        Guard::ran(
+            "shared_by_design",
+            format!("{} networks are not shared by design", link.network_class.as_str()),
+        ),
+        Guard::ran(
+            "household",
+            format!(
+                "{away} accounts are away from their claims; {} are not on the payroll",
+                group.outsiders
+            ),
+        ),
+        Guard::ran("approved_tools", "approved tools were not counted"),
+        Guard::ran("own_device", "accounts that only used another's device were left out"),
+        Guard::ran(
+            "passing_visit",
+            format!(
+                "{} accounts carry tools for {} days, {} are away for {} days",
+                group.steady, settings.steady_days, group.long_away, settings.claim_days
+            ),
+        ),
+    ]
+}

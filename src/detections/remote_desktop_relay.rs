@@ -1,0 +1,118 @@
+//! A company device driven from elsewhere: remote-desktop logons, remote-access tools, KVM-over-IP.
+//!
+//! Advisory flags: remote-desktop ports and sharing software on a laptop whose owner works elsewhere (May 2022, and the
+//! FBI's updates of 2023 to 2025). ATT&CK: T1219.002, T1219.003, T1021.001, T1133.
+//! One weak indicator is a signal. An alert takes a remote-desktop logon from outside *during* the owner's VPN
+//! session, or independent indicators that add up; `indicators` has the table of points.
+//! Blind to: a KVM with changed identities and no storage, tools nobody reports, an approved tool in the wrong hands.
+
+use crate::detections::indicators::{self, Class, Indicator};
+use crate::detections::settings::RelaySettings;
+use crate::model::{
+    AccountKind, Detection, Evidence, Finding, Guard, Measure, Observation, Rule, Severity, Strength, attack,
+};
+use crate::window::account::{AccountFacts, Change, Lateness};
+
+/// What is constant about it.
+pub const RULE: Rule = Rule {
+    detection: Detection::RemoteDesktopRelay,
+    title: "Remote-desktop relay indicators",
+    description: "Independent indicators on one account's device agree that somebody operates it from elsewhere.",
+    version: "1",
+    attacks: &[
+        attack::REMOTE_DESKTOP_SOFTWARE,
+        attack::REMOTE_ACCESS_HARDWARE,
+        attack::REMOTE_DESKTOP_PROTOCOL,
+        attack::EXTERNAL_REMOTE_SERVICES,
+    ],
+    blind_to: "KVM hardware with changed identities, tools no agent reports, and approved tools in the wrong hands",
+};
+
+/// Judges the account's indicators after one more of them.
+#[must_use]
+pub fn detect(
+    seen: &Observation<'_>,
+    facts: &AccountFacts,
+    change: &Change,
+    settings: &RelaySettings,
+) -> Option<Finding> {
+    if !change.relay_facts || seen.claim.kind == AccountKind::Service {
+        return None;
+    }
+    let found = indicators::of(facts, seen.claim, seen.order_ms, settings);
+    let points = indicators::points(&found);
+    let mut classes: Vec<Class> = found.iter().map(|i| i.class).collect();
+    classes.sort_unstable();
+    classes.dedup();
+    let in_progress = classes.contains(&Class::RelayInProgress);
+    let is_alert = points >= settings.alert_points && (in_progress || classes.len() > 1);
+    if points < 2 {
+        return None;
+    }
+    let severity = match (is_alert, points) {
+        (false, _) => Severity::Low,
+        (true, points) if points >= settings.high_points => Severity::High,
+        (true, _) => Severity::Medium,
+    };
+    let account = seen.event.account.as_str();
+    let labels: Vec<&str> = found.iter().map(|i| i.label.as_str()).collect();
+    Some(Finding {
+        detection: Detection::RemoteDesktopRelay,
+        strength: if is_alert { Strength::Alert } else { Strength::Signal },
+        severity,
+        confidence: u8::try_from(30 + u32::from(points.min(10)) * 6).unwrap_or(90),
+        subject: account.to_owned(),
+        accounts: vec![account.to_owned()],
+        message: format!("Relay indicators: {account}: {}", labels.join("; ")),
+        first_ms: found.iter().map(|i| i.time_ms).min().unwrap_or(seen.order_ms),
+        last_ms: found.iter().map(|i| i.time_ms).max().unwrap_or(seen.order_ms),
+        evidence: found.iter().map(|i| evidence(account, i)).collect(),
+        measures: vec![
+            Measure::against("indicator_points", f64::from(points), f64::from(settings.alert_points)),
+            Measure::shown(
+                "indicator_classes",
+                f64::from(u8::try_from(classes.len()).unwrap_or(u8::MAX)),
+            ),
+        ],
+        guards: guards(settings, in_progress, classes.len()),
+        data_versions: seen.data_versions.to_owned(),
+        degraded: change.lateness == Lateness::Beyond,
+    })
+}
+
+fn evidence(account: &str, indicator: &Indicator<'_>) -> Evidence {
+    Evidence {
+        role: indicator.class.as_str().to_owned(),
+        event_id: indicator.event_id.to_owned(),
+        product: indicator.product.to_owned(),
+        time_ms: indicator.time_ms,
+        account: account.to_owned(),
+        device: indicator.device.to_owned(),
+        facts: vec![
+            ("indicator".to_owned(), indicator.label.clone()),
+            ("points".to_owned(), indicator.points.to_string()),
+        ],
+        ..Evidence::default()
+    }
+}
+
+fn guards(settings: &RelaySettings, in_progress: bool, classes: usize) -> Vec<Guard> {
+    let approved = match settings.approved_tools.len() {
+        0 => "no tool is approved in the configuration".to_owned(),
+        count => format!("{count} tools are approved, the one seen is none of them"),
+    };
+    let alone = if in_progress {
+        "a logon during the owner's VPN session stands on its own".to_owned()
+    } else {
+        format!("{classes} independent kinds of indicator; one alone is a signal")
+    };
+    vec![
+        Guard::ran("approved_tools", approved),
+        Guard::ran("single_indicator", alone),
+        Guard::ran(
+            "corporate_source",
+            "no logon from a corporate network or the session's own address was counted",
+        ),
+        Guard::ran("dock", "a composite USB device alone has one point"),
+    ]
+}

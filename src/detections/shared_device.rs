@@ -1,0 +1,211 @@
+//! One device, several contractors.
+//!
+//! Advisory flags: one device used for several accounts (US Treasury, State and FBI, May 2022; Microsoft 2025).
+//! ATT&CK: T1078.004. Fires when two accounts use one device side by side: the second within two days of the first,
+//! or alternating. Kiosks, IT staff, hand-overs and browser fingerprints stay quiet or are signals.
+//! Blind to: a different device per account, or ids that the worker can change.
+
+use crate::detections::claims::contradict;
+use crate::detections::settings::DeviceSettings;
+use crate::model::{
+    AccountKind, Detection, EntityKind, Evidence, Finding, Guard, Link, Measure, NetworkClass, Rule, Severity,
+    Strength, attack,
+};
+use crate::window::entity::{EntityFacts, Tie};
+use crate::window::{DAY_MS, HOUR_MS};
+
+/// What is constant about it.
+pub const RULE: Rule = Rule {
+    detection: Detection::SharedDevice,
+    title: "Device shared across accounts",
+    description: "One device is used side by side by accounts of several contractors.",
+    version: "1",
+    attacks: &[attack::CLOUD_ACCOUNTS],
+    blind_to: "a device of its own for every account, and device ids that the client may choose",
+};
+
+/// Judges the device after one more link to it.
+#[must_use]
+pub fn detect(link: &Link, facts: &EntityFacts, settings: &DeviceSettings) -> Option<Finding> {
+    if link.entity_kind != EntityKind::Device || is_listed(&facts.name, settings) {
+        return None;
+    }
+    let since_ms = link.time_ms - i64::from(settings.window_days) * DAY_MS;
+    let users: Vec<&Tie> = facts
+        .ties_since(since_ms)
+        .filter(|tie| is_user(tie, settings))
+        .collect();
+    if users.len() < 2 || users.len() + overflow(facts) >= settings.hub_accounts {
+        return None;
+    }
+    let latest = users.iter().find(|tie| tie.latest.account == link.account)?;
+    let together: Vec<&Tie> = users
+        .iter()
+        .copied()
+        .filter(|tie| side_by_side(latest, tie, settings))
+        .collect();
+    if together
+        .iter()
+        .all(|tie| tie.latest.network_class == NetworkClass::Corporate)
+    {
+        return None;
+    }
+    let contractors = together
+        .iter()
+        .filter(|tie| tie.latest.claim.kind != AccountKind::Employee)
+        .count();
+    let is_pair_of_interest = together.len() >= 2 && contractors >= 1;
+    if !is_pair_of_interest {
+        return None;
+    }
+    let is_strong = contractors >= 2 && !is_fingerprint(&together);
+    let claims_contradict = pairs(&together).any(|(a, b)| contradict(&a.latest, &b.latest));
+    let relayed = together.iter().any(|tie| has_relay(&tie.latest));
+    let severity = match (is_strong, claims_contradict, relayed) {
+        (false, ..) => Severity::Low,
+        (true, true, true) => Severity::Critical,
+        (true, false, false) => Severity::Medium,
+        (true, ..) => Severity::High,
+    };
+    Some(finding(link, facts, &together, is_strong, severity, settings))
+}
+
+fn finding(
+    link: &Link,
+    facts: &EntityFacts,
+    together: &[&Tie],
+    is_strong: bool,
+    severity: Severity,
+    settings: &DeviceSettings,
+) -> Finding {
+    let accounts: Vec<String> = together.iter().map(|tie| tie.latest.account.clone()).collect();
+    let count = u32::try_from(together.len()).unwrap_or(u32::MAX);
+    Finding {
+        detection: Detection::SharedDevice,
+        strength: if is_strong { Strength::Alert } else { Strength::Signal },
+        severity,
+        confidence: if is_strong { 75 } else { 40 },
+        subject: facts.name.to_string(),
+        message: format!(
+            "Device shared across accounts: {} used side by side by {}",
+            facts.name,
+            accounts.join(", ")
+        ),
+        accounts,
+        first_ms: together.iter().map(|tie| tie.first_ms).min().unwrap_or(link.time_ms),
+        last_ms: together.iter().map(|tie| tie.last_ms).max().unwrap_or(link.time_ms),
+        evidence: together.iter().map(|tie| evidence(tie)).collect(),
+        measures: vec![
+            Measure::against("accounts", f64::from(count), 2.0),
+            Measure::shown("days_looked_back", f64::from(settings.window_days)),
+        ],
+        guards: guards(facts, together, settings),
+        data_versions: link.data_versions.clone(),
+        degraded: false,
+    }
+}
+
+fn is_listed(device: &str, settings: &DeviceSettings) -> bool {
+    settings
+        .shared_devices
+        .iter()
+        .any(|listed| listed.eq_ignore_ascii_case(device))
+}
+
+/// Staff who serve many devices and accounts of no person are no users of this one.
+fn is_user(tie: &Tie, settings: &DeviceSettings) -> bool {
+    tie.latest.claim.kind != AccountKind::Service && tie.latest.account_facts.devices <= settings.staff_devices
+}
+
+fn overflow(facts: &EntityFacts) -> usize {
+    usize::try_from(facts.overflow).unwrap_or(usize::MAX)
+}
+
+/// Whether two accounts use the device in the same days, not one after the other.
+fn side_by_side(one: &Tie, other: &Tie, settings: &DeviceSettings) -> bool {
+    if one.latest.account == other.latest.account {
+        return true;
+    }
+    let handover_ms = i64::from(settings.handover_hours) * HOUR_MS;
+    let apart_ms = (one.first_ms - other.last_ms).max(other.first_ms - one.last_ms);
+    if apart_ms <= 0 {
+        return true;
+    }
+    let both_new_hires =
+        one.latest.claim.kind != AccountKind::Employee && other.latest.claim.kind != AccountKind::Employee;
+    both_new_hires && apart_ms <= handover_ms
+}
+
+fn is_fingerprint(together: &[&Tie]) -> bool {
+    together.iter().any(|tie| tie.latest.fingerprint)
+}
+
+fn has_relay(link: &Link) -> bool {
+    let summary = &link.account_facts;
+    !summary.remote_tools.is_empty() || !summary.kvm.is_empty() || summary.rdp_relays > 0
+}
+
+fn pairs<'a>(ties: &'a [&'a Tie]) -> impl Iterator<Item = (&'a Tie, &'a Tie)> {
+    ties.iter()
+        .enumerate()
+        .flat_map(|(index, one)| ties[index + 1..].iter().map(|other| (*one, *other)))
+}
+
+fn evidence(tie: &Tie) -> Evidence {
+    let link = &tie.latest;
+    Evidence {
+        role: "account".to_owned(),
+        event_id: link.event_id.clone(),
+        product: link.product.clone(),
+        time_ms: tie.last_ms,
+        account: link.account.clone(),
+        address: link.address.as_deref().and_then(|a| a.parse().ok()),
+        network_class: Some(link.network_class),
+        network_label: link.network_label.clone(),
+        device: link.entity.clone(),
+        facts: vec![
+            ("claimed_place".to_owned(), link.claim.label.clone()),
+            ("employer".to_owned(), link.claim.employer.clone()),
+            ("days_on_device".to_owned(), tie.days().to_string()),
+            ("roster_owner".to_owned(), link.claim.owns_device.to_string()),
+        ],
+        ..Evidence::default()
+    }
+}
+
+fn guards(facts: &EntityFacts, together: &[&Tie], settings: &DeviceSettings) -> Vec<Guard> {
+    let owners = together.iter().filter(|tie| tie.latest.claim.owns_device).count();
+    vec![
+        Guard::ran(
+            "listed_shared_device",
+            "the configuration does not list the device as shared",
+        ),
+        Guard::ran(
+            "hub",
+            format!(
+                "{} accounts, from {} on it would count as a kiosk",
+                facts.ties.len() + overflow(facts),
+                settings.hub_accounts
+            ),
+        ),
+        Guard::ran(
+            "office_machine",
+            "not everybody uses it from the company's own networks",
+        ),
+        Guard::ran(
+            "hand_over",
+            format!(
+                "the accounts follow each other within {} h or alternate",
+                settings.handover_hours
+            ),
+        ),
+        Guard::ran(
+            "support_staff",
+            format!("no account counted serves more than {} devices", settings.staff_devices),
+        ),
+        Guard::ran(
+            "roster_owner",
+            format!("the roster assigns the device to {owners} of the accounts"),
+        ),
+    ]
+}

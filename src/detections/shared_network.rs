@@ -1,0 +1,197 @@
+//! One home address, several accounts that claim to live elsewhere.
+//!
+//! Advisory flag: multiple accounts from the same IP address (US Treasury, State and FBI, May 2022; Mandiant 2025: two
+//! laptops behind one address in Nevada). ATT&CK: T1078, T1656.
+//! Households, co-working spaces and offices claim to be where they are; travellers are also seen at home; venues and
+//! carriers gather many. What is left is several people, steady on one line, none of whom says they live there.
+//! Blind to: claims that name the farm's own town, and one address per account.
+
+use crate::detections::claims::contradict;
+use crate::detections::settings::NetworkSettings;
+use crate::model::{
+    AccountKind, Detection, EntityKind, Evidence, EvidencePlace, Finding, Guard, Link, Measure, Rule, Severity,
+    Strength, attack,
+};
+use crate::window::DAY_MS;
+use crate::window::entity::{EntityFacts, Tie};
+
+/// What is constant about it.
+pub const RULE: Rule = Rule {
+    detection: Detection::SharedNetwork,
+    title: "Network shared across accounts",
+    description: "Several accounts that claim different places work steadily from one access line where none of them claims to be.",
+    version: "1",
+    attacks: &[attack::VALID_ACCOUNTS, attack::IMPERSONATION],
+    blind_to: "claims that name the shared line's own town, and a line of its own for every account",
+};
+
+/// Judges the network after one more link to it.
+#[must_use]
+pub fn detect(link: &Link, facts: &EntityFacts, settings: &NetworkSettings) -> Option<Finding> {
+    if link.entity_kind != EntityKind::Network || link.network_class.is_shared_by_design() {
+        return None;
+    }
+    let since_ms = link.time_ms - i64::from(settings.window_days) * DAY_MS;
+    let present: Vec<&Tie> = facts.ties_since(since_ms).collect();
+    let crowd = present.len() + usize::try_from(facts.overflow).unwrap_or(usize::MAX);
+    if crowd >= settings.hub_accounts {
+        return None;
+    }
+    let away: Vec<&Tie> = present.iter().copied().filter(|tie| is_away(tie)).collect();
+    let is_strange = away
+        .iter()
+        .any(|a| away.iter().any(|b| contradict(&a.latest, &b.latest)));
+    let contractors = away
+        .iter()
+        .filter(|tie| tie.latest.claim.kind != AccountKind::Employee)
+        .count();
+    if away.len() < settings.accounts_min || !is_strange || contractors == 0 {
+        return None;
+    }
+    let steady = away.iter().filter(|tie| tie.days() >= settings.days_min).count();
+    let is_alert = steady >= settings.accounts_min && (contractors >= 2 || steady >= 3);
+    let severity = match (is_alert, away.len()) {
+        (false, _) => Severity::Low,
+        (true, 2) => Severity::Medium,
+        (true, _) => Severity::High,
+    };
+    Some(finding(link, facts, &away, crowd, is_alert, severity, settings))
+}
+
+/// Whether the account is on this network although it lives, by its claim, elsewhere and is not merely visiting.
+#[must_use]
+pub fn is_away(tie: &Tie) -> bool {
+    let summary = &tie.latest.account_facts;
+    tie.latest.claim.kind != AccountKind::Service
+        && summary.days_away > 0
+        && summary.days_away * 2 > summary.days_located
+}
+
+fn finding(
+    link: &Link,
+    facts: &EntityFacts,
+    away: &[&Tie],
+    crowd: usize,
+    is_alert: bool,
+    severity: Severity,
+    settings: &NetworkSettings,
+) -> Finding {
+    let accounts: Vec<String> = away.iter().map(|tie| tie.latest.account.clone()).collect();
+    let place = link
+        .place
+        .as_ref()
+        .map_or("an unknown place", |place| place.label.as_str());
+    let number = |count: usize| f64::from(u32::try_from(count).unwrap_or(u32::MAX));
+    Finding {
+        detection: Detection::SharedNetwork,
+        strength: if is_alert { Strength::Alert } else { Strength::Signal },
+        severity,
+        confidence: u8::try_from((45 + away.len() * 10).min(85)).unwrap_or(85),
+        subject: facts.name.to_string(),
+        message: format!(
+            "Network shared across accounts: {} in {place} used by {}, who claim other places",
+            facts.name,
+            accounts.join(", ")
+        ),
+        accounts,
+        first_ms: away.iter().map(|tie| tie.first_ms).min().unwrap_or(link.time_ms),
+        last_ms: away.iter().map(|tie| tie.last_ms).max().unwrap_or(link.time_ms),
+        evidence: away.iter().map(|tie| evidence(tie)).collect(),
+        measures: vec![
+            Measure::against("accounts_away", number(away.len()), number(settings.accounts_min)),
+            Measure::shown("accounts_on_network", number(crowd)),
+            Measure::against(
+                "days_on_network",
+                f64::from(away.iter().map(|tie| tie.days()).min().unwrap_or(0)),
+                f64::from(settings.days_min),
+            ),
+        ],
+        guards: guards(link, away, crowd, settings),
+        data_versions: link.data_versions.clone(),
+        degraded: false,
+    }
+}
+
+/// Evidence about one account on a network.
+#[must_use]
+pub fn evidence(tie: &Tie) -> Evidence {
+    let link = &tie.latest;
+    let mut facts = vec![
+        ("claimed_place".to_owned(), link.claim.label.clone()),
+        ("employer".to_owned(), link.claim.employer.clone()),
+        ("days_on_network".to_owned(), tie.days().to_string()),
+        ("days_away_of_located".to_owned(), {
+            format!(
+                "{} of {}",
+                link.account_facts.days_away, link.account_facts.days_located
+            )
+        }),
+        (
+            "unexplained_distance_km".to_owned(),
+            link.account_facts.claim_gap_km.to_string(),
+        ),
+    ];
+    let lists = [
+        ("remote_access_tools", &link.account_facts.remote_tools),
+        ("vpn_brands", &link.account_facts.vpn_brands),
+        ("kvm", &link.account_facts.kvm),
+    ];
+    facts.extend(
+        lists
+            .into_iter()
+            .filter(|(_, list)| !list.is_empty())
+            .map(|(name, list)| (name.to_owned(), list.join(", "))),
+    );
+    if !tie.companions.is_empty() {
+        let devices: Vec<&str> = tie.companions.iter().map(AsRef::as_ref).collect();
+        facts.push(("devices".to_owned(), devices.join(", ")));
+    }
+    Evidence {
+        role: "account".to_owned(),
+        event_id: link.event_id.clone(),
+        product: link.product.clone(),
+        time_ms: tie.last_ms,
+        account: link.account.clone(),
+        address: link.address.as_deref().and_then(|a| a.parse().ok()),
+        place: link.place.as_ref().map(|place| EvidencePlace {
+            city: place.city.clone(),
+            region: place.region.clone(),
+            country: place.country.clone(),
+            latitude: place.latitude,
+            longitude: place.longitude,
+            radius_km: place.radius_km,
+        }),
+        network_class: Some(link.network_class),
+        network_label: link.network_label.clone(),
+        asn: link.asn,
+        organization: link.organization.clone(),
+        device: link.device.clone().unwrap_or_default(),
+        facts,
+    }
+}
+
+fn guards(link: &Link, away: &[&Tie], crowd: usize, settings: &NetworkSettings) -> Vec<Guard> {
+    let steady = away.iter().filter(|tie| tie.days() >= settings.days_min).count();
+    vec![
+        Guard::ran(
+            "shared_by_design",
+            format!("{} networks are not shared by design", link.network_class.as_str()),
+        ),
+        Guard::ran(
+            "hub",
+            format!(
+                "{crowd} accounts, from {} on it would count as a gateway or venue",
+                settings.hub_accounts
+            ),
+        ),
+        Guard::ran("household", "accounts that claim this very place were left out"),
+        Guard::ran(
+            "travel",
+            "accounts mostly seen near their claim, or on approved travel, were left out",
+        ),
+        Guard::ran(
+            "passing_visit",
+            format!("{steady} accounts were here on at least {} days", settings.days_min),
+        ),
+    ]
+}

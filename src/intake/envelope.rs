@@ -1,0 +1,317 @@
+//! What surrounds a vendor's record: arrays, `records` and its relatives, bus and shipper wrappers.
+//!
+//! | wrapper | written by |
+//! |---|---|
+//! | `[…]` | pullers that keep an API's page whole |
+//! | `records`, `Records`, `value`, `items`, `activities` | Azure Event Hubs, CloudTrail, Graph, Google's Reports API |
+//! | `data.events` | Okta event hooks |
+//! | `detail` | Amazon EventBridge |
+//! | `event`, `event.original`, `message`, `raw`, `_raw` | Splunk HEC, Elastic and other shippers, as object or text |
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::Deserialize;
+use serde::de::{Deserializer, IgnoredAny, SeqAccess, Visitor};
+use serde_json::value::RawValue;
+
+use super::leaf::Text;
+use super::reason::{
+    DUPLICATE_FIELD, EMPTY, FORMAT_UNRECOGNIZED, MALFORMED_JSON, NESTING_TOO_DEEP, TOO_MANY_EVENTS, reject,
+};
+use super::{Format, Rejection, Sink, fortigate, google_workspace, ocsf, okta};
+use crate::model::{Device, Edid, Event, Mfa, Peripheral, Tool};
+
+/// Wrappers around wrappers: a shipper's text around a bus around a page is four.
+const DEPTH_MAX: u8 = 8;
+/// Events in one record; the stage that calls may allow fewer.
+const EVENTS_MAX: usize = 100_000;
+
+/// Decodes a record, or what a wrapper held.
+pub(super) fn decode<'a>(format: Format, text: &'a str, sink: &mut Sink<'_, 'a>) -> Result<(), Rejection> {
+    at_depth(format, text, 0, sink)
+}
+
+fn at_depth<'a>(format: Format, text: &'a str, depth: u8, sink: &mut Sink<'_, 'a>) -> Result<(), Rejection> {
+    if depth > DEPTH_MAX {
+        return Err(reject(
+            NESTING_TOO_DEEP,
+            format!("more than {DEPTH_MAX} arrays or wrappers surround the event; unwrap it at the source"),
+        ));
+    }
+    match text.as_bytes().first() {
+        Some(b'{') => object(format, text, depth, sink),
+        Some(b'[') => array(format, text, depth, sink),
+        Some(b'"') => quoted(format, text, depth, sink),
+        _ if fortigate::is_line(text) => match format {
+            Format::Fortigate | Format::Auto => fortigate::decode(text, sink),
+            Format::Ocsf | Format::Okta | Format::GoogleWorkspace => Err(unrecognized(format)),
+        },
+        _ if format == Format::Fortigate => fortigate::decode(text, sink),
+        _ if format == Format::Auto => Err(unrecognized(format)),
+        _ => Err(reject(
+            MALFORMED_JSON,
+            "line 1 column 1: the record opens neither a JSON object nor an array; send one JSON value a record",
+        )),
+    }
+}
+
+fn object<'a>(format: Format, text: &'a str, depth: u8, sink: &mut Sink<'_, 'a>) -> Result<(), Rejection> {
+    let shape = match format {
+        Format::Auto => shape(text)?,
+        named => Some(named),
+    };
+    let was_decoded = match shape {
+        Some(Format::Ocsf) => ocsf::decode(text, sink)?,
+        Some(Format::Okta) => okta::decode(text, sink)?,
+        Some(Format::GoogleWorkspace) => google_workspace::decode(text, sink)?,
+        Some(Format::Fortigate | Format::Auto) | None => false,
+    };
+    if was_decoded {
+        return Ok(());
+    }
+    wrapped(format, text, depth, sink)
+}
+
+/// Keys that tell the formats apart; their values do not matter.
+#[derive(Deserialize)]
+struct Marks {
+    class_uid: Option<IgnoredAny>,
+    #[serde(rename = "eventType")]
+    event_type: Option<IgnoredAny>,
+    published: Option<IgnoredAny>,
+    events: Option<IgnoredAny>,
+    id: Option<IgnoredAny>,
+    actor: Option<IgnoredAny>,
+}
+
+fn shape(text: &str) -> Result<Option<Format>, Rejection> {
+    let marks: Marks = parse(text)?;
+    Ok(if marks.class_uid.is_some() {
+        Some(Format::Ocsf)
+    } else if marks.event_type.is_some() && marks.published.is_some() {
+        Some(Format::Okta)
+    } else if marks.events.is_some() && marks.id.is_some() && marks.actor.is_some() {
+        Some(Format::GoogleWorkspace)
+    } else {
+        None
+    })
+}
+
+fn array<'a>(format: Format, text: &'a str, depth: u8, sink: &mut Sink<'_, 'a>) -> Result<(), Rejection> {
+    let elements: Elements<'a> = parse(text)?;
+    if elements.items.is_empty() {
+        return Err(reject(EMPTY, "the record holds an empty array; nothing to do"));
+    }
+    if elements.overflow {
+        return Err(reject(
+            TOO_MANY_EVENTS,
+            format!("more than {EVENTS_MAX} events in one record; send fewer a record"),
+        ));
+    }
+    for element in elements.items {
+        if let Err(rejection) = at_depth(format, element.get().trim(), depth + 1, sink) {
+            sink.push(Err(rejection));
+        }
+    }
+    Ok(())
+}
+
+/// What may hold the record inside a wrapper.
+#[derive(Deserialize)]
+struct Wrapper<'a> {
+    #[serde(borrow)]
+    records: Option<&'a RawValue>,
+    #[serde(borrow, rename = "Records")]
+    records_capital: Option<&'a RawValue>,
+    #[serde(borrow)]
+    activities: Option<&'a RawValue>,
+    #[serde(borrow)]
+    items: Option<&'a RawValue>,
+    #[serde(borrow)]
+    value: Option<&'a RawValue>,
+    #[serde(borrow)]
+    data: Option<&'a RawValue>,
+    #[serde(borrow)]
+    events: Option<&'a RawValue>,
+    #[serde(borrow)]
+    detail: Option<&'a RawValue>,
+    #[serde(borrow)]
+    event: Option<&'a RawValue>,
+    #[serde(borrow)]
+    original: Option<&'a RawValue>,
+    #[serde(borrow)]
+    message: Option<&'a RawValue>,
+    #[serde(borrow)]
+    raw: Option<&'a RawValue>,
+    #[serde(borrow, rename = "_raw")]
+    raw_underscore: Option<&'a RawValue>,
+}
+
+fn wrapped<'a>(format: Format, text: &'a str, depth: u8, sink: &mut Sink<'_, 'a>) -> Result<(), Rejection> {
+    let wrapper: Wrapper<'a> = parse(text)?;
+    let inner = [
+        wrapper.records,
+        wrapper.records_capital,
+        wrapper.activities,
+        wrapper.items,
+        wrapper.value,
+        wrapper.data,
+        wrapper.events,
+        wrapper.detail,
+        wrapper.event,
+        wrapper.original,
+        wrapper.message,
+        wrapper.raw,
+        wrapper.raw_underscore,
+    ];
+    for value in inner.into_iter().flatten() {
+        let value = value.get().trim();
+        let outcome = match value.as_bytes().first() {
+            Some(b'{' | b'[' | b'"') => at_depth(format, value, depth + 1, sink),
+            _ => continue,
+        };
+        match outcome {
+            Err(rejection) if rejection.reason == FORMAT_UNRECOGNIZED => {}
+            settled => return settled,
+        }
+    }
+    Err(unrecognized(format))
+}
+
+/// A record inside a JSON string. If it holds escapes its text is a copy, so its events must own theirs.
+fn quoted<'a>(format: Format, value: &'a str, depth: u8, sink: &mut Sink<'_, 'a>) -> Result<(), Rejection> {
+    let text: Text<'a> = parse(value)?;
+    let is_record = |text: &str| text.starts_with(['{', '[']) || fortigate::is_line(text);
+    match text.into_inner() {
+        Cow::Borrowed(text) if is_record(text.trim()) => at_depth(format, text.trim(), depth + 1, sink),
+        Cow::Owned(text) if is_record(text.trim()) => {
+            let next = sink.next;
+            let mut own = |_: u32, event: Result<Event<'_>, Rejection>| sink.push(event.map(into_owned));
+            at_depth(format, text.trim(), depth + 1, &mut Sink { each: &mut own, next })
+        }
+        _ => Err(unrecognized(format)),
+    }
+}
+
+fn unrecognized(format: Format) -> Rejection {
+    let detail = match format {
+        Format::Auto => "no known format; set the source's format, or send one that is read".to_owned(),
+        named => format!("not a record of format {}; check the source's format", named.name()),
+    };
+    reject(FORMAT_UNRECOGNIZED, detail)
+}
+
+/// The elements of an array, unread.
+struct Elements<'a> {
+    items: Vec<&'a RawValue>,
+    overflow: bool,
+}
+
+struct ElementsVisitor;
+
+impl<'de> Visitor<'de> for ElementsVisitor {
+    type Value = Elements<'de>;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("an array")
+    }
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+        let mut items = Vec::new();
+        while items.len() < EVENTS_MAX {
+            match seq.next_element::<&'de RawValue>()? {
+                Some(item) => items.push(item),
+                None => return Ok(Elements { items, overflow: false }),
+            }
+        }
+        let mut overflow = false;
+        while seq.next_element::<IgnoredAny>()?.is_some() {
+            overflow = true;
+        }
+        Ok(Elements { items, overflow })
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Elements<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_seq(ElementsVisitor)
+    }
+}
+
+/// Parses JSON into a wire struct; the one place that calls the parser.
+pub(super) fn parse<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, Rejection> {
+    serde_json::from_str(text).map_err(|error| explain(&error))
+}
+
+/// The parser's own words may quote a value, so only its position and a fixed phrase are passed on.
+fn explain(error: &serde_json::Error) -> Rejection {
+    let (line, column) = (error.line(), error.column());
+    let words = error.to_string();
+    let (reason, what) = if words.starts_with("recursion limit exceeded") {
+        (NESTING_TOO_DEEP, "nested too deeply; flatten it at the source")
+    } else if words.starts_with("duplicate field") {
+        (
+            DUPLICATE_FIELD,
+            "an object ends here that names a field twice; fix the source",
+        )
+    } else if error.is_eof() {
+        (MALFORMED_JSON, "the JSON ends early; check the source for truncation")
+    } else {
+        (MALFORMED_JSON, "not valid JSON; send one JSON value a record")
+    };
+    reject(reason, format!("line {line} column {column}: {what}"))
+}
+
+fn into_owned(event: Event<'_>) -> Event<'static> {
+    fn own(text: Cow<'_, str>) -> Cow<'static, str> {
+        Cow::Owned(text.into_owned())
+    }
+    Event {
+        id: own(event.id),
+        time_ms: event.time_ms,
+        kind: event.kind,
+        account: event.account.into_owned(),
+        account_aliases: event.account_aliases.into_iter().map(|a| a.into_owned()).collect(),
+        source_ip: event.source_ip,
+        outcome: event.outcome,
+        device: event.device.map(|device| Device {
+            id: own(device.id),
+            hostname: device.hostname.map(own),
+            managed: device.managed,
+            fingerprint: device.fingerprint,
+        }),
+        session: event.session.map(own),
+        app: event.app.map(own),
+        mfa: event.mfa.map(|mfa| Mfa {
+            used: mfa.used,
+            method: mfa.method.map(own),
+            factor: mfa.factor.map(own),
+        }),
+        user_agent: event.user_agent.map(own),
+        vpn_ip: event.vpn_ip,
+        anonymizer: event.anonymizer.map(own),
+        tool: event.tool.map(|tool| Tool {
+            name: own(tool.name),
+            kind: tool.kind,
+            indicator: tool.indicator.map(own),
+            unattended: tool.unattended,
+        }),
+        peripheral: event.peripheral.map(|peripheral| Peripheral {
+            vendor_id: peripheral.vendor_id,
+            product_id: peripheral.product_id,
+            manufacturer: peripheral.manufacturer.map(own),
+            product: peripheral.product.map(own),
+            serial: peripheral.serial.map(own),
+            keyboard: peripheral.keyboard,
+            mouse: peripheral.mouse,
+            storage: peripheral.storage,
+            edid: peripheral.edid.map(|edid| Edid {
+                manufacturer: edid.manufacturer.map(own),
+                model: edid.model.map(own),
+                serial: edid.serial.map(own),
+            }),
+        }),
+        interactive: event.interactive,
+        product: own(event.product),
+    }
+}

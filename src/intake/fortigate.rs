@@ -1,0 +1,432 @@
+//! FortiGate log lines, `key=value`, with or without a syslog header.
+//!
+//! Read: VPN sessions, user and administrator sign-ins, application control hits on remote-access tools, and
+//! traffic that names a user and has a public source. Field names: Fortinet, "FortiOS Log Message Reference".
+
+use std::borrow::Cow;
+
+use super::leaf::Text;
+use super::reason::{
+    KIND_UNSUPPORTED, MALFORMED_KEY_VALUE, NOT_A_REMOTE_ACCESS_TOOL, TIME_INVALID, TIME_MISSING, reject,
+};
+use super::{Rejection, Sink, address, person, time, tools};
+use crate::model::{Device, Event, EventKind, Outcome, Tool};
+
+/// Whether a line looks like one of FortiGate's: other firewalls also write pairs, but name their keys otherwise.
+pub(super) fn is_line(text: &str) -> bool {
+    let start = text.as_bytes().first();
+    start.is_some_and(|b| *b == b'<' || b.is_ascii_alphanumeric())
+        && text.contains(" type=")
+        && (text.contains(" logid=") || text.contains(" devid="))
+}
+
+/// Decodes one line.
+pub(super) fn decode<'a>(text: &'a str, sink: &mut Sink<'_, 'a>) -> Result<(), Rejection> {
+    let line = Line::read(text);
+    if line.kind.is_empty() {
+        return Err(reject(
+            MALFORMED_KEY_VALUE,
+            "column 1: no type= in the line; send FortiGate's default log format, key=value",
+        ));
+    }
+    sink.push(Ok(line.into_event()?));
+    Ok(())
+}
+
+/// The keys that matter, with their values as they stand between the quotes.
+#[derive(Default)]
+struct Line<'a> {
+    date: &'a str,
+    time: &'a str,
+    zone: &'a str,
+    event_time: &'a str,
+    device: &'a str,
+    log_id: &'a str,
+    kind: &'a str,
+    subtype: &'a str,
+    action: &'a str,
+    status: &'a str,
+    user: &'a str,
+    extended_user: &'a str,
+    remote_ip: &'a str,
+    source_ip: &'a str,
+    tunnel_ip: &'a str,
+    assigned_ip: &'a str,
+    tunnel_id: &'a str,
+    tunnel: &'a str,
+    domain: &'a str,
+    client_id: &'a str,
+    client_host: &'a str,
+    agent: &'a str,
+    app: &'a str,
+    app_category: &'a str,
+}
+
+impl<'a> Line<'a> {
+    fn read(text: &'a str) -> Self {
+        let mut line = Self::default();
+        for (key, value) in Pairs(text) {
+            let field = match key {
+                "date" => &mut line.date,
+                "time" => &mut line.time,
+                "tz" => &mut line.zone,
+                "eventtime" => &mut line.event_time,
+                "devid" => &mut line.device,
+                "logid" => &mut line.log_id,
+                "type" => &mut line.kind,
+                "subtype" => &mut line.subtype,
+                "action" => &mut line.action,
+                "status" => &mut line.status,
+                "user" => &mut line.user,
+                "xauthuser" => &mut line.extended_user,
+                "remip" => &mut line.remote_ip,
+                "srcip" => &mut line.source_ip,
+                "tunnelip" => &mut line.tunnel_ip,
+                "assignip" => &mut line.assigned_ip,
+                "tunnelid" => &mut line.tunnel_id,
+                "vpntunnel" => &mut line.tunnel,
+                "vd" => &mut line.domain,
+                "fctuid" => &mut line.client_id,
+                "srcname" => &mut line.client_host,
+                "agent" => &mut line.agent,
+                "app" => &mut line.app,
+                "appcat" => &mut line.app_category,
+                _ => continue,
+            };
+            *field = value;
+        }
+        line
+    }
+
+    fn into_event(self) -> Result<Event<'a>, Rejection> {
+        let source_ip = address::source([self.remote_ip, self.source_ip]);
+        let tool = self.tool()?;
+        let (kind, outcome, interactive) = self.meaning(source_ip.is_some(), tool.is_some())?;
+        // On IPsec `user` is the peer's id; the person stands in `xauthuser`.
+        let person = person::resolve([text(self.extended_user), text(self.user)], "user")?;
+        let is_vpn = matches!(kind, EventKind::VpnOpen | EventKind::VpnRenew | EventKind::VpnClose);
+        let time_ms = self.time_ms()?;
+        Ok(Event {
+            id: self.id(),
+            time_ms,
+            kind,
+            account: person.account,
+            account_aliases: person.aliases,
+            source_ip,
+            outcome,
+            device: text(self.client_id).id().map(|id| Device {
+                id,
+                hostname: text(self.client_host).description(),
+                managed: None,
+                fingerprint: false,
+            }),
+            session: text(self.tunnel_id).id(),
+            app: text(self.tunnel).description().or(text(self.domain).description()),
+            mfa: None,
+            user_agent: text(self.agent).description(),
+            vpn_ip: if is_vpn { self.vpn_ip() } else { None },
+            anonymizer: None,
+            tool,
+            peripheral: None,
+            interactive,
+            product: Cow::Borrowed("fortigate"),
+        })
+    }
+
+    fn meaning(&self, is_public: bool, is_tool: bool) -> Result<(EventKind, Outcome, bool), Rejection> {
+        let stated = outcome(self.status);
+        Ok(match (self.kind, self.subtype, self.action) {
+            ("event", "vpn", "tunnel-up") => (EventKind::VpnOpen, Outcome::Success, true),
+            ("event", "vpn", "tunnel-down") => (EventKind::VpnClose, Outcome::Success, true),
+            ("event", "vpn", "tunnel-stats") => (EventKind::VpnRenew, Outcome::Success, false),
+            ("event", "vpn", "ssl-login-fail") => (EventKind::VpnOpen, Outcome::Failure, true),
+            // A gateway renegotiates by itself; only its failure concerns the person's sign-in.
+            ("event", "vpn", "negotiate") if stated == Outcome::Failure => (EventKind::VpnOpen, stated, true),
+            ("event", "vpn", "negotiate") => (EventKind::VpnRenew, stated, false),
+            ("event", "vpn", "ssl-new-con") => (EventKind::VpnOpen, Outcome::Unknown, true),
+            ("event", "user", action) => match action {
+                "auth-logon" | "FSSO-logon" => (EventKind::Login, Outcome::Success, true),
+                "auth-logout" | "FSSO-logoff" => (EventKind::Logout, Outcome::Success, true),
+                "authentication" => (EventKind::Login, stated, true),
+                _ => return Err(unsupported()),
+            },
+            ("event", "system", "login") => (EventKind::Login, stated, true),
+            ("event", "system", "logout") => (EventKind::Logout, stated, true),
+            ("utm", _, _) if is_tool => (EventKind::ToolSeen, Outcome::Unknown, true),
+            ("traffic", _, _) if is_public => (EventKind::Activity, Outcome::Unknown, false),
+            _ => return Err(unsupported()),
+        })
+    }
+
+    /// The remote-access tool that application control saw.
+    fn tool(&self) -> Result<Option<Tool<'a>>, Rejection> {
+        if self.kind != "utm" || self.subtype != "app-ctrl" {
+            return Ok(None);
+        }
+        match tools::by_name(self.app) {
+            Some(known) => Ok(Some(known.tool(text(self.app).description(), false))),
+            None if self.app_category.eq_ignore_ascii_case("remote.access") => Ok(Some(Tool {
+                name: text(self.app).description().unwrap_or(Cow::Borrowed("remote access")),
+                kind: crate::model::ToolKind::RemoteAccess,
+                indicator: None,
+                unattended: false,
+            })),
+            None => Err(reject(
+                NOT_A_REMOTE_ACCESS_TOOL,
+                "app is no remote-access tool; nothing to do",
+            )),
+        }
+    }
+
+    /// `eventtime` where it is sent: seconds up to FortiOS 6.0, nanoseconds since. Else the local date and time,
+    /// which are taken for UTC where no `tz` is sent (before FortiOS 6.2).
+    fn time_ms(&self) -> Result<i64, Rejection> {
+        if !self.event_time.is_empty() {
+            return time::from_text(self.event_time).ok_or_else(|| invalid_time("eventtime"));
+        }
+        if self.date.is_empty() || self.time.is_empty() {
+            return Err(reject(
+                TIME_MISSING,
+                "neither eventtime nor date and time are in the line; log one of them",
+            ));
+        }
+        let (clock, _) = self.time.split_at_checked(8).unwrap_or((self.time, ""));
+        time::date_ms(self.date)
+            .zip(time::clock_ms(clock))
+            .zip(time::zone_ms(self.zone))
+            .and_then(|((date, clock), zone)| time::plausible(date + clock - zone))
+            .ok_or_else(|| invalid_time("date, time and tz"))
+    }
+
+    /// Unique only where `eventtime` is in nanoseconds: one second may see many like events.
+    fn id(&self) -> Cow<'a, str> {
+        if self.event_time.len() < 16 || self.event_time.len() + self.device.len() + self.log_id.len() > 200 {
+            return Cow::Borrowed("");
+        }
+        Cow::Owned(format!("{}/{}/{}", self.device, self.log_id, self.event_time))
+    }
+
+    fn vpn_ip(&self) -> Option<std::net::IpAddr> {
+        [self.tunnel_ip, self.assigned_ip]
+            .into_iter()
+            .filter_map(address::parse)
+            .find(|ip| !ip.is_unspecified())
+    }
+}
+
+fn outcome(status: &str) -> Outcome {
+    if ["success", "logon", "logout"]
+        .iter()
+        .any(|s| status.eq_ignore_ascii_case(s))
+    {
+        Outcome::Success
+    } else if status.contains("fail") || status.contains("error") || status.eq_ignore_ascii_case("denied") {
+        Outcome::Failure
+    } else {
+        Outcome::Unknown
+    }
+}
+
+fn unsupported() -> Rejection {
+    reject(
+        KIND_UNSUPPORTED,
+        "type, subtype and action are neither a VPN session nor a sign-in; nothing to do, or filter at the source",
+    )
+}
+
+fn invalid_time(field: &str) -> Rejection {
+    reject(
+        TIME_INVALID,
+        format!("{field}: no time between 2000 and 2200; check the unit's clock"),
+    )
+}
+
+fn text(value: &str) -> Text<'_> {
+    Text::new(if value.contains('\\') {
+        unescaped(value)
+    } else {
+        Cow::Borrowed(value)
+    })
+}
+
+/// Only `\"` is an escape: a single backslash separates domain and user.
+fn unescaped(value: &str) -> Cow<'_, str> {
+    if value.contains("\\\"") {
+        Cow::Owned(value.replace("\\\"", "\""))
+    } else {
+        Cow::Borrowed(value)
+    }
+}
+
+/// `key=value` and `key="quoted value"`, separated by white space; other words are passed over.
+struct Pairs<'a>(&'a str);
+
+impl<'a> Iterator for Pairs<'a> {
+    type Item = (&'a str, &'a str);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            self.0 = self.0.trim_start();
+            let end = self.0.find(|c: char| c == '=' || c.is_ascii_whitespace())?;
+            let (word, rest) = self.0.split_at(end);
+            let Some(rest) = rest.strip_prefix('=') else {
+                self.0 = rest;
+                continue;
+            };
+            // A syslog priority may touch the first key.
+            let key = word.rsplit(['>', ',']).next().unwrap_or(word);
+            let (value, rest) = match rest.strip_prefix('"') {
+                Some(quoted) => until_quote(quoted),
+                None => rest.split_at(rest.find(|c: char| c.is_ascii_whitespace()).unwrap_or(rest.len())),
+            };
+            self.0 = rest;
+            return Some((key, value));
+        }
+    }
+}
+
+fn until_quote(quoted: &str) -> (&str, &str) {
+    let bytes = quoted.as_bytes();
+    let mut at = 0;
+    while at < bytes.len() {
+        match bytes[at] {
+            // An escaped quote, unless a new pair follows: the value of `user="CORP\" group=…` ends at the quote.
+            b'\\' if bytes.get(at + 1) == Some(&b'"') && !opens_pair(&quoted[at + 2..]) => at += 2,
+            b'"' => return (&quoted[..at], &quoted[at + 1..]),
+            _ => at += 1,
+        }
+    }
+    (quoted, "")
+}
+
+/// Whether a closed value may end before `rest`: nothing follows, or white space and a key.
+fn opens_pair(rest: &str) -> bool {
+    let word = rest.trim_start();
+    let end = word.find(|c: char| c == '=' || c == '"' || c.is_ascii_whitespace());
+    word.is_empty() || (word.len() < rest.len() && end.is_some_and(|end| word[end..].starts_with('=')))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::intake::{Format, decode};
+
+    fn check(line: &str, assert: impl FnOnce(Result<Event<'_>, Rejection>)) {
+        let mut events = Vec::new();
+        let outcome = decode(Format::Fortigate, line.as_bytes(), &mut |_, event| events.push(event));
+        assert(outcome.and_then(|()| events.remove(0)));
+    }
+
+    const HEAD: &str = r#"date=2026-03-04 time=05:06:07 devid="FG7" logid="0101039947" type="event""#;
+
+    #[test]
+    fn a_tunnel_keeps_its_two_ends_apart() {
+        let line = format!(
+            r#"<189>Mar  4 05:06:07 gw {HEAD} subtype="vpn" eventtime=1772600767123456789 action="tunnel-up" tunnelid=81 remip=203.0.113.7 tunnelip=10.8.0.9 user="CORP\Ann" fctuid="F-1""#
+        );
+        check(&line, |event| {
+            let event = event.unwrap();
+            assert_eq!((event.kind, event.outcome), (EventKind::VpnOpen, Outcome::Success));
+            assert_eq!(event.account.as_str(), "ann");
+            assert_eq!(event.time_ms, 1_772_600_767_123);
+            assert_eq!(event.source_ip, Some("203.0.113.7".parse().unwrap()));
+            assert_eq!(event.vpn_ip, Some("10.8.0.9".parse().unwrap()));
+            assert_eq!(event.session.as_deref(), Some("81"));
+            assert_eq!(event.device.unwrap().id, "F-1");
+        });
+    }
+
+    #[test]
+    fn the_unit_of_eventtime_is_told_by_its_size() {
+        for (time, expected) in [
+            ("eventtime=1772600767", 1_772_600_767_000),
+            ("eventtime=1772600767123456789", 1_772_600_767_123),
+            (r#"tz="-0500""#, 1_772_618_767_000),
+            ("", 1_772_600_767_000),
+        ] {
+            let line = format!(r#"{HEAD} subtype="user" action="auth-logon" status="logon" user="ann" {time}"#);
+            check(&line, |event| assert_eq!(event.unwrap().time_ms, expected, "{time}"));
+        }
+    }
+
+    #[test]
+    fn the_person_on_ipsec_is_the_extended_user() {
+        let line = format!(
+            r#"{HEAD} subtype="vpn" action="tunnel-up" remip=203.0.113.7 user="203.0.113.7" xauthuser="ann" assignip=10.8.0.9"#
+        );
+        check(&line, |event| {
+            let event = event.unwrap();
+            assert_eq!(event.account.as_str(), "ann");
+            assert_eq!(event.vpn_ip, Some("10.8.0.9".parse().unwrap()));
+        });
+    }
+
+    #[test]
+    fn what_is_no_sign_in_is_refused_by_kind() {
+        for (rest, expected) in [
+            (r#"subtype="vpn" action="tunnel-up" user="N/A""#, "account_masked"),
+            (r#"subtype="vpn" action="tunnel-up""#, "account_missing"),
+            (r#"subtype="system" action="perf-stats" user="ann""#, "kind_unsupported"),
+            (r#"subtype="vpn" action="ssl-alert" user="ann""#, "kind_unsupported"),
+        ] {
+            check(&format!("{HEAD} {rest}"), |event| {
+                assert_eq!(event.unwrap_err().reason, expected, "{rest}");
+            });
+        }
+        check("just words", |event| {
+            assert_eq!(event.unwrap_err().reason, "malformed_key_value");
+        });
+        check(
+            r#"type="event" subtype="vpn" action="tunnel-up" user="ann" devid=1"#,
+            |event| {
+                assert_eq!(event.unwrap_err().reason, "time_missing");
+            },
+        );
+    }
+
+    #[test]
+    fn failures_are_failures() {
+        for rest in [
+            r#"subtype="vpn" action="ssl-login-fail" remip=203.0.113.7 user="ann""#,
+            r#"subtype="system" action="login" status="failed" srcip=203.0.113.7 user="ann""#,
+            r#"subtype="vpn" action="negotiate" status="negotiate_error" remip=203.0.113.7 user="ann""#,
+        ] {
+            check(&format!("{HEAD} {rest}"), |event| {
+                assert_eq!(event.unwrap().outcome, Outcome::Failure, "{rest}");
+            });
+        }
+    }
+
+    #[test]
+    fn application_control_shows_remote_access_tools() {
+        let line = HEAD.replace("event", "utm");
+        let seen =
+            format!(r#"{line} subtype="app-ctrl" srcip=10.0.0.7 user="ann" app="AnyDesk" appcat="Remote.Access""#);
+        check(&seen, |event| {
+            let event = event.unwrap();
+            assert_eq!((event.kind, event.source_ip), (EventKind::ToolSeen, None));
+            assert_eq!(event.tool.unwrap().name, "AnyDesk");
+        });
+        let other = format!(r#"{line} subtype="app-ctrl" srcip=10.0.0.7 user="ann" app="Netflix" appcat="Video""#);
+        check(&other, |event| {
+            assert_eq!(event.unwrap_err().reason, "not_a_remote_access_tool");
+        });
+    }
+
+    #[test]
+    fn quotes_and_backslashes_end_where_they_should() {
+        let pairs: Vec<_> = Pairs(r#"<1>a="x y" b="say \"hi\" now" c="CORP\" d= e=5 lone f="open"#).collect();
+        assert_eq!(
+            pairs,
+            [
+                ("a", "x y"),
+                ("b", r#"say \"hi\" now"#),
+                ("c", r"CORP\"),
+                ("d", ""),
+                ("e", "5"),
+                ("f", "open")
+            ]
+        );
+        assert_eq!(unescaped(pairs[1].1), r#"say "hi" now"#);
+    }
+}

@@ -1,0 +1,231 @@
+//! Each class with the fields that matter, and the mappings that mislead.
+
+use super::*;
+use crate::intake::{Format, decode};
+
+fn check(record: &str, assert: impl FnOnce(Result<Event<'_>, Rejection>)) {
+    let mut events = Vec::new();
+    let outcome = decode(Format::Ocsf, record.as_bytes(), &mut |_, event| events.push(event));
+    assert(outcome.and_then(|()| events.remove(0)));
+}
+
+fn record(class: i64, activity: i64, rest: &str) -> String {
+    format!(
+        r#"{{"class_uid":{class},"activity_id":{activity},"time":1772600767089,"status_id":1,
+        "metadata":{{"uid":"e-1","product":{{"name":"Acme IdP"}}}},"src_endpoint":{{"ip":"203.0.113.7","uid":"client-1"}},
+        "device":{{"uid":"LT-4411","hostname":"lt-4411.corp.example","is_managed":true}},{rest}}}"#
+    )
+}
+
+#[test]
+fn a_logon_is_read_whole() {
+    let rest = r#""user":{"email_addr":"Ann@corp.example","name":"CORP\\ann","uid":"u-7"},"session":{"uid":"s-1"},
+        "service":{"name":"Payroll"},"is_mfa":true,"auth_factors":[{"factor_type_id":11},{"factor_type_id":5,"device":{"uid":"ph-1"}}],
+        "http_request":{"user_agent":"UA/1"}"#;
+    check(&record(3002, 1, rest), |event| {
+        let event = event.unwrap();
+        assert_eq!(
+            serde_json::to_value(&event).unwrap(),
+            serde_json::json!({
+                "id": "e-1", "time": 1_772_600_767_089_i64, "kind": "login", "account": "ann@corp.example",
+                "account_aliases": ["ann", "u-7"], "source_ip": "203.0.113.7", "outcome": "success",
+                "device": {"id": "LT-4411", "hostname": "lt-4411.corp.example", "managed": true, "fingerprint": false},
+                "session": "s-1", "app": "Payroll", "mfa": {"used": true, "method": "push", "factor": "ph-1"},
+                "user_agent": "UA/1", "interactive": true, "product": "Acme IdP"
+            })
+        );
+    });
+}
+
+#[test]
+fn the_user_is_the_actor_where_user_is_empty() {
+    for user in ["null", "{}", r#"{"name":""}"#, r#""ann""#] {
+        let rest = format!(r#""user":{user},"actor":{{"user":{{"name":"ann"}}}}"#);
+        check(&record(3002, 1, &rest), |event| {
+            assert_eq!(event.unwrap().account.as_str(), "ann", "{user}");
+        });
+    }
+}
+
+#[test]
+fn a_client_id_is_no_device() {
+    let rest = r#""user":{"name":"ann"}"#;
+    let bare = record(3002, 1, rest).replace(r#""device""#, r#""devices""#);
+    check(&bare, |event| assert_eq!(event.unwrap().device, None));
+}
+
+#[test]
+fn a_browser_is_a_fingerprint() {
+    let rest = r#""user":{"name":"ann"}"#;
+    let browser = record(3002, 1, rest).replace(r#""is_managed":true"#, r#""type_id":8"#);
+    check(&browser, |event| assert!(event.unwrap().device.unwrap().fingerprint));
+}
+
+#[test]
+fn activities_come_to_their_kinds() {
+    let rest = r#""user":{"name":"ann"}"#;
+    for (class, activity, kind, interactive) in [
+        (3002, 2, EventKind::Logout, true),
+        (3002, 3, EventKind::Activity, false),
+        (3002, 99, EventKind::Activity, true),
+        (3001, 10, EventKind::FactorEnrolled, true),
+        (3001, 3, EventKind::ProfileChanged, true),
+        (4014, 1, EventKind::VpnOpen, true),
+        (4014, 2, EventKind::VpnClose, true),
+        (4014, 3, EventKind::VpnRenew, false),
+        (4005, 3, EventKind::RdpLogon, true),
+        (4005, 7, EventKind::Logout, true),
+        (1010, 1, EventKind::PeripheralAttached, true),
+    ] {
+        check(&record(class, activity, rest), |event| {
+            let event = event.unwrap();
+            assert_eq!(
+                (event.kind, event.interactive),
+                (kind, interactive),
+                "{class} {activity}"
+            );
+        });
+    }
+    for (class, activity) in [(4014, 0), (1010, 2), (6003, 1)] {
+        check(&record(class, activity, rest), |event| {
+            assert_eq!(event.unwrap_err().reason, "kind_unsupported", "{class} {activity}");
+        });
+    }
+}
+
+#[test]
+fn an_activity_is_also_told_by_its_type() {
+    let typed = record(3002, 1, r#""user":{"name":"ann"}"#)
+        .replace(r#""class_uid":3002,"activity_id":1"#, r#""type_uid":300202"#);
+    check(&typed, |event| assert_eq!(event.unwrap().kind, EventKind::Logout));
+}
+
+#[test]
+fn a_tunnel_has_an_inner_address_and_did_exist() {
+    let rest = r#""user":{"name":"ann"},"tunnel_interface":{"ip":"10.8.0.9"},"session":{"uid":"t-1"}"#;
+    check(&record(4014, 1, rest).replace(r#""status_id":1,"#, ""), |event| {
+        let event = event.unwrap();
+        assert_eq!(event.vpn_ip, Some("10.8.0.9".parse().unwrap()));
+        assert_eq!(event.source_ip, Some("203.0.113.7".parse().unwrap()));
+        assert_eq!(event.outcome, Outcome::Success);
+    });
+    check(
+        &record(4014, 1, rest).replace(r#""status_id":1"#, r#""status_id":0"#),
+        |event| {
+            assert_eq!(event.unwrap().outcome, Outcome::Unknown);
+        },
+    );
+}
+
+#[test]
+fn remote_desktop_leads_to_the_far_device() {
+    let rest = r#""user":{"name":"ann"},"dst_endpoint":{"uid":"WS-2","hostname":"ws-2"}"#;
+    let far = record(4005, 4, rest).replace(r#""device""#, r#""devices""#);
+    check(&far, |event| assert_eq!(event.unwrap().device.unwrap().id, "WS-2"));
+    let logon = record(3002, 1, r#""user":{"name":"ann"},"logon_type_id":10"#);
+    check(&logon, |event| assert_eq!(event.unwrap().kind, EventKind::RdpLogon));
+}
+
+#[test]
+fn a_service_logon_is_not_interactive() {
+    for rest in [
+        r#""user":{"name":"ann"},"logon_type_id":5"#,
+        r#""user":{"name":"svc-backup","type_id":4}"#,
+    ] {
+        check(&record(3002, 1, rest), |event| {
+            assert!(!event.unwrap().interactive, "{rest}");
+        });
+    }
+}
+
+#[test]
+fn a_tool_is_known_by_process_and_used_by_a_person() {
+    let rest = r#""actor":{"user":{"name":"NT AUTHORITY\\SYSTEM"}},
+        "process":{"name":"remoting_start_host.exe","cmd_line":"remoting_start_host.exe --pin=000000","user":{"name":"ann"}}"#;
+    check(&record(1007, 1, rest), |event| {
+        let event = event.unwrap();
+        assert_eq!((event.account.as_str(), event.kind), ("ann", EventKind::ToolSeen));
+        let tool = event.tool.unwrap();
+        assert_eq!((tool.name.as_ref(), tool.unattended), ("Chrome Remote Desktop", true));
+        assert_eq!(tool.indicator.as_deref(), Some("remoting_start_host.exe"));
+    });
+    let path = r#""actor":{"user":{"name":"ann"}},"process":{"file":{"path":"C:\\Tools\\AnyDesk.exe"}}"#;
+    check(&record(1007, 1, path), |event| {
+        assert_eq!(event.unwrap().tool.unwrap().name, "AnyDesk");
+    });
+    let other = r#""actor":{"user":{"name":"ann"}},"process":{"name":"excel.exe"}"#;
+    check(&record(1007, 1, other), |event| {
+        assert_eq!(event.unwrap_err().reason, "not_a_remote_access_tool");
+    });
+    let system = r#""actor":{"user":{"name":"SYSTEM"}},"process":{"name":"anydesk.exe"}"#;
+    check(&record(1007, 1, system), |event| {
+        assert_eq!(event.unwrap_err().reason, "account_machine");
+    });
+}
+
+#[test]
+fn a_composite_gadget_shows_its_ids_and_interfaces() {
+    let rest = r#""actor":{"user":{"name":"ann"}},
+        "peripheral_device":{"name":"Composite Gadget","uid":"USB\\VID_1D6B&PID_0104\\77","class":"HID","vendor_name":"Acme","serial_number":"77"},
+        "unmapped":{"interfaces":["keyboard","mouse","mass storage"],"edid":{"manufacturer":"LNX","monitor_name":"Console"}}"#;
+    check(&record(1010, 1, rest), |event| {
+        let peripheral = event.unwrap().peripheral.unwrap();
+        assert_eq!(
+            (peripheral.vendor_id, peripheral.product_id),
+            (Some(0x1d6b), Some(0x0104))
+        );
+        assert!(peripheral.keyboard && peripheral.mouse && peripheral.storage);
+        assert_eq!(peripheral.manufacturer.as_deref(), Some("Acme"));
+        assert_eq!(peripheral.serial.as_deref(), Some("77"));
+        let edid = peripheral.edid.unwrap();
+        assert_eq!(
+            (edid.manufacturer.as_deref(), edid.model.as_deref()),
+            (Some("LNX"), Some("Console"))
+        );
+    });
+    let numbers = r#""actor":{"user":{"name":"ann"}},"peripheral_device":{"name":"Keyboard","type_id":2},
+        "unmapped":{"vendor_id":7531,"product_id":"0x0104"}"#;
+    check(&record(1010, 1, numbers), |event| {
+        let peripheral = event.unwrap().peripheral.unwrap();
+        assert_eq!(
+            (peripheral.vendor_id, peripheral.product_id),
+            (Some(0x1d6b), Some(0x0104))
+        );
+        assert!(peripheral.keyboard && !peripheral.mouse && !peripheral.storage && peripheral.edid.is_none());
+    });
+}
+
+#[test]
+fn a_change_to_another_persons_account_places_the_administrator() {
+    let rest = r#""user":{"name":"ann","uid":"u-7"},"actor":{"user":{"name":"admin","uid":"u-1"}}"#;
+    check(&record(3001, 10, rest), |event| {
+        let event = event.unwrap();
+        assert_eq!((event.account.as_str(), event.kind), ("admin", EventKind::Activity));
+    });
+}
+
+#[test]
+fn names_that_are_no_persons_key_are_refused() {
+    for (user, reason) in [
+        (r#"{"name":"ANONYMOUS LOGON","uid":"S-1-5-7"}"#, "account_machine"),
+        (r#"{"name":"LT-4411$","uid":"S-1-5-21"}"#, "account_machine"),
+        (r#"{"name":"*****"}"#, "account_masked"),
+        (r#"{"name":"ann","type_id":3}"#, "actor_not_a_person"),
+    ] {
+        check(&record(3002, 1, &format!(r#""user":{user}"#)), |event| {
+            assert_eq!(event.unwrap_err().reason, reason, "{user}");
+        });
+    }
+    let namesake = r#""user":{"name":"Ann Lee","email_addr":"ann.lee@corp.example"}"#;
+    check(&record(3002, 1, namesake), |event| {
+        assert!(event.unwrap().account_aliases.is_empty());
+    });
+}
+
+#[test]
+fn an_address_behind_a_proxy_comes_from_the_forwarded_list() {
+    let rest = r#""user":{"name":"ann"},"http_request":{"x_forwarded_for":["10.0.0.7, 198.51.100.9"]}"#;
+    check(&record(3002, 1, rest).replace("203.0.113.7", "10.0.0.1"), |event| {
+        assert_eq!(event.unwrap().source_ip, Some("198.51.100.9".parse().unwrap()));
+    });
+}

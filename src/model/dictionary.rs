@@ -1,0 +1,260 @@
+//! Encoding of what repeats in a packed record or a chunk: places, networks, claims and travel.
+//!
+//! Each is written in full where it first occurs and by its number afterwards.
+
+use std::collections::BTreeMap;
+
+use super::claim::ClaimedPoint;
+use super::codec::{Malformed, Reader, Writer};
+use super::geo::Point;
+use super::{AccountKind, Claim, Network, NetworkClass, Place, Scale, Travel};
+
+/// Values that a [`DictionaryWriter`] has already written, by the address of the shared copy. An address only saves
+/// bytes: two copies of one value are two entries.
+#[derive(Debug, Default)]
+struct Known(BTreeMap<usize, u64>);
+
+impl Known {
+    fn reference<T>(&mut self, writer: &mut Writer, value: &T, write: impl FnOnce(&T, &mut Writer)) {
+        let address = std::ptr::from_ref(value) as usize;
+        if let Some(number) = self.0.get(&address) {
+            writer.uint(number + 1);
+            return;
+        }
+        self.0.insert(address, self.0.len() as u64);
+        writer.uint(0);
+        let mut entry = Writer::default();
+        write(value, &mut entry);
+        let bytes = entry.into_bytes();
+        writer.uint(bytes.len() as u64);
+        writer.raw(&bytes);
+    }
+}
+
+/// Writes shared values. One per packed record or chunk. The values it was given must stay where they are until the
+/// record is finished, or another value at the same address would be taken for them.
+#[derive(Debug, Default)]
+pub struct DictionaryWriter {
+    places: Known,
+    networks: Known,
+    claims: Known,
+    travels: Known,
+}
+
+impl DictionaryWriter {
+    /// A place.
+    pub fn place(&mut self, writer: &mut Writer, place: &Place) {
+        self.places.reference(writer, place, write_place);
+    }
+    /// A network.
+    pub fn network(&mut self, writer: &mut Writer, network: &Network) {
+        self.networks.reference(writer, network, write_network);
+    }
+    /// A claim.
+    pub fn claim(&mut self, writer: &mut Writer, claim: &Claim) {
+        self.claims.reference(writer, claim, write_claim);
+    }
+    /// Travel.
+    pub fn travel(&mut self, writer: &mut Writer, travel: &Travel) {
+        self.travels.reference(writer, travel, write_travel);
+    }
+}
+
+/// A value in a record: its encoded bytes where it first occurs, else the number of that occurrence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reference<'a> {
+    /// First occurrence: the entry's bytes.
+    Entry(&'a [u8]),
+    /// The number of an earlier entry of the same kind.
+    Number(usize),
+}
+
+/// Reads where a shared value stands.
+///
+/// # Errors
+/// [`Malformed`] if the bytes are no reference.
+pub fn read_reference<'a>(reader: &mut Reader<'a>) -> Result<Reference<'a>, Malformed> {
+    match reader.uint()? {
+        0 => Ok(Reference::Entry(reader.bytes()?)),
+        number => usize::try_from(number - 1)
+            .map(Reference::Number)
+            .map_err(|_| reader.malformed("a dictionary number")),
+    }
+}
+
+fn write_point(point: Point, writer: &mut Writer) {
+    writer.f64(point.latitude);
+    writer.f64(point.longitude);
+}
+
+fn read_point(reader: &mut Reader<'_>) -> Result<Point, Malformed> {
+    let (latitude, longitude) = (reader.f64()?, reader.f64()?);
+    Point::new(latitude, longitude).ok_or_else(|| reader.malformed("a point on the globe"))
+}
+
+fn scale(code: u8, reader: &Reader<'_>) -> Result<Scale, Malformed> {
+    match code {
+        0 => Ok(Scale::City),
+        1 => Ok(Scale::Region),
+        2 => Ok(Scale::Country),
+        _ => Err(reader.malformed("a scale from 0 to 2")),
+    }
+}
+
+fn write_place(place: &Place, writer: &mut Writer) {
+    writer.str(&place.country);
+    writer.str(&place.region);
+    writer.str(&place.region_name);
+    writer.str(&place.city);
+    write_point(place.point, writer);
+    writer.uint(u64::from(place.radius_km));
+    writer.u8(place.scale as u8);
+}
+
+/// Decodes a place entry.
+///
+/// # Errors
+/// [`Malformed`] if the bytes are no place.
+pub fn read_place(bytes: &[u8]) -> Result<Place, Malformed> {
+    let reader = &mut Reader::new(bytes);
+    Ok(Place {
+        country: reader.str()?.to_owned(),
+        region: reader.str()?.to_owned(),
+        region_name: reader.str()?.to_owned(),
+        city: reader.str()?.to_owned(),
+        point: read_point(reader)?,
+        radius_km: reader.u16()?,
+        scale: reader.u8().and_then(|code| scale(code, reader))?,
+    })
+}
+
+fn write_network(network: &Network, writer: &mut Writer) {
+    writer.u8(network.class as u8);
+    writer.str(&network.label);
+    writer.uint(u64::from(network.asn));
+    writer.str(&network.organization);
+}
+
+/// Decodes a network entry.
+///
+/// # Errors
+/// [`Malformed`] if the bytes are no network.
+pub fn read_network(bytes: &[u8]) -> Result<Network, Malformed> {
+    let reader = &mut Reader::new(bytes);
+    let class = NetworkClass::from_code(reader.u8()?).ok_or_else(|| reader.malformed("a network class"))?;
+    Ok(Network {
+        class,
+        label: reader.str()?.to_owned(),
+        asn: reader.u32()?,
+        organization: reader.str()?.to_owned(),
+    })
+}
+
+fn write_claim(claim: &Claim, writer: &mut Writer) {
+    writer.u8(claim.kind as u8);
+    for text in [
+        &claim.employer,
+        &claim.country,
+        &claim.region,
+        &claim.city,
+        &claim.time_zone,
+    ] {
+        writer.str(text);
+    }
+    writer.bool(claim.point.is_some());
+    if let Some(claimed) = claim.point {
+        write_point(claimed.point, writer);
+        writer.uint(u64::from(claimed.radius_km));
+        writer.u8(claimed.scale as u8);
+    }
+    for list in [&claim.allowed_countries, &claim.devices] {
+        writer.uint(list.len() as u64);
+        list.iter().for_each(|text| writer.str(text));
+    }
+    writer.bool(claim.hire_day.is_some());
+    if let Some(day) = claim.hire_day {
+        writer.int(i64::from(day));
+    }
+}
+
+/// Decodes a claim entry.
+///
+/// # Errors
+/// [`Malformed`] if the bytes are no claim.
+pub fn read_claim(bytes: &[u8]) -> Result<Claim, Malformed> {
+    let reader = &mut Reader::new(bytes);
+    let kind = match reader.u8()? {
+        0 => AccountKind::Unknown,
+        1 => AccountKind::Employee,
+        2 => AccountKind::Contractor,
+        3 => AccountKind::Service,
+        _ => return Err(reader.malformed("an account kind")),
+    };
+    let mut texts = [const { String::new() }; 5];
+    for text in &mut texts {
+        reader.str()?.clone_into(text);
+    }
+    let [employer, country, region, city, time_zone] = texts;
+    let point = if reader.bool()? {
+        let (point, radius_km) = (read_point(reader)?, reader.u16()?);
+        Some(ClaimedPoint {
+            point,
+            radius_km,
+            scale: reader.u8().and_then(|code| scale(code, reader))?,
+        })
+    } else {
+        None
+    };
+    let allowed_countries = read_texts(reader)?;
+    let devices = read_texts(reader)?;
+    let hire_day = if reader.bool()? { Some(reader.i32()?) } else { None };
+    Ok(Claim {
+        kind,
+        employer,
+        country,
+        region,
+        city,
+        point,
+        time_zone,
+        allowed_countries,
+        hire_day,
+        devices,
+    })
+}
+
+fn read_texts(reader: &mut Reader<'_>) -> Result<Vec<String>, Malformed> {
+    let count = reader.count()?;
+    (0..count).map(|_| Ok(reader.str()?.to_owned())).collect()
+}
+
+fn write_travel(travel: &Travel, writer: &mut Writer) {
+    writer.int(i64::from(travel.from_day));
+    writer.int(i64::from(travel.to_day));
+    for text in [&travel.country, &travel.city, &travel.ticket] {
+        writer.str(text);
+    }
+    writer.bool(travel.point.is_some());
+    if let Some(point) = travel.point {
+        write_point(point, writer);
+    }
+}
+
+/// Decodes a travel entry.
+///
+/// # Errors
+/// [`Malformed`] if the bytes are no travel.
+pub fn read_travel(bytes: &[u8]) -> Result<Travel, Malformed> {
+    let reader = &mut Reader::new(bytes);
+    Ok(Travel {
+        from_day: reader.i32()?,
+        to_day: reader.i32()?,
+        country: reader.str()?.to_owned(),
+        city: reader.str()?.to_owned(),
+        ticket: reader.str()?.to_owned(),
+        point: if reader.bool()? {
+            Some(read_point(reader)?)
+        } else {
+            None
+        },
+    })
+}

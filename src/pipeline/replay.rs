@@ -1,0 +1,407 @@
+//! Replay: the same core over records of a file, in event time.
+//!
+//! ```text
+//! records ─▶ batch ─▶ decode and enrich ─▶ order by event time ─▶ accounts ─▶ entities ─▶ alerts
+//!                     (parallel, by part)                          (parallel, by partition)
+//! ```
+//! A file has no append time, so the latest believable event time stands for it. Batches, parts and partitions have
+//! fixed sizes: how many threads share them changes nothing in the output.
+
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::accounts::Accounts;
+use super::entities::Entities;
+use super::intake::{DeadLetter, Intake, RawRecord};
+use super::packed::Unpacked;
+use super::settings::{DetectionSettings, IntakeSettings};
+use super::{Counts, Fold, Outputs, Position, Published, RoutedLink, StateSize};
+use crate::enrich::Reference;
+use crate::intake::Format;
+use crate::model::key::HashKey;
+use crate::window::DAY_MS;
+use crate::window::intern::Interner;
+
+/// Partitions of a replay; fixed, so that the output does not depend on the number of threads.
+const PARTITIONS: u32 = 16;
+/// Records decoded as one piece of work.
+const PART_RECORDS: usize = 1_024;
+/// Records ordered together: disorder up to a batch is undone before anything is judged.
+const BATCH_RECORDS: usize = 65_536;
+/// Bytes of records ordered together.
+const BATCH_BYTES: usize = 64 << 20;
+/// An event this far ahead of both the clock and the middle of its batch has a broken clock, ms: no gap in a log is
+/// that long, and nothing may carry the clock into another year.
+const AHEAD_MS_MAX: i64 = 366 * DAY_MS;
+
+/// What a batch gave.
+#[derive(Debug, Default)]
+pub struct ReplayOutputs {
+    /// Findings, in the order of the events that caused them.
+    pub alerts: Vec<Published>,
+    /// Records that could not be used.
+    pub dead_letters: Vec<DeadLetter>,
+    /// What happened.
+    pub counts: Counts,
+}
+
+/// What a replay covered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Span {
+    /// Earliest and latest believable event time, ms; `None` before the first event.
+    pub times_ms: Option<(i64, i64)>,
+}
+
+/// A replay.
+pub struct Replay {
+    jobs: usize,
+    reference: Arc<Reference>,
+    intake: IntakeSettings,
+    hash_key: HashKey,
+    accounts: Vec<Accounts>,
+    entities: Vec<Entities>,
+    waiting: Batch,
+    clock_ms: i64,
+    span: Span,
+    observations: i64,
+    links: i64,
+}
+
+#[derive(Default)]
+struct Batch {
+    bytes: Vec<u8>,
+    records: Vec<BatchRecord>,
+    files: Vec<String>,
+}
+
+struct BatchRecord {
+    format: Format,
+    file: usize,
+    number: i64,
+    start: usize,
+    end: usize,
+}
+
+impl Replay {
+    /// A replay on `jobs` threads.
+    #[must_use]
+    pub fn new(settings: &Arc<DetectionSettings>, hash_key: HashKey, reference: Arc<Reference>, jobs: usize) -> Self {
+        // The clock of a replay is known after decoding, so intake distrusts nothing; see `AHEAD_MS_MAX`.
+        let intake = IntakeSettings {
+            partitions: PARTITIONS,
+            future_skew_ms: 0,
+            ..IntakeSettings::default()
+        };
+        Self {
+            jobs: jobs.max(1),
+            reference,
+            intake,
+            hash_key,
+            accounts: (0..PARTITIONS)
+                .map(|_| Accounts::new(Arc::clone(settings), hash_key))
+                .collect(),
+            entities: (0..PARTITIONS)
+                .map(|_| Entities::new(Arc::clone(settings), hash_key))
+                .collect(),
+            waiting: Batch::default(),
+            clock_ms: i64::MIN,
+            span: Span::default(),
+            observations: 0,
+            links: 0,
+        }
+    }
+
+    /// Takes one record: `number` is its line in `file`, from 1. True when [`Replay::run`] is due.
+    pub fn push(&mut self, format: Format, file: &str, number: i64, record: &[u8]) -> bool {
+        let batch = &mut self.waiting;
+        if batch.files.last().is_none_or(|last| last != file) {
+            batch.files.push(file.to_owned());
+        }
+        let start = batch.bytes.len();
+        batch.bytes.extend_from_slice(record);
+        let file = batch.files.len() - 1;
+        batch.records.push(BatchRecord {
+            format,
+            file,
+            number,
+            start,
+            end: batch.bytes.len(),
+        });
+        batch.records.len() >= BATCH_RECORDS || batch.bytes.len() >= BATCH_BYTES
+    }
+
+    /// Decodes, orders and folds everything taken since the last run.
+    pub fn run(&mut self) -> ReplayOutputs {
+        let batch = std::mem::take(&mut self.waiting);
+        let mut outputs = ReplayOutputs::default();
+        let packed = self.decode(&batch, &mut outputs);
+        let lanes = self.lanes(&packed, &mut outputs.counts);
+        let caused = self.fold_accounts(&lanes);
+        self.fold_entities(caused, &mut outputs);
+        outputs
+    }
+
+    /// What was covered so far.
+    #[must_use]
+    pub fn span(&self) -> Span {
+        self.span
+    }
+
+    /// How much state is kept.
+    #[must_use]
+    pub fn size(&self) -> StateSize {
+        let sizes = self
+            .accounts
+            .iter()
+            .map(Fold::size)
+            .chain(self.entities.iter().map(Fold::size));
+        sizes.fold(StateSize::default(), |sum, size| StateSize {
+            entries: sum.entries + size.entries,
+            bytes: sum.bytes + size.bytes,
+        })
+    }
+
+    /// Packed observations of each partition, in the order of the records.
+    fn decode(&self, batch: &Batch, outputs: &mut ReplayOutputs) -> Vec<Vec<Vec<u8>>> {
+        let parts: Vec<&[BatchRecord]> = batch.records.chunks(PART_RECORDS).collect();
+        let decoded = parallel(self.jobs, parts, |part| {
+            let mut intake = Intake::new(self.intake.clone(), self.hash_key, Arc::clone(&self.reference));
+            for record in part {
+                let raw = RawRecord {
+                    topic: &batch.files[record.file],
+                    partition: 0,
+                    offset: record.number,
+                    append_ms: i64::MAX,
+                    value: Some(&batch.bytes[record.start..record.end]),
+                };
+                intake.record(record.format, raw);
+            }
+            intake.flush()
+        });
+        let mut packed: Vec<Vec<Vec<u8>>> = (0..PARTITIONS).map(|_| Vec::new()).collect();
+        for part in decoded {
+            outputs.counts.merge(&part.counts);
+            outputs.dead_letters.extend(part.dead_letters);
+            for record in part.observations {
+                packed[usize::try_from(record.partition).unwrap_or(0)].push(record.value);
+            }
+        }
+        packed
+    }
+
+    /// Reads every partition's observations and decides in which order and at which time each is folded.
+    fn lanes<'p>(&mut self, packed: &'p [Vec<Vec<u8>>], counts: &mut Counts) -> Vec<Lane<'p>> {
+        let work: Vec<_> = (0u32..)
+            .zip(packed)
+            .zip(self.accounts.iter_mut().map(Accounts::interner))
+            .collect();
+        let mut lanes = parallel(self.jobs, work, |((partition, records), interner)| {
+            Lane::read(partition, records, interner)
+        });
+        let mut times: Vec<i64> = lanes
+            .iter()
+            .flat_map(|lane| lane.order.iter().map(|o| o.order_ms))
+            .collect();
+        if times.is_empty() {
+            return lanes;
+        }
+        let middle = (times.len() - 1) / 2;
+        let (_, middle_ms, _) = times.select_nth_unstable(middle);
+        let believable_ms = self.clock_ms.max(*middle_ms).saturating_add(AHEAD_MS_MAX);
+        let latest = times.iter().copied().filter(|time| *time <= believable_ms).max();
+        let fallback_ms = latest.unwrap_or(believable_ms);
+        for lane in &mut lanes {
+            let suspects = lane.settle(self.clock_ms, believable_ms, fallback_ms);
+            counts.add_many("events_time_suspect", "future", suspects);
+        }
+        let earliest = times.iter().copied().min().unwrap_or(fallback_ms);
+        let (first, last) = self.span.times_ms.unwrap_or((earliest, fallback_ms));
+        self.span.times_ms = Some((first.min(earliest), last.max(fallback_ms)));
+        self.clock_ms = self.clock_ms.max(fallback_ms);
+        lanes
+    }
+
+    fn fold_accounts(&mut self, lanes: &[Lane<'_>]) -> Vec<Caused> {
+        let base = self.observations;
+        self.observations += lanes
+            .iter()
+            .map(|lane| i64::try_from(lane.order.len()).unwrap_or(0))
+            .max()
+            .unwrap_or(0);
+        let work: Vec<_> = self.accounts.iter_mut().zip(lanes).collect();
+        let caused = parallel(self.jobs, work, |(accounts, lane)| lane.fold(accounts, base));
+        caused.into_iter().flatten().collect()
+    }
+
+    /// Folds links in the order of the observations that caused them, and merges both stages' findings in that order.
+    fn fold_entities(&mut self, mut caused: Vec<Caused>, outputs: &mut ReplayOutputs) {
+        caused.sort_by_key(|c| c.at);
+        let mut by_partition: Vec<Vec<(At, RoutedLink)>> = (0..PARTITIONS).map(|_| Vec::new()).collect();
+        let mut alerts: Vec<(At, u8, Published)> = Vec::new();
+        for cause in caused {
+            outputs.counts.merge(&cause.outputs.counts);
+            alerts.extend(cause.outputs.alerts.into_iter().map(|alert| (cause.at, 0, alert)));
+            for link in cause.outputs.links {
+                let partition = usize::try_from(link.key.partition(PARTITIONS)).unwrap_or(0);
+                by_partition[partition].push((cause.at, link));
+            }
+        }
+        let base = self.links;
+        self.links += by_partition
+            .iter()
+            .map(|links| i64::try_from(links.len()).unwrap_or(0))
+            .max()
+            .unwrap_or(0);
+        let work: Vec<_> = self.entities.iter_mut().zip(by_partition).collect();
+        let folded = parallel(self.jobs, work, |(entities, links)| fold_links(entities, base, links));
+        for (counts, found) in folded {
+            outputs.counts.merge(&counts);
+            alerts.extend(found.into_iter().map(|(at, alert)| (at, 1, alert)));
+        }
+        alerts.sort_by_key(|(at, stage, _)| (*at, *stage));
+        outputs.alerts.extend(alerts.into_iter().map(|(_, _, alert)| alert));
+    }
+}
+
+/// When in the replay something happened: append time, partition, place in the partition's order.
+type At = (i64, u32, i64);
+
+/// What folding one observation caused.
+struct Caused {
+    at: At,
+    outputs: Outputs,
+}
+
+/// One partition's observations of a batch.
+struct Lane<'p> {
+    partition: u32,
+    records: Vec<Unpacked<'p>>,
+    order: Vec<Ordered>,
+}
+
+/// One observation's turn.
+#[derive(Clone, Copy)]
+struct Ordered {
+    order_ms: i64,
+    append_ms: i64,
+    record: usize,
+    index: usize,
+    time_suspect: bool,
+}
+
+impl<'p> Lane<'p> {
+    fn read(partition: u32, records: &'p [Vec<u8>], interner: &mut Interner) -> Self {
+        // What intake packed in this process can be read back; a record that cannot would be a defect, not data.
+        let records: Vec<Unpacked<'p>> = records
+            .iter()
+            .filter_map(|r| Unpacked::read(r, interner).ok())
+            .collect();
+        let turn = |record, index, order_ms| Ordered {
+            order_ms,
+            append_ms: order_ms,
+            record,
+            index,
+            time_suspect: false,
+        };
+        let order = records.iter().enumerate().flat_map(|(number, record)| {
+            record
+                .times_ms()
+                .enumerate()
+                .map(move |(index, order_ms)| turn(number, index, order_ms))
+        });
+        let order = order.collect();
+        Self {
+            partition,
+            records,
+            order,
+        }
+    }
+
+    /// Orders by event time. An event from beyond belief takes the batch's latest time. Gives how many there were.
+    fn settle(&mut self, clock_ms: i64, believable_ms: i64, fallback_ms: i64) -> u64 {
+        let mut suspects = 0;
+        for turn in &mut self.order {
+            if turn.order_ms > believable_ms {
+                turn.order_ms = fallback_ms;
+                turn.time_suspect = true;
+                suspects += 1;
+            }
+            turn.append_ms = turn.order_ms.max(clock_ms);
+        }
+        self.order.sort_by_key(|turn| (turn.order_ms, turn.record, turn.index));
+        suspects
+    }
+
+    fn fold(&self, accounts: &mut Accounts, base: i64) -> Vec<Caused> {
+        let mut caused = Vec::new();
+        let mut outputs = Outputs::default();
+        for (offset, turn) in (base..).zip(&self.order) {
+            let mut seen = self.records[turn.record].observation(turn.index);
+            seen.order_ms = turn.order_ms;
+            seen.time_suspect = turn.time_suspect;
+            accounts.fold_observation(
+                Position {
+                    offset,
+                    append_ms: turn.append_ms,
+                },
+                &seen,
+                &mut outputs,
+            );
+            if !outputs.alerts.is_empty() || !outputs.links.is_empty() {
+                let counts = std::mem::take(&mut outputs.counts);
+                let outputs = std::mem::take(&mut outputs);
+                caused.push(Caused {
+                    at: (turn.append_ms, self.partition, offset),
+                    outputs: Outputs { counts, ..outputs },
+                });
+            }
+        }
+        caused.push(Caused {
+            at: (i64::MAX, self.partition, i64::MAX),
+            outputs,
+        });
+        caused
+    }
+}
+
+fn fold_links(entities: &mut Entities, base: i64, links: Vec<(At, RoutedLink)>) -> (Counts, Vec<(At, Published)>) {
+    let mut outputs = Outputs::default();
+    let mut found = Vec::new();
+    for (offset, (at, link)) in (base..).zip(links) {
+        let position = Position {
+            offset,
+            append_ms: at.0,
+        };
+        if entities.fold(position, &link.value, &mut outputs).is_err() {
+            outputs.counts.add("links_refused", "malformed");
+        }
+        found.extend(outputs.alerts.drain(..).map(|alert| (at, alert)));
+    }
+    (outputs.counts, found)
+}
+
+/// Maps `work` on `jobs` threads. Results stand in the order of the work, whoever did it.
+fn parallel<T: Send, R: Send>(jobs: usize, work: Vec<T>, map: impl Fn(T) -> R + Sync) -> Vec<R> {
+    if jobs <= 1 || work.len() <= 1 {
+        return work.into_iter().map(map).collect();
+    }
+    let count = work.len();
+    let slots: Vec<Mutex<(Option<T>, Option<R>)>> =
+        work.into_iter().map(|item| Mutex::new((Some(item), None))).collect();
+    let next = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for _ in 0..jobs.min(count) {
+            scope.spawn(|| {
+                while let Some(slot) = slots.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let mut slot = slot.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+                    slot.1 = slot.0.take().map(&map);
+                }
+            });
+        }
+    });
+    let done = slots
+        .into_iter()
+        .filter_map(|slot| slot.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner).1);
+    done.collect()
+}

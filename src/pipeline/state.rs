@@ -1,0 +1,258 @@
+//! The state of one partition: windows by key, cut into chunks, with a digest of what was folded.
+
+use std::collections::BTreeMap;
+use std::hash::{BuildHasher, Hasher};
+
+use super::{CodecError, Position, StateSize};
+use crate::model::Key;
+use crate::model::codec::Malformed;
+use crate::window::intern::Interner;
+use crate::window::shared::{SharedReader, SharedWriter};
+
+/// Chunks of a partition's state: at a million accounts over six partitions a chunk stays below a megabyte.
+const CHUNKS: u16 = 256;
+/// Version of the chunk encoding.
+const CHUNK_VERSION: u8 = 1;
+/// A chunk is swept for expired windows once every this many records per chunk.
+const SWEEP_ROUNDS: i64 = 16;
+
+/// A window that can be kept in a chunk.
+pub trait Windowed: Sized {
+    /// Appends the window.
+    fn write(&self, writer: &mut SharedWriter);
+    /// Reads a window.
+    ///
+    /// # Errors
+    /// [`Malformed`] if the bytes are no window.
+    fn read(reader: &mut SharedReader<'_, '_>) -> Result<Self, Malformed>;
+    /// Bytes it takes, estimated.
+    fn bytes(&self) -> usize;
+}
+
+/// Keys are keyed hashes already, so their low bits index the table as they are.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct KeyedHash(u64);
+
+impl Hasher for KeyedHash {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
+        }
+    }
+    #[allow(
+        clippy::cast_possible_truncation,
+        reason = "the low half of a keyed hash is a keyed hash"
+    )]
+    fn write_u128(&mut self, key: u128) {
+        self.0 = key as u64;
+    }
+}
+
+impl BuildHasher for KeyedHash {
+    type Hasher = Self;
+    fn build_hasher(&self) -> Self {
+        Self::default()
+    }
+}
+
+/// Windows of one chunk.
+pub type Windows<W> = hashbrown::HashMap<Key, W, KeyedHash>;
+
+struct Chunk<W> {
+    windows: Windows<W>,
+    /// Wrapping sum of hashes of everything folded into this chunk.
+    folded: u128,
+}
+
+/// All chunks of a partition.
+pub struct Chunks<W> {
+    chunks: Vec<Chunk<W>>,
+}
+
+impl<W: Windowed> Chunks<W> {
+    /// No windows.
+    #[must_use]
+    pub fn new() -> Self {
+        let empty = || Chunk {
+            windows: Windows::with_hasher(KeyedHash::default()),
+            folded: 0,
+        };
+        Self {
+            chunks: (0..CHUNKS).map(|_| empty()).collect(),
+        }
+    }
+
+    /// How many chunks there are.
+    #[must_use]
+    #[allow(
+        clippy::unused_self,
+        reason = "the number is a property of the state, whatever its source"
+    )]
+    pub fn count(&self) -> u16 {
+        CHUNKS
+    }
+
+    /// The chunk of a key.
+    #[must_use]
+    #[allow(clippy::unused_self, reason = "as `count`")]
+    pub fn chunk_of(&self, key: Key) -> u16 {
+        key.chunk(CHUNKS)
+    }
+
+    /// Whether a chunk takes part in folding a record at `offset`: always, or from its own offset on after a restore.
+    #[must_use]
+    pub fn takes_part(resume: Option<&[i64]>, chunk: u16, offset: i64) -> bool {
+        resume.is_none_or(|resume| resume.get(usize::from(chunk)).is_some_and(|from| *from <= offset))
+    }
+
+    /// Windows of a chunk.
+    pub fn windows(&mut self, chunk: u16) -> &mut Windows<W> {
+        &mut self.chunks[usize::from(chunk)].windows
+    }
+
+    /// Adds one input to the digest: key and position, so that an input folded twice or never shows.
+    pub fn count_input(&mut self, chunk: u16, key: Key, offset: i64, index: u32) {
+        let position = (u128::from(offset.cast_unsigned()) << 32) | u128::from(index);
+        let mixed = mix(key.0 ^ mix(position));
+        let folded = &mut self.chunks[usize::from(chunk)].folded;
+        *folded = folded.wrapping_add(mixed);
+    }
+
+    /// Drops expired windows of the chunk whose turn it is at this record. Turns depend on the offset alone, so a
+    /// restored chunk is swept at the same records as the original. Says whether one was swept.
+    pub fn sweep(&mut self, position: Position, resume: Option<&[i64]>, is_expired: impl Fn(&W) -> bool) -> bool {
+        let round = position.offset.div_euclid(i64::from(CHUNKS));
+        let turn = u16::try_from(position.offset.rem_euclid(i64::from(CHUNKS))).unwrap_or(0);
+        if round.rem_euclid(SWEEP_ROUNDS) != 0 || !Self::takes_part(resume, turn, position.offset) {
+            return false;
+        }
+        self.chunks[usize::from(turn)]
+            .windows
+            .retain(|_, window| !is_expired(window));
+        true
+    }
+
+    /// Appends a chunk: version, digest, number of windows, then key and window in the order of keys.
+    pub fn write(&self, chunk: u16, bytes: &mut Vec<u8>) {
+        let Some(chunk) = self.chunks.get(usize::from(chunk)) else {
+            return;
+        };
+        let mut writer = SharedWriter::appending(std::mem::take(bytes));
+        writer.plain.u8(CHUNK_VERSION);
+        writer.plain.u128(chunk.folded);
+        let mut sorted: Vec<(&Key, &W)> = chunk.windows.iter().collect();
+        sorted.sort_unstable_by_key(|(key, _)| **key);
+        writer.plain.uint(sorted.len() as u64);
+        for (key, window) in sorted {
+            writer.plain.u128(key.0);
+            window.write(&mut writer);
+        }
+        *bytes = writer.plain.into_bytes();
+    }
+
+    /// Replaces a chunk by what [`Chunks::write`] wrote.
+    ///
+    /// # Errors
+    /// [`CodecError`] if the bytes are no chunk; it is empty then.
+    pub fn read(&mut self, chunk: u16, bytes: &[u8], interner: &mut Interner) -> Result<(), CodecError> {
+        let slot = self.chunks.get_mut(usize::from(chunk)).ok_or_else(|| CodecError {
+            what: "state chunk",
+            at: 0,
+            detail: format!("chunk {chunk} of {CHUNKS}"),
+        })?;
+        slot.windows.clear();
+        slot.folded = 0;
+        let malformed = |error: Malformed| CodecError {
+            what: "state chunk",
+            at: error.at,
+            detail: format!("expected {}", error.what),
+        };
+        let (windows, folded) = read_windows(bytes, interner).map_err(malformed)?;
+        slot.windows = windows;
+        slot.folded = folded;
+        Ok(())
+    }
+
+    /// Wrapping sum of the chunks' digests.
+    #[must_use]
+    pub fn digest(&self) -> u128 {
+        self.chunks.iter().fold(0, |sum, chunk| sum.wrapping_add(chunk.folded))
+    }
+
+    /// How much is kept. The bytes are those of a sample of windows, scaled.
+    #[must_use]
+    pub fn size(&self) -> StateSize {
+        /// Chunks whose windows are measured.
+        const SAMPLED: usize = 4;
+        let entries: usize = self.chunks.iter().map(|chunk| chunk.windows.len()).sum();
+        let sample = || self.chunks.iter().take(SAMPLED);
+        let sampled: usize = sample().map(|chunk| chunk.windows.len()).sum();
+        #[expect(clippy::iter_over_hash_type, reason = "a sum is the same in any order")]
+        let bytes: usize = {
+            let mut sum = 0;
+            for chunk in sample() {
+                for window in &chunk.windows {
+                    sum += window.1.bytes() + size_of::<Key>();
+                }
+            }
+            sum
+        };
+        StateSize {
+            entries: entries as u64,
+            bytes: (bytes * entries / sampled.max(1)) as u64,
+        }
+    }
+
+    /// Bytes of every chunk, for tests that compare two states.
+    #[must_use]
+    pub fn snapshot(&self) -> BTreeMap<u16, Vec<u8>> {
+        (0..CHUNKS)
+            .map(|chunk| {
+                let mut bytes = Vec::new();
+                self.write(chunk, &mut bytes);
+                (chunk, bytes)
+            })
+            .collect()
+    }
+}
+
+impl<W: Windowed> Default for Chunks<W> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+fn read_windows<W: Windowed>(bytes: &[u8], interner: &mut Interner) -> Result<(Windows<W>, u128), Malformed> {
+    let mut reader = SharedReader::new(bytes, interner);
+    if reader.plain.u8()? != CHUNK_VERSION {
+        return Err(reader.plain.malformed("chunk version 1"));
+    }
+    let folded = reader.plain.u128()?;
+    let count = reader.plain.count()?;
+    let mut windows = Windows::with_capacity_and_hasher(count.min(1 << 20), KeyedHash::default());
+    for _ in 0..count {
+        let key = Key(reader.plain.u128()?);
+        windows.insert(key, W::read(&mut reader)?);
+    }
+    if !reader.plain.is_at_end() {
+        return Err(reader.plain.malformed("the end of the chunk"));
+    }
+    Ok((windows, folded))
+}
+
+/// Finalizer of MurmurHash3 (Appleby, public domain) on both halves, crossed.
+#[allow(clippy::cast_possible_truncation, reason = "the halves of 128 bits")]
+fn mix(value: u128) -> u128 {
+    let half = |mut h: u64| {
+        h = (h ^ (h >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
+        h = (h ^ (h >> 33)).wrapping_mul(0xc4ce_b9fe_1a85_ec53);
+        h ^ (h >> 33)
+    };
+    let (low, high) = (value as u64, (value >> 64) as u64);
+    let first = half(low ^ high.rotate_left(32));
+    let second = half(high ^ first);
+    (u128::from(second) << 64) | u128::from(first)
+}

@@ -1,0 +1,137 @@
+//! A ledger of the last 32 days: one bit per day, so the order in which a day's events arrive cannot matter.
+
+use crate::model::codec::{Malformed, Reader, Writer};
+
+/// Days on which something was seen. Bit 0 is the latest day, bit `n` the day `n` days before it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Days {
+    latest: i32,
+    bits: u32,
+}
+
+impl Days {
+    /// Marks a day. Days more than 31 before the latest are forgotten. Says whether the ledger changed.
+    pub fn mark(&mut self, day: i32) -> bool {
+        if self.bits == 0 {
+            *self = Self { latest: day, bits: 1 };
+            return true;
+        }
+        let ahead = i64::from(day) - i64::from(self.latest);
+        if ahead > 0 {
+            self.bits = u32::try_from(ahead)
+                .ok()
+                .and_then(|n| self.bits.checked_shl(n))
+                .unwrap_or(0)
+                | 1;
+            self.latest = day;
+            return true;
+        }
+        let before = self.bits;
+        if let Some(bit) = u32::try_from(-ahead).ok().and_then(|n| 1u32.checked_shl(n)) {
+            self.bits |= bit;
+        }
+        self.bits != before
+    }
+
+    /// How many of the days `from..=to` are marked.
+    #[must_use]
+    pub fn count_between(&self, from: i32, to: i32) -> u16 {
+        #[expect(clippy::cast_possible_truncation, reason = "at most 32")]
+        let count = self.between(from, to).bits.count_ones() as u16;
+        count
+    }
+
+    /// How many days are marked at all.
+    #[must_use]
+    pub fn count(&self) -> u16 {
+        #[expect(clippy::cast_possible_truncation, reason = "at most 32")]
+        let count = self.bits.count_ones() as u16;
+        count
+    }
+
+    /// Only the marked days in `from..=to`.
+    #[must_use]
+    pub fn between(&self, from: i32, to: i32) -> Self {
+        let mut kept = 0;
+        for back in 0..32 {
+            let day = i64::from(self.latest) - back;
+            if day >= i64::from(from) && day <= i64::from(to) {
+                kept |= self.bits & (1 << back);
+            }
+        }
+        Self {
+            latest: self.latest,
+            bits: kept,
+        }
+    }
+
+    /// The marked days that `other` does not mark.
+    #[must_use]
+    pub fn without(&self, other: &Self) -> Self {
+        let shift = i64::from(self.latest) - i64::from(other.latest);
+        let aligned = match u32::try_from(shift.unsigned_abs()) {
+            Ok(n) if shift >= 0 => other.bits.checked_shl(n).unwrap_or(0),
+            Ok(n) => other.bits.checked_shr(n).unwrap_or(0),
+            Err(_) => 0,
+        };
+        Self {
+            latest: self.latest,
+            bits: self.bits & !aligned,
+        }
+    }
+
+    /// Latest marked day, if any.
+    #[must_use]
+    pub fn latest(&self) -> Option<i32> {
+        (self.bits != 0).then_some(self.latest - i32::try_from(self.bits.trailing_zeros()).unwrap_or(0))
+    }
+
+    /// Appends the ledger.
+    pub fn write(&self, writer: &mut Writer) {
+        writer.int(i64::from(self.latest));
+        writer.uint(u64::from(self.bits));
+    }
+
+    /// Reads a ledger.
+    ///
+    /// # Errors
+    /// [`Malformed`] if the bytes are no ledger.
+    pub fn read(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
+        Ok(Self {
+            latest: reader.i32()?,
+            bits: reader.u32()?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn marked(days: &[i32]) -> Days {
+        let mut ledger = Days::default();
+        for day in days {
+            ledger.mark(*day);
+        }
+        ledger
+    }
+
+    #[test]
+    fn order_of_arrival_does_not_matter() {
+        assert_eq!(marked(&[100, 103, 101]), marked(&[103, 101, 100]));
+        assert_eq!(
+            marked(&[100, 140]),
+            marked(&[140, 100]),
+            "days out of reach are forgotten either way"
+        );
+    }
+
+    #[test]
+    fn counting_and_difference() {
+        let active = marked(&[10, 11, 12, 13]);
+        assert_eq!(active.count_between(11, 12), 2);
+        assert_eq!(active.without(&marked(&[11, 20])).count(), 3);
+        assert_eq!(active.without(&marked(&[13])).latest(), Some(12));
+        assert_eq!(marked(&[]).latest(), None);
+    }
+}
