@@ -200,6 +200,7 @@ impl Outbox {
             self.reject(&Reject::of_intake(letter), None);
         }
         self.tally.counts.merge(&outputs.counts);
+        let timestamp_ms = Some(self.tally.append_ms).filter(|append_ms| *append_ms > 0);
         for packed in outputs.observations {
             self.push(Outgoing {
                 topic: self.topics.observations.clone(),
@@ -207,6 +208,7 @@ impl Outbox {
                 key: None,
                 value: Some(packed.value),
                 headers: Vec::new(),
+                timestamp_ms,
             });
         }
     }
@@ -235,6 +237,7 @@ impl Outbox {
                     .into_iter()
                     .map(|(name, value)| (name, value.into_bytes()))
                     .collect(),
+                timestamp_ms: Some(append_ms),
             });
         }
         for link in outputs.links.drain(..) {
@@ -244,6 +247,7 @@ impl Outbox {
                 key: Some(format!("{:032x}", link.key.0).into_bytes()),
                 value: Some(link.value),
                 headers: Vec::new(),
+                timestamp_ms: Some(append_ms),
             });
         }
         self.tally.counts.merge(&outputs.counts);
