@@ -371,11 +371,10 @@ fn published(record: &ReadRecord) -> Option<(Published, i64)> {
 fn interrupt_with(updates: Sender<Update>) {
     let wait = move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build();
-        if let Ok(runtime) = runtime {
-            if runtime.block_on(tokio::signal::ctrl_c()).is_ok() {
-                // The screen may be closed already.
-                let _ = updates.send(Update::Interrupted);
-            }
+        let is_interrupted = runtime.is_ok_and(|runtime| runtime.block_on(tokio::signal::ctrl_c()).is_ok());
+        if is_interrupted {
+            // The screen may be closed already.
+            let _ = updates.send(Update::Interrupted);
         }
     };
     // Without this thread Ctrl-C just ends the process, which is no reason not to start.
