@@ -48,42 +48,50 @@ const CATCH_UP: Duration = Duration::from_secs(30);
 pub(super) fn start(args: &DemoArgs, company: Company) -> Result<(Banner, Receiver<Update>), Failure> {
     let reference = Arc::new(reference(&company)?);
     let names = TopicNames::new("falsefront", PARTITIONS);
-    let broker =
-        MockBroker::with_topics(&names, SOURCE, SOURCE_PARTITIONS).context("the in-process Kafka cannot start")?;
-    let banner = Banner {
-        seed: args.seed,
-        accounts: u64::from(args.accounts),
-        days: u64::from(args.days),
-        hidden: company
-            .truth()
-            .iter()
-            .filter(|group| !group.expected.is_empty())
-            .count(),
-        brokers: broker.connection().brokers,
-        topics: format!(
-            "{SOURCE} -> {} -> {} -> {}",
-            names.observations, names.links, names.alerts
-        ),
-        http: String::new(),
-    };
-    let (sender, receiver) = channel();
+    let hidden = company
+        .truth()
+        .iter()
+        .filter(|group| !group.expected.is_empty())
+        .count();
+    let topics = format!(
+        "{SOURCE} -> {} -> {} -> {}",
+        names.observations, names.links, names.alerts
+    );
     let pace = Pace {
         days: args.days,
         seconds: args.seconds,
     };
-    let play = Play {
-        args: pace,
-        broker,
-        names,
-        reference,
-    };
+    let play = Play { pace, names, reference };
+    let (sender, receiver) = channel();
+    let (address, brokers) = channel();
+    // The broker may not leave the thread that started it.
     thread::Builder::new().name("demo".to_owned()).spawn(move || {
-        if let Err(error) = play.run(company, &sender) {
+        let ended = MockBroker::with_topics(&play.names, SOURCE, SOURCE_PARTITIONS)
+            .context("the in-process Kafka cannot start")
+            .and_then(|broker| {
+                // Whoever started the demo waits for this.
+                let _ = address.send(broker.connection().brokers);
+                play.run(&broker, company, &sender)
+            });
+        if let Err(error) = ended {
             anstream::eprintln!("error: {error:#}");
         }
         // Nobody listens once the screen is closed.
         let _ = sender.send(Update::Ended);
     })?;
+    let brokers = brokers
+        .recv()
+        .map_err(|_| anyhow::anyhow!("the demo ended before it began"))?;
+    let (accounts, days) = (u64::from(args.accounts), u64::from(args.days));
+    let banner = Banner {
+        seed: args.seed,
+        accounts,
+        days,
+        hidden,
+        brokers,
+        topics,
+        http: String::new(),
+    };
     Ok((banner, receiver))
 }
 
@@ -110,8 +118,7 @@ fn reference(company: &Company) -> anyhow::Result<Reference> {
 }
 
 struct Play {
-    args: Pace,
-    broker: MockBroker,
+    pace: Pace,
     names: TopicNames,
     reference: Arc<Reference>,
 }
@@ -148,8 +155,8 @@ impl Counters {
 }
 
 impl Play {
-    fn run(self, company: Company, updates: &Sender<Update>) -> anyhow::Result<()> {
-        let connection = self.broker.connection();
+    fn run(self, broker: &MockBroker, company: Company, updates: &Sender<Update>) -> anyhow::Result<()> {
+        let connection = broker.connection();
         let source = Source {
             topic: SOURCE.to_owned(),
             format: Format::Ocsf,
@@ -195,8 +202,8 @@ impl Play {
         updates: &Sender<Update>,
         metrics: &Metrics,
     ) -> anyhow::Result<()> {
-        let span_ms = i64::from(self.args.days) * DAY_MS;
-        let stretch = Duration::from_secs(u64::from(self.args.seconds));
+        let span_ms = i64::from(self.pace.days) * DAY_MS;
+        let stretch = Duration::from_secs(u64::from(self.pace.seconds));
         let mut first_ms = None;
         let mut told = Instant::now();
         for (record, number) in company.zip(0i32..) {
@@ -248,7 +255,7 @@ impl Play {
         began: Instant,
     ) -> anyhow::Result<thread::JoinHandle<()>> {
         let mut reader = Reader::new(connection, &self.names.alerts, PARTITIONS)?;
-        let pace = self.args;
+        let pace = self.pace;
         let read = move || {
             while counters.is_over.load(Ordering::Acquire) == 0 {
                 let Ok(Some(record)) = reader.next(Duration::from_millis(20)) else {
@@ -364,11 +371,10 @@ fn published(record: &ReadRecord) -> Option<(Published, i64)> {
 fn interrupt_with(updates: Sender<Update>) {
     let wait = move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build();
-        if let Ok(runtime) = runtime {
-            if runtime.block_on(tokio::signal::ctrl_c()).is_ok() {
-                // The screen may be closed already.
-                let _ = updates.send(Update::Interrupted);
-            }
+        let is_interrupted = runtime.is_ok_and(|runtime| runtime.block_on(tokio::signal::ctrl_c()).is_ok());
+        if is_interrupted {
+            // The screen may be closed already.
+            let _ = updates.send(Update::Interrupted);
         }
     };
     // Without this thread Ctrl-C just ends the process, which is no reason not to start.

@@ -12,7 +12,7 @@
 //! | tool first seen in the first 30 days of employment | 1 | CrowdStrike 2026 |
 //! | tool set up for unattended access | 1 | CrowdStrike 2026 |
 //! | mouse jiggler | 2 | Mandiant 2024 |
-//! | tool running while a VPN session was up | 1 | FBI 2024 |
+//! | tool running while a VPN session was up | 0, shown only: many are always connected | FBI 2024 |
 
 use std::borrow::Cow;
 
@@ -248,7 +248,7 @@ fn in_session<'a>(tool: &'a ToolFact, facts: &AccountFacts, settings: &RelaySett
         same_device && (covers(s, tool.first_ms, settings) || covers(s, tool.last_ms, settings))
     })?;
     let label = format!("{} while VPN session {} was up", tool.name, session.event_id);
-    Some(from_tool(tool, Class::ToolInSession, 1, label))
+    Some(from_tool(tool, Class::ToolInSession, 0, label))
 }
 
 /// Whether a session was up at that time. Without a close it is taken to last a while after it was last seen.

@@ -60,12 +60,20 @@ pub fn due(
     links
 }
 
-/// A link to the network the account mostly works from, to carry a finding to; `None` if it has no network of its own.
+/// A link to the network named `home`, else to the one the account mostly works from, to carry a finding to; `None` if
+/// the account has no network of its own.
 #[must_use]
-pub fn to_home_network(seen: &Observation<'_>, facts: &AccountFacts, settings: &DetectionSettings) -> Option<Link> {
-    let own = facts.networks.iter().filter(|n| !n.network.class.is_shared_by_design());
+pub fn to_home_network(
+    seen: &Observation<'_>,
+    facts: &AccountFacts,
+    home: Option<&str>,
+    settings: &DetectionSettings,
+) -> Option<Link> {
+    let own = || facts.networks.iter().filter(|n| !n.network.class.is_shared_by_design());
+    let settled = home.and_then(|home| own().find(|n| n.name() == home));
     let use_of = |n: &NetworkFact| (n.days.count(), n.last_ms);
-    let home = own.max_by(|a, b| use_of(a).cmp(&use_of(b)).then_with(|| a.name().cmp(&b.name())))?;
+    let most_used = || own().max_by(|a, b| use_of(a).cmp(&use_of(b)).then_with(|| a.name().cmp(&b.name())));
+    let home = settled.or_else(most_used)?;
     Some(network_link(seen, home, &Known::of(seen, facts, settings), settings))
 }
 
@@ -250,6 +258,7 @@ fn network_link(
         organization: fact.network.organization.clone(),
         account_facts: known.summary(fact.days.count(), claim_gap_km),
         data_versions: seen.data_versions.to_owned(),
+        clock_ms: 0,
         offer: None,
     }
 }
@@ -275,6 +284,7 @@ fn device_link(seen: &Observation<'_>, fact: &DeviceFact, known: &Known<'_>) -> 
         organization: seen.network.organization.clone(),
         account_facts: known.summary(fact.days.count(), 0),
         data_versions: seen.data_versions.to_owned(),
+        clock_ms: 0,
         offer: None,
     }
 }

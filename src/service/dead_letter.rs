@@ -99,7 +99,6 @@ pub fn encode(topics: &TopicNames, reject: &Reject<'_>, record: Option<&Record<'
         key: key.map(|key| cut(key, KEY_BYTES_MAX)),
         value: Some(value.map_or_else(Vec::new, |value| cut(value, VALUE_BYTES_MAX))),
         headers,
-        timestamp_ms: None,
     }
 }
 

@@ -63,9 +63,6 @@ pub struct Outgoing {
     pub value: Option<Vec<u8>>,
     /// Headers.
     pub headers: Vec<(&'static str, Vec<u8>)>,
-    /// Append time of the latest record that led to this one, ms, as Kafka Streams stamps its outputs; `None` for the
-    /// time of sending. A topic with `LogAppendTime` replaces it.
-    pub timestamp_ms: Option<i64>,
 }
 
 /// What the group decided. Must be answered with [`Log::assign`] or [`Log::unassign`] before the next poll.

@@ -285,7 +285,9 @@ impl AccountFacts {
     ) -> Change {
         let mut change = Change::default();
         let id_hash = hash(&[seen.event.id.as_ref(), seen.event.product.as_ref()]);
-        self.last_append_ms = self.last_append_ms.max(append_ms);
+        // Sources are read at different speeds, so the clock of an account must not be carried back by a slow one.
+        let append_ms = self.last_append_ms.max(append_ms);
+        self.last_append_ms = append_ms;
         if !self.event_ids.insert(id_hash, settings.event_ids_max) {
             change.duplicate = true;
             return change;

@@ -399,7 +399,6 @@ impl Log for KafkaLog {
         let mut native: BaseRecord<'_, [u8], [u8]> = BaseRecord::to(&record.topic).partition(record.partition);
         native.key = record.key.as_deref();
         native.payload = record.value.as_deref();
-        native.timestamp = record.timestamp_ms;
         if !record.headers.is_empty() {
             let headers = OwnedHeaders::new_with_capacity(record.headers.len());
             native.headers = Some(record.headers.iter().fold(headers, |headers, (key, value)| {

@@ -200,7 +200,6 @@ impl Outbox {
             self.reject(&Reject::of_intake(letter), None);
         }
         self.tally.counts.merge(&outputs.counts);
-        let timestamp_ms = Some(self.tally.append_ms).filter(|append_ms| *append_ms > 0);
         for packed in outputs.observations {
             self.push(Outgoing {
                 topic: self.topics.observations.clone(),
@@ -208,7 +207,6 @@ impl Outbox {
                 key: None,
                 value: Some(packed.value),
                 headers: Vec::new(),
-                timestamp_ms,
             });
         }
     }
@@ -237,7 +235,6 @@ impl Outbox {
                     .into_iter()
                     .map(|(name, value)| (name, value.into_bytes()))
                     .collect(),
-                timestamp_ms: Some(append_ms),
             });
         }
         for link in outputs.links.drain(..) {
@@ -247,7 +244,6 @@ impl Outbox {
                 key: Some(format!("{:032x}", link.key.0).into_bytes()),
                 value: Some(link.value),
                 headers: Vec::new(),
-                timestamp_ms: Some(append_ms),
             });
         }
         self.tally.counts.merge(&outputs.counts);

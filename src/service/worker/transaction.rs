@@ -201,7 +201,6 @@ impl<L: Log> Worker<L> {
                     key: Some(key),
                     value: Some(value),
                     headers: Vec::new(),
-                    timestamp_ms: None,
                 });
             }
         }
