@@ -126,6 +126,7 @@ struct Judge<'a> {
 impl Judge<'_> {
     fn link(&mut self, mut link: Link, facts: &mut EntityFacts) {
         let offer = link.offer.take();
+        let link = Arc::new(link);
         if facts
             .apply(&link, self.position.append_ms, &self.settings.window)
             .is_none()
