@@ -14,7 +14,7 @@
 
 use crate::detections::settings::TravelSettings;
 use crate::model::{Detection, Evidence, EvidencePlace, Finding, Guard, Measure, Rule, Severity, Strength, attack};
-use crate::window::account::{AccountFacts, Change, Lateness, network_name};
+use crate::window::account::{AccountFacts, Change, Lateness};
 use crate::window::visits::Visit;
 
 /// What is constant about it.
@@ -92,12 +92,8 @@ impl<'a> Leg<'a> {
         data_versions: &str,
     ) -> Option<Finding> {
         let days = |visit: &Visit| {
-            let name = network_name(visit.address);
-            facts
-                .networks
-                .iter()
-                .find(|n| *n.name == *name)
-                .map_or(0, |n| n.days.count())
+            let network = facts.networks.iter().find(|n| n.holds(visit.address));
+            network.map_or(0, |n| n.days.count())
         };
         let (days_from, days_to) = (days(self.from), days(self.to));
         if days_from >= settings.habitual_days && days_to >= settings.habitual_days {
