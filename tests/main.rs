@@ -8,4 +8,5 @@ mod alerts_schema;
 mod properties;
 mod limits;
 mod tidy;
+mod in_process_broker;
 mod real_kafka;

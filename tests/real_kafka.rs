@@ -5,6 +5,7 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use falsefront::service::kafka::Connection;
@@ -140,6 +141,27 @@ fn expected() -> (Vec<String>, usize) {
     (alerts, poison)
 }
 
+/// Writes the input over some eight seconds.
+fn feed(connection: &Connection, source: &str) -> JoinHandle<()> {
+    let (connection, source) = (connection.clone(), source.to_owned());
+    std::thread::spawn(move || {
+        let writer = Writer::new(&connection).unwrap();
+        for n in 0..RECORDS {
+            let value = if n.is_multiple_of(POISON_EVERY) {
+                vec![0xff]
+            } else {
+                account(n).into_bytes()
+            };
+            let partition = i32::from(n.is_multiple_of(3));
+            writer.send(&source, Some(partition), Some(b"key"), &value).unwrap();
+            if n.is_multiple_of(20) {
+                std::thread::sleep(Duration::from_millis(8));
+            }
+        }
+        writer.flush(Duration::from_secs(20)).unwrap();
+    })
+}
+
 #[test]
 fn kill_9_loses_nothing_and_repeats_nothing() {
     let Some(connection) = kafka::broker("kill -9 of the service on a real Kafka") else {
@@ -151,26 +173,7 @@ fn kill_9_loses_nothing_and_repeats_nothing() {
     let source = format!("{application}.auth");
     kafka::create_topic(&connection, &source, 2);
 
-    let feeder = {
-        let (connection, source) = (connection.clone(), source.clone());
-        std::thread::spawn(move || {
-            let writer = Writer::new(&connection).unwrap();
-            for n in 0..RECORDS {
-                let value = if n.is_multiple_of(POISON_EVERY) {
-                    vec![0xff]
-                } else {
-                    account(n).into_bytes()
-                };
-                writer
-                    .send(&source, Some(i32::from(n.is_multiple_of(3))), Some(b"key"), &value)
-                    .unwrap();
-                if n.is_multiple_of(20) {
-                    std::thread::sleep(Duration::from_millis(8));
-                }
-            }
-            writer.flush(Duration::from_secs(20)).unwrap();
-        })
-    };
+    let feeder = feed(&connection, &source);
     let mut child = spawn(&connection, &application, folder.path());
     for pause_ms in [2_500, 1_700, 2_300] {
         std::thread::sleep(Duration::from_millis(pause_ms));

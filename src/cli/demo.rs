@@ -11,6 +11,7 @@ use std::time::Duration;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use super::demo_stage;
 use super::score::{Score, Verdict};
 use super::style::{BOLD, DIM, GREEN, RED, RESET, severity_color, severity_short, thousands};
 use super::{Ending, Failure};
@@ -109,18 +110,13 @@ pub fn run(args: &DemoArgs) -> Result<Ending, Failure> {
     };
     let company = Company::new(args.seed, params);
     let truth = company.truth().to_vec();
-    let (banner, updates) = start(args, company)?;
+    let (banner, updates) = demo_stage::start(args, company)?;
     let mut screen = Screen::new(&truth, std::io::stderr().is_terminal());
     let mut out = anstream::stdout().lock();
     write!(out, "{}", banner_text(&banner))?;
     follow(&updates, &mut screen, &mut out)?;
     write!(out, "{}", screen.summary())?;
     Ok(Ending::Done)
-}
-
-/// Starts the in-process Kafka, the service and the company's logs. The one place that knows how.
-fn start(_args: &DemoArgs, _company: Company) -> Result<(Banner, Receiver<Update>), Failure> {
-    Err(Failure::Usage(anyhow::anyhow!("this build has no service to show")))
 }
 
 /// Shows updates until the end, or until whoever sends them is gone.

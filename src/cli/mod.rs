@@ -10,6 +10,7 @@
 
 pub mod check;
 pub mod demo;
+mod demo_stage;
 pub mod generate;
 pub mod input;
 pub mod normalize;

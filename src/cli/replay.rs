@@ -204,7 +204,10 @@ mod core {
     impl Core {
         /// A core with the databases, lists and thresholds that the command line names.
         pub(super) fn new(args: &ReplayArgs) -> Result<Self, Failure> {
-            let config = args.config.as_ref().map(|file| crate::cli::run::load(std::slice::from_ref(file)));
+            let config = args
+                .config
+                .as_ref()
+                .map(|file| crate::cli::run::load(std::slice::from_ref(file)));
             let config = config.transpose().map_err(|error| Failure::Usage(error.into()))?;
             let (named, settings) = match &config {
                 Some(config) => (settings::reference_files(config), Arc::new(config.detections.clone())),

@@ -31,18 +31,16 @@ pub struct NormalizeArgs {
     pub file: PathBuf,
 }
 
-/// A service command's text on stdout, or its failure.
-fn print(result: Result<String, RunError>) -> Result<Ending, Failure> {
-    let text = result.map_err(failure)?;
-    writeln!(io::stdout(), "{}", text.trim_end())?;
-    Ok(Ending::Done)
-}
-
 fn failure(error: RunError) -> Failure {
     match error {
-        RunError::Configuration(_) => Failure::Usage(error.into()),
-        RunError::Runtime(_) => Failure::Runtime(error.into()),
+        RunError::Configuration(text) => Failure::Usage(anyhow::Error::msg(text)),
+        RunError::Runtime(text) => Failure::Runtime(anyhow::Error::msg(text)),
     }
+}
+
+fn print(text: Result<String, RunError>) -> Result<Ending, Failure> {
+    writeln!(io::stdout().lock(), "{}", text.map_err(failure)?.trim_end())?;
+    Ok(Ending::Done)
 }
 
 /// `falsefront run`.

@@ -112,9 +112,12 @@ fn is_listed(device: &str, settings: &DeviceSettings) -> bool {
         .any(|listed| listed.eq_ignore_ascii_case(device))
 }
 
-/// Staff who serve many devices and accounts of no person are no users of this one.
+/// Accounts of no person, staff who serve many devices, and somebody with a device of their own who was here for one
+/// day (setting it up, lending a hand) are no users of this one.
 fn is_user(tie: &Tie, settings: &DeviceSettings) -> bool {
-    tie.latest.claim.kind != AccountKind::Service && tie.latest.account_facts.devices <= settings.staff_devices
+    let devices = tie.latest.account_facts.devices;
+    let is_visitor = devices > 1 && tie.days() < 2 && !tie.latest.claim.owns_device;
+    tie.latest.claim.kind != AccountKind::Service && devices <= settings.staff_devices && !is_visitor
 }
 
 fn overflow(facts: &EntityFacts) -> usize {

@@ -260,6 +260,14 @@ impl<'a> Reader<'a> {
         Ok(u128::from_le_bytes(self.array("128 bits")?))
     }
 
+    /// 64 bits, signed, little-endian.
+    ///
+    /// # Errors
+    /// [`Malformed`] if truncated.
+    pub fn i64(&mut self) -> Result<i64, Malformed> {
+        Ok(i64::from_le_bytes(self.array("64 bits")?))
+    }
+
     /// A double.
     ///
     /// # Errors

@@ -43,6 +43,8 @@ pub struct Link {
     pub first_ms: i64,
     /// Event time of its latest use, ms.
     pub time_ms: i64,
+    /// Append time of the source's record that led here, ms: the clock of the window that takes the link.
+    pub clock_ms: i64,
     /// Id of that event.
     pub event_id: String,
     /// Product that wrote the event.

@@ -17,7 +17,6 @@ use crate::model::link::Offer;
 use crate::model::{Finding, Key, Observation};
 use crate::window::account::{AccountFacts, Change, Lateness};
 use crate::window::day_of;
-use crate::window::episode::Verdict;
 use crate::window::intern::Interner;
 use crate::window::shared::{SharedReader, SharedWriter};
 
@@ -81,16 +80,19 @@ impl Accounts {
         let mut interner = std::mem::take(&mut self.interner);
         let result = self.unpack(position, record, resume, outputs, &mut interner);
         self.interner = interner;
-        let settings = &self.settings.window;
-        if self
-            .chunks
-            .sweep(position, resume, |facts| facts.is_expired(position.append_ms, settings))
-        {
-            self.interner.sweep();
-        }
-        result
+        self.sweep(result?, resume);
+        Ok(())
     }
 
+    fn sweep(&mut self, position: Position, resume: Option<&[i64]>) {
+        let settings = &self.settings.window;
+        let is_expired = |facts: &AccountFacts| facts.is_expired(position.append_ms, settings);
+        if self.chunks.sweep(position, resume, is_expired) {
+            self.interner.sweep();
+        }
+    }
+
+    /// Folds a record; gives its position with the clock that the record carries.
     fn unpack(
         &mut self,
         position: Position,
@@ -98,9 +100,13 @@ impl Accounts {
         resume: Option<&[i64]>,
         outputs: &mut Outputs,
         interner: &mut Interner,
-    ) -> Result<(), CodecError> {
+    ) -> Result<Position, CodecError> {
         // Read whole before the first observation is folded, so that a record is folded whole or not at all.
         let unpacked = Unpacked::read(record, interner)?;
+        let position = Position {
+            append_ms: unpacked.clock_ms(),
+            ..position
+        };
         for index in 0..unpacked.len() {
             let seen = unpacked.observation(index);
             let chunk = self.chunks.chunk_of(seen.key);
@@ -110,7 +116,7 @@ impl Accounts {
                 self.observe(chunk, position, &seen, outputs);
             }
         }
-        Ok(())
+        Ok(position)
     }
 
     /// Folds one observation at its own position: what a replay does, which orders observations before it folds them.
@@ -118,9 +124,7 @@ impl Accounts {
         let chunk = self.chunks.chunk_of(seen.key);
         self.chunks.count_input(chunk, seen.key, position.offset, 0);
         self.observe(chunk, position, seen, outputs);
-        let settings = &self.settings.window;
-        self.chunks
-            .sweep(position, None, |facts| facts.is_expired(position.append_ms, settings));
+        self.sweep(position, None);
     }
 
     /// Lends the shared values out, so that a record can be read while windows change.
@@ -154,7 +158,7 @@ impl Accounts {
         let ties = links::due(seen, facts, &change, position.append_ms, settings);
         for mut link in ties {
             let key = self.hash_key.entity(link.entity_kind, &link.entity);
-            link.data_versions = seen.data_versions.to_owned();
+            link.clock_ms = position.append_ms;
             send(key, &link, outputs);
         }
         for finding in offered.into_iter().flatten() {
@@ -187,21 +191,21 @@ impl Accounts {
         settings: &DetectionSettings,
         outputs: &mut Outputs,
     ) {
-        let Some(mut link) = links::to_home_network(seen, facts, settings) else {
+        let policy = publisher.policy(finding.detection);
+        // An alert is offered to one network for as long as it is open, or two would publish it.
+        let home = facts.episodes.home(&finding, &policy).map(ToOwned::to_owned);
+        let Some(mut link) = links::to_home_network(seen, facts, home.as_deref(), settings) else {
             publisher.publish(&finding, &mut facts.episodes, position.append_ms, outputs);
             return;
         };
         let fresh = alert::fresh_uid(&finding, day_of(finding.last_ms));
-        let policy = publisher.policy(finding.detection);
-        let (verdict, alert, _) = facts.episodes.take(&finding, fresh.as_u128(), &policy);
-        // An offer may be withheld, so it is made again each time its day comes round, not only when it is news.
-        if verdict != Verdict::Create {
-            outputs.counts.add("findings_offered_again", finding.detection.as_str());
-        }
-        link.offer = Some(Box::new(Offer {
-            alert: uuid::Uuid::from_u128(alert).to_string(),
-            finding,
-        }));
+        // An offer may be withheld, so it is made again with every finding, not only when it is news.
+        let (_, alert, _) = facts.episodes.take(&finding, fresh.as_u128(), &policy);
+        facts.episodes.settle(alert, &link.entity);
+        link.clock_ms = position.append_ms;
+        outputs.counts.add("findings_offered", finding.detection.as_str());
+        let alert = uuid::Uuid::from_u128(alert).to_string();
+        link.offer = Some(Box::new(Offer { alert, finding }));
         let key = hash_key.entity(link.entity_kind, &link.entity);
         send(key, &link, outputs);
     }

@@ -84,6 +84,10 @@ impl Entities {
                 error.classify()
             ),
         })?;
+        let position = Position {
+            append_ms: link.clock_ms,
+            ..position
+        };
         let key = self.hash_key.entity(link.entity_kind, &link.entity);
         let chunk = self.chunks.chunk_of(key);
         if Chunks::<EntityFacts>::takes_part(resume, chunk, position.offset) {

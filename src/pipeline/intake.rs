@@ -23,7 +23,7 @@ pub struct RawRecord<'a> {
     pub partition: i32,
     /// Offset, or line number from 1 for a file.
     pub offset: i64,
-    /// When the log took it, ms.
+    /// When the log took it, ms; not later than now, whatever a producer's clock wrote.
     pub append_ms: i64,
     /// The value; `None` for a tombstone.
     pub value: Option<&'a [u8]>,
@@ -192,6 +192,7 @@ impl Intake {
         let partition = key.partition(u32::try_from(self.packers.len()).unwrap_or(1));
         let index = usize::try_from(partition).unwrap_or(0);
         let packer = self.packers[index].get_or_insert_with(|| Packer::new(reference.versions()));
+        packer.advance(record.append_ms);
         packer.push(&event, key, order_ms, time_suspect, joined);
         if packer.len() >= self.settings.packed_bytes_max {
             Self::finish(partition, self.packers[index].take(), &mut self.outputs);

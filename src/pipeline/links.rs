@@ -58,11 +58,18 @@ pub fn due(
     links
 }
 
-/// A link to the network the account mostly works from, to carry a finding to; `None` if it has no network of its own.
+/// A link to the network named `home`, else to the one the account mostly works from, to carry a finding to; `None` if
+/// the account has no network of its own.
 #[must_use]
-pub fn to_home_network(seen: &Observation<'_>, facts: &AccountFacts, settings: &DetectionSettings) -> Option<Link> {
-    let own = facts.networks.iter().filter(|n| !n.network.class.is_shared_by_design());
-    let home = own.max_by_key(|n| (n.days.count(), n.last_ms, &n.name))?;
+pub fn to_home_network(
+    seen: &Observation<'_>,
+    facts: &AccountFacts,
+    home: Option<&str>,
+    settings: &DetectionSettings,
+) -> Option<Link> {
+    let own = || facts.networks.iter().filter(|n| !n.network.class.is_shared_by_design());
+    let known = home.and_then(|home| own().find(|n| *n.name == *home));
+    let home = known.or_else(|| own().max_by_key(|n| (n.days.count(), n.last_ms, &n.name)))?;
     Some(network_link(seen, home, &summary(seen, facts, settings), settings))
 }
 
@@ -224,6 +231,7 @@ fn network_link(
             ..base.clone()
         },
         data_versions: seen.data_versions.to_owned(),
+        clock_ms: 0,
         offer: None,
     }
 }
@@ -253,6 +261,7 @@ fn device_link(seen: &Observation<'_>, facts: &AccountFacts, index: usize, base:
             ..base.clone()
         },
         data_versions: seen.data_versions.to_owned(),
+        clock_ms: 0,
         offer: None,
     }
 }

@@ -1,8 +1,10 @@
 //! Packed observations: many observations in one record of the `observations` topic.
 //!
 //! ```text
-//! version │ data versions │ observation │ observation │ …          (to the end of the record)
+//! version │ clock │ data versions │ observation │ observation │ …  (to the end of the record)
 //! ```
+//! The clock is the latest append time of the sources' records inside, never later than the wall clock of intake: the only
+//! time that may expire state. It travels in the record, because a backlog is re-keyed long after it was appended.
 //! A place, network or claim is written where it first occurs and by number afterwards. Producing a Kafka message
 //! costs microseconds and folding an observation a fraction of one, hence hundreds to a record.
 
@@ -38,7 +40,11 @@ pub struct Joined<'a> {
 pub struct Packer {
     writer: SharedWriter,
     count: u32,
+    clock_ms: i64,
 }
+
+/// Where the clock stands in a record: behind the version.
+const CLOCK: std::ops::Range<usize> = 1..9;
 
 impl Packer {
     /// An empty record of observations placed with these builds of the data.
@@ -46,8 +52,13 @@ impl Packer {
     pub fn new(data_versions: &str) -> Self {
         let mut writer = SharedWriter::default();
         writer.plain.u8(VERSION);
+        writer.plain.raw(&[0; CLOCK.end - CLOCK.start]);
         writer.plain.str(data_versions);
-        Self { writer, count: 0 }
+        Self {
+            writer,
+            count: 0,
+            clock_ms: i64::MIN,
+        }
     }
 
     /// Bytes so far.
@@ -60,6 +71,11 @@ impl Packer {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.count == 0
+    }
+
+    /// Moves the clock to the append time of a source's record, ms. It never goes back.
+    pub fn advance(&mut self, append_ms: i64) {
+        self.clock_ms = self.clock_ms.max(append_ms);
     }
 
     /// Appends one observation.
@@ -88,7 +104,9 @@ impl Packer {
     /// The record, and how many observations it holds.
     #[must_use]
     pub fn finish(self) -> (Vec<u8>, u32) {
-        (self.writer.plain.into_bytes(), self.count)
+        let mut bytes = self.writer.plain.into_bytes();
+        bytes[CLOCK].copy_from_slice(&self.clock_ms.to_le_bytes());
+        (bytes, self.count)
     }
 }
 
@@ -164,6 +182,7 @@ fn write_peripheral(writer: &mut Writer, peripheral: &Peripheral<'_>) {
 /// A packed record, read whole, so that its observations can be taken in any order.
 #[derive(Debug)]
 pub struct Unpacked<'a> {
+    clock_ms: i64,
     known: Dictionary,
     data_versions: &'a str,
     heads: Vec<Head<'a>>,
@@ -188,16 +207,24 @@ impl<'a> Unpacked<'a> {
                 detail,
             });
         }
+        let clock_ms = unpacker.reader.plain.i64().map_err(malformed)?;
         let data_versions = unpacker.reader.plain.str().map_err(malformed)?;
         let mut heads = Vec::new();
         while !unpacker.reader.plain.is_at_end() {
             heads.push(unpacker.read().map_err(malformed)?);
         }
         Ok(Self {
+            clock_ms,
             known: unpacker.reader.into_dictionary(),
             data_versions,
             heads,
         })
+    }
+
+    /// Latest append time of the sources' records inside, ms.
+    #[must_use]
+    pub fn clock_ms(&self) -> i64 {
+        self.clock_ms
     }
 
     /// How many observations there are.

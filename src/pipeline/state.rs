@@ -190,7 +190,7 @@ impl<W: Windowed> Chunks<W> {
         let entries: usize = self.chunks.iter().map(|chunk| chunk.windows.len()).sum();
         let sample = || self.chunks.iter().take(SAMPLED);
         let sampled: usize = sample().map(|chunk| chunk.windows.len()).sum();
-        #[expect(clippy::iter_over_hash_type, reason = "a sum is the same in any order")]
+        #[allow(clippy::iter_over_hash_type, reason = "a sum is the same in any order")]
         let bytes: usize = {
             let mut sum = 0;
             for chunk in sample() {

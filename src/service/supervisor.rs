@@ -99,6 +99,32 @@ pub struct ServiceSettings {
     pub fixed_sources: Option<BTreeMap<String, u32>>,
 }
 
+impl ServiceSettings {
+    /// All stages inside this process over librdkafka's own broker, which was started with `topics` and the source.
+    ///
+    /// That broker keeps no group offsets and no transactions, so partitions are fixed, everything is read from its
+    /// beginning, and nothing is restored.
+    #[must_use]
+    pub fn in_process(connection: Connection, topics: TopicNames, source: Source, source_partitions: u32) -> Self {
+        Self {
+            connection,
+            application: "falsefront".to_owned(),
+            instance: "demo".to_owned(),
+            roles: Role::ALL.to_vec(),
+            workers: 1,
+            fixed_sources: Some(BTreeMap::from([(source.topic.clone(), source_partitions)])),
+            sources: vec![source],
+            topics,
+            hash_key: HashKey(*b"falsefront demo!"),
+            commit_interval: Duration::from_millis(50),
+            transaction_timeout: Duration::from_secs(10),
+            checkpoint_period: Duration::from_secs(60),
+            start_from: StartFrom::Earliest,
+            protocol: GroupProtocol::Classic,
+        }
+    }
+}
+
 /// Running workers.
 pub struct Service {
     stop: Stop,

@@ -257,7 +257,9 @@ impl AccountFacts {
     ) -> Change {
         let mut change = Change::default();
         let id_hash = hash(&[seen.event.id.as_ref(), seen.event.product.as_ref()]);
-        self.last_append_ms = self.last_append_ms.max(append_ms);
+        // Sources are read at different speeds, so the clock of an account must not be carried back by a slow one.
+        let append_ms = self.last_append_ms.max(append_ms);
+        self.last_append_ms = append_ms;
         if self.event_ids.contains(&id_hash) {
             change.duplicate = true;
             return change;

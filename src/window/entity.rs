@@ -70,7 +70,8 @@ impl EntityFacts {
 
     /// Folds one link. Gives the index of its tie, unless all places were taken by others.
     pub fn apply(&mut self, link: &Link, append_ms: i64, settings: &WindowSettings) -> Option<usize> {
-        self.last_append_ms = self.last_append_ms.max(append_ms);
+        let append_ms = self.last_append_ms.max(append_ms);
+        self.last_append_ms = append_ms;
         self.forget(append_ms, settings);
         let index = match self
             .ties

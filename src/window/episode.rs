@@ -26,6 +26,8 @@ pub struct Episode {
     pub severity: Severity,
     /// Hash of the accounts, or of the wording, last published.
     pub accounts: u64,
+    /// Network the alert is offered to; empty if it is published where it was found.
+    pub home: Box<str>,
 }
 
 /// What to do with a finding.
@@ -58,7 +60,32 @@ pub struct EpisodePolicy {
     pub episodes_max: usize,
 }
 
+impl Episode {
+    fn holds(&self, finding: &Finding, subject: u64, policy: &EpisodePolicy) -> bool {
+        self.detection == finding.detection
+            && self.strength == finding.strength
+            && self.subject == subject
+            && finding.last_ms <= self.last_ms.saturating_add(policy.gap_ms)
+            && finding.last_ms >= self.first_ms.saturating_sub(policy.gap_ms)
+    }
+}
+
 impl Episodes {
+    /// The network that the episode of `finding` is offered to, if it is open and offered.
+    #[must_use]
+    pub fn home(&self, finding: &Finding, policy: &EpisodePolicy) -> Option<&str> {
+        let subject = hash(&[&finding.subject]);
+        let open = self.0.iter().find(|episode| episode.holds(finding, subject, policy))?;
+        Some(&*open.home).filter(|home| !home.is_empty())
+    }
+
+    /// Remembers which network an alert is offered to.
+    pub fn settle(&mut self, alert: u128, home: &str) {
+        if let Some(episode) = self.0.iter_mut().find(|episode| episode.alert == alert) {
+            episode.home = home.into();
+        }
+    }
+
     /// Folds `finding` into its episode and says what to publish, with the alert's identity and the records published
     /// so far, this one included. `fresh` is the identity to use if the finding opens an episode.
     pub fn take(&mut self, finding: &Finding, fresh: u128, policy: &EpisodePolicy) -> (Verdict, u128, u32) {
@@ -68,13 +95,10 @@ impl Episodes {
         } else {
             hash(&finding.accounts)
         };
-        let open = self.0.iter_mut().find(|e| {
-            e.detection == finding.detection
-                && e.strength == finding.strength
-                && e.subject == subject
-                && finding.last_ms <= e.last_ms.saturating_add(policy.gap_ms)
-                && finding.last_ms >= e.first_ms.saturating_sub(policy.gap_ms)
-        });
+        let open = self
+            .0
+            .iter_mut()
+            .find(|episode| episode.holds(finding, subject, policy));
         if let Some(episode) = open {
             let is_reworded = accounts != episode.accounts
                 && (!policy.every_wording || finding.severity >= episode.severity);
@@ -115,6 +139,7 @@ impl Episodes {
             published: 1,
             severity: finding.severity,
             accounts,
+            home: Box::default(),
         });
     }
 
@@ -155,6 +180,7 @@ impl Episodes {
             writer.uint(u64::from(e.published));
             writer.u8(e.severity as u8);
             writer.uint(e.accounts);
+            writer.str(&e.home);
         }
     }
 
@@ -186,6 +212,7 @@ impl Episodes {
                     severity.ok_or_else(|| reader.malformed("a severity"))?
                 },
                 accounts: reader.uint()?,
+                home: reader.str()?.into(),
             });
         }
         Ok(Self(episodes))

@@ -158,6 +158,12 @@ pub fn load(
             .rev()
             .find_map(|(path, text)| locate(path, text, &problem.key));
     }
+    problems.sort_by_key(|problem| {
+        problem
+            .place
+            .as_ref()
+            .map_or((0, 0), |place| (place.line, place.column))
+    });
     if problems.is_empty() {
         Ok(config)
     } else {
@@ -245,5 +251,103 @@ fn locate(path: &Path, text: &str, key: &str) -> Option<Place> {
             toml::de::DeValue::Table(inner) => table = inner,
             _ => return Some(place(path, text, span.start, span.end)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load_text(text: &str, variables: &[(&str, &str)]) -> Result<Config, String> {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("c.toml");
+        std::fs::write(&file, text).unwrap();
+        let variables = variables
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let prefix = format!("{}/", folder.path().display());
+        load(&[file], variables, &[]).map_err(|error| error.to_string().replace(&prefix, ""))
+    }
+
+    fn error(text: &str) -> String {
+        load_text(text, &[]).err().expect("a mistake")
+    }
+
+    const GOOD: &str = "kafka.brokers = 'a:9092'\n[[sources]]\ntopic = 'auth'\n";
+
+    #[test]
+    fn brokers_and_one_source_are_enough() {
+        let config = load_text(GOOD, &[]).ok().unwrap();
+        assert_eq!(
+            (config.application.as_str(), config.commit_interval_ms),
+            ("falsefront", 100)
+        );
+        assert!(config.topics.create && !config.topics.allow_unsafe);
+    }
+
+    #[test]
+    fn a_misspelled_key_is_shown_with_caret_and_the_key_that_was_meant() {
+        let expected =
+            "c.toml:2:1: unknown key `broker`; did you mean `brokers`?\n  |\n2 | broker = 'a:9092'\n  | ^^^^^^";
+        assert_eq!(error("[kafka]\nbroker = 'a:9092'\n"), expected);
+    }
+
+    #[test]
+    fn every_wrong_value_is_shown_in_the_order_of_the_file() {
+        let text = format!("commit_interval_ms = 3\nstart_from = 'noon'\n{GOOD}[[sources]]\ntopic = 'auth'\n");
+        let error = error(&text);
+        let lines: Vec<&str> = error.lines().filter(|line| line.starts_with("c.toml:")).collect();
+        assert_eq!(lines.len(), 3, "{error}");
+        assert!(lines[0].starts_with("c.toml:1:1: 3 is not between 10 and 5000"));
+        assert!(lines[1].starts_with("c.toml:2:1: \"noon\" is neither earliest, latest nor a time"));
+        assert!(lines[2].starts_with("c.toml:7:1: \"auth\" is named twice"), "{error}");
+    }
+
+    #[test]
+    fn the_environment_overrides_the_file_and_its_slips_are_caught() {
+        let variables = [
+            ("FALSEFRONT_KAFKA__BROKERS", "b:1,c:2"),
+            ("FALSEFRONT_WORKERS", "3"),
+            ("FALSEFRONT_ROLES", "intake,accounts"),
+        ];
+        let config = load_text(GOOD, &variables).ok().unwrap();
+        assert_eq!(
+            (config.kafka.brokers.as_str(), config.workers, config.roles.len()),
+            ("b:1,c:2", 3, 2)
+        );
+        let error = load_text(GOOD, &[("FALSEFRONT_WORKER", "3")]).err().unwrap();
+        assert!(
+            error.contains("unknown key `worker`; did you mean `workers`?"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn settings_that_the_protocol_depends_on_cannot_be_passed_through() {
+        let with = |key: &str| format!("kafka.librdkafka.'{key}' = 5\n{GOOD}");
+        assert!(
+            load_text(&with("linger.ms"), &[]).is_ok(),
+            "{:?}",
+            load_text(&with("linger.ms"), &[]).err()
+        );
+        for key in [
+            "isolation.level",
+            "plugin.library.paths",
+            "enable.auto.commit",
+            "transactional.id",
+        ] {
+            assert!(error(&with(key)).contains(&format!("`{key}` may not be set")), "{key}");
+        }
+    }
+
+    #[test]
+    fn a_printed_configuration_holds_no_secret() {
+        let secrets = "kafka.sasl_password = 'CANARY-1'\nkafka.ssl_key_password = 'CANARY-2'\n";
+        let config = load_text(&format!("{secrets}{GOOD}"), &[]).ok().unwrap();
+        let printed = toml::to_string_pretty(&config).unwrap();
+        assert!(
+            printed.contains("sasl_password = \"***\"") && !printed.contains("CANARY"),
+            "{printed}"
+        );
     }
 }

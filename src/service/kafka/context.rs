@@ -85,6 +85,7 @@ impl ClientContext for Group {
     }
     fn stats(&self, statistics: Statistics) {
         let Some(metrics) = &self.metrics else { return };
+        #[expect(clippy::iter_over_hash_type, reason = "each value goes to a gauge of its own")]
         for (name, topic) in &statistics.topics {
             for (partition, state) in &topic.partitions {
                 if *partition >= 0 && state.consumer_lag >= 0 && state.fetch_state == "active" {

@@ -53,8 +53,24 @@ impl Writer {
     /// # Errors
     /// [`IoError`] if the record can never be sent.
     pub fn send(&self, topic: &str, partition: Option<i32>, key: Option<&[u8]>, value: &[u8]) -> Result<(), IoError> {
+        self.send_at(topic, partition, key, value, None)
+    }
+
+    /// As [`Writer::send`], with a time of its own, ms, instead of the time of sending.
+    ///
+    /// # Errors
+    /// As [`Writer::send`].
+    pub fn send_at(
+        &self,
+        topic: &str,
+        partition: Option<i32>,
+        key: Option<&[u8]>,
+        value: &[u8],
+        timestamp_ms: Option<i64>,
+    ) -> Result<(), IoError> {
         loop {
             let mut record: BaseRecord<'_, [u8], [u8]> = BaseRecord::to(topic).payload(value);
+            record.timestamp = timestamp_ms;
             record.key = key;
             record.partition = partition;
             match self.producer.send(record) {

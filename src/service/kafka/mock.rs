@@ -6,6 +6,8 @@
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::DefaultProducerContext;
 
+use crate::service::topics::TopicNames;
+
 use super::connection::Connection;
 use super::io::IoError;
 
@@ -27,6 +29,17 @@ impl MockBroker {
                 .map_err(|error| IoError(format!("topic {topic}: {error}")))?;
         }
         Ok(Self { cluster })
+    }
+
+    /// Starts one broker with the topics of an application and one source.
+    ///
+    /// # Errors
+    /// As [`MockBroker::start`].
+    pub fn with_topics(names: &TopicNames, source: &str, source_partitions: u32) -> Result<Self, IoError> {
+        let own = [&names.observations, &names.links, &names.alerts, &names.dead_letters];
+        let mut topics: Vec<(&str, u32)> = own.into_iter().map(|name| (&**name, names.partitions)).collect();
+        topics.push((source, source_partitions));
+        Self::start(&topics)
     }
 
     /// How to reach it.

@@ -300,6 +300,7 @@ impl<L: Log> Worker<L> {
                     self.commit()?;
                 }
                 self.tasks.retain(|task| !partitions.contains(&task.at));
+                self.metrics.given_up(&partitions);
                 if self.restoring_is_gone() {
                     self.log.read_end();
                 }

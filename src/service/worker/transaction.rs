@@ -131,7 +131,6 @@ impl<L: Log> Worker<L> {
     }
 
     /// Runs one step of the commit. `Some` ends the commit with that result.
-    #[expect(clippy::type_complexity, reason = "the inner result is handed on as it is")]
     fn attempt(
         &mut self,
         step: &'static str,

@@ -1,0 +1,446 @@
+//! What Prometheus sees. Labels come from fixed sets: never an account, an address or a device.
+//!
+//! Counters move when a transaction is durable, so their sums are those of the committed log.
+
+mod families;
+mod recorder;
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use prometheus::core::Collector as _;
+use prometheus::{Encoder as _, GaugeVec, IntCounterVec, Opts, Registry, TextEncoder};
+
+use crate::service::log::TopicPartition;
+use crate::service::worker::stage::{Role, Tally};
+
+use families::{Flow, Holdings, Protocol};
+
+/// A worker that has not gone round for this long is stuck.
+const STALL: Duration = Duration::from_secs(60);
+
+/// Every metric of the process.
+#[derive(Clone)]
+pub struct Metrics(Arc<Inner>);
+
+struct Inner {
+    registry: Registry,
+    flow: Flow,
+    protocol: Protocol,
+    holdings: Holdings,
+    /// What the core counts, by the names it gives.
+    core: Mutex<BTreeMap<&'static str, IntCounterVec>>,
+    workers: Mutex<BTreeMap<String, Beat>>,
+    totals: Totals,
+}
+
+/// Plain counters for a live display.
+#[derive(Debug, Default)]
+pub struct Totals {
+    /// Records read by intake.
+    pub records: AtomicU64,
+    /// Findings published, signals included.
+    pub findings: AtomicU64,
+    /// Of those, alerts.
+    pub alerts: AtomicU64,
+    /// Dead letters.
+    pub dead_letters: AtomicU64,
+    /// Transactions committed.
+    pub transactions: AtomicU64,
+}
+
+#[derive(Clone, Copy)]
+struct Beat {
+    at: Instant,
+    /// The group has answered.
+    has_joined: bool,
+    assigned: usize,
+    live: usize,
+}
+
+impl Metrics {
+    /// All metrics, at zero.
+    ///
+    /// # Errors
+    /// Only if two metrics had one name.
+    pub fn new() -> prometheus::Result<Self> {
+        let registry = Registry::new();
+        let build = GaugeVec::new(
+            Opts::new("falsefront_build_info", "Version of this binary."),
+            &["version"],
+        )?;
+        build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1.0);
+        registry.register(Box::new(build))?;
+        #[cfg(target_os = "linux")]
+        registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
+        Ok(Self(Arc::new(Inner {
+            flow: Flow::new(&registry)?,
+            protocol: Protocol::new(&registry)?,
+            holdings: Holdings::new(&registry)?,
+            core: Mutex::new(BTreeMap::new()),
+            workers: Mutex::new(BTreeMap::new()),
+            totals: Totals::default(),
+            registry,
+        })))
+    }
+
+    fn count_core(&self, stage: &str, name: &'static str, reason: &str, count: u64) {
+        let mut core = self.0.core.lock().unwrap_or_else(PoisonError::into_inner);
+        if !core.contains_key(name) {
+            match families::of_the_core(&self.0.registry, name) {
+                Ok(counter) => core.insert(name, counter),
+                Err(error) => return tracing::debug!(name, %error, "count without a metric"),
+            };
+        }
+        if let Some(counter) = core.get(name) {
+            counter.with_label_values(&[stage, reason]).inc_by(count);
+        }
+    }
+
+    /// Forgets the lag of a partition that is somebody else's.
+    pub fn drop_lag(&self, topic: &str, partition: i32) {
+        let _ = self
+            .0
+            .flow
+            .lag_records
+            .remove_label_values(&[topic, &partition.to_string()]);
+    }
+
+    /// The handle of one worker.
+    #[must_use]
+    pub fn worker(&self, name: &str, role: Role) -> WorkerMetrics {
+        WorkerMetrics {
+            all: self.clone(),
+            name: name.to_owned(),
+            role,
+        }
+    }
+
+    /// Counters for a live display.
+    #[must_use]
+    pub fn totals(&self) -> &Totals {
+        &self.0.totals
+    }
+
+    /// Sum of what is not read yet, over all partitions.
+    #[must_use]
+    pub fn lag_records(&self) -> u64 {
+        let families = self.0.flow.lag_records.collect();
+        let metrics = families.iter().flat_map(|family| family.get_metric());
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a count of records"
+        )]
+        metrics
+            .map(|metric| metric.get_gauge().get_value().max(0.0) as u64)
+            .sum()
+    }
+
+    /// Sets what is not read yet of one partition.
+    pub fn set_lag(&self, topic: &str, partition: i32, records: i64) {
+        self.0
+            .flow
+            .lag_records
+            .with_label_values(&[topic, &partition.to_string()])
+            .set(records);
+    }
+
+    /// Sets when a dataset was built, seconds since the epoch.
+    pub fn set_reference_built(&self, dataset: &str, built_s: f64) {
+        self.0
+            .holdings
+            .reference_built
+            .with_label_values(&[dataset])
+            .set(built_s);
+    }
+
+    /// Whether the last reload of reference data worked.
+    pub fn set_reference_ok(&self, is_ok: bool) {
+        self.0.holdings.reference_ok.set(if is_ok { 1.0 } else { 0.0 });
+    }
+
+    /// The text that `/metrics` answers with.
+    #[must_use]
+    pub fn render(&self) -> Vec<u8> {
+        let mut text = Vec::new();
+        // The encoder fails on families without metrics only, and gather leaves those out.
+        let _ = TextEncoder::new().encode(&self.0.registry.gather(), &mut text);
+        text
+    }
+
+    /// Whether every worker goes round.
+    #[must_use]
+    pub fn is_alive(&self) -> bool {
+        self.workers(|beats| beats.iter().all(|(_, beat)| beat.at.elapsed() < STALL))
+    }
+
+    /// Whether there are workers and every partition assigned to them is live.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        let is_ready = |beat: &Beat| beat.has_joined && beat.at.elapsed() < STALL && beat.live == beat.assigned;
+        self.workers(|beats| !beats.is_empty() && beats.iter().all(|(_, beat)| is_ready(beat)))
+    }
+
+    /// Partitions assigned to workers, and how many of those are live.
+    #[must_use]
+    pub fn partitions(&self) -> (usize, usize) {
+        self.workers(|beats| {
+            beats
+                .iter()
+                .fold((0, 0), |sum, (_, beat)| (sum.0 + beat.assigned, sum.1 + beat.live))
+        })
+    }
+
+    fn workers<T>(&self, read: impl FnOnce(&[(String, Beat)]) -> T) -> T {
+        let workers = self.0.workers.lock().unwrap_or_else(PoisonError::into_inner);
+        let beats: Vec<(String, Beat)> = workers.iter().map(|(name, beat)| (name.clone(), *beat)).collect();
+        read(&beats)
+    }
+}
+
+/// The handle of one worker.
+#[derive(Clone)]
+pub struct WorkerMetrics {
+    all: Metrics,
+    name: String,
+    role: Role,
+}
+
+impl WorkerMetrics {
+    /// The worker is not connected yet.
+    pub fn connecting(&self) {
+        self.put(false, 0, 0);
+    }
+
+    /// The worker went round.
+    pub fn beat(&self, has_joined: bool, assigned: usize, live: usize) {
+        if self.put(has_joined, assigned, live) {
+            let inner = &self.all.0;
+            inner
+                .holdings
+                .assigned
+                .with_label_values(&[&self.name])
+                .set(i64::try_from(assigned).unwrap_or(i64::MAX));
+            inner
+                .holdings
+                .live
+                .with_label_values(&[&self.name])
+                .set(i64::try_from(live).unwrap_or(i64::MAX));
+        }
+    }
+
+    /// True if something changed.
+    fn put(&self, has_joined: bool, assigned: usize, live: usize) -> bool {
+        let beat = Beat {
+            at: Instant::now(),
+            has_joined,
+            assigned,
+            live,
+        };
+        let mut workers = self.all.0.workers.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = workers.insert(self.name.clone(), beat);
+        before.is_none_or(|before| (before.assigned, before.live) != (assigned, live))
+    }
+
+    /// The worker ended.
+    pub fn gone(&self) {
+        self.all
+            .0
+            .workers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&self.name);
+    }
+
+    /// A transaction is durable.
+    pub fn committed(&self, tally: &Tally) {
+        let inner = &self.all.0;
+        let stage = self.role.as_str();
+        inner.flow.transactions.with_label_values(&[stage]).inc();
+        inner.totals.transactions.fetch_add(1, Ordering::Relaxed);
+        for (topic, count) in &tally.records {
+            inner.flow.records.with_label_values(&[topic.as_str()]).inc_by(*count);
+            if self.role == Role::Intake {
+                inner.totals.records.fetch_add(*count, Ordering::Relaxed);
+            }
+        }
+        for ((name, reason), count) in tally.counts.iter() {
+            self.all.count_core(stage, name, reason, count);
+        }
+        for ((detection, severity, is_alert), count) in &tally.alerts {
+            let kind = if *is_alert { "alert" } else { "signal" };
+            inner
+                .flow
+                .alerts
+                .with_label_values(&[*detection, severity.as_str(), kind])
+                .inc_by(*count);
+            inner.totals.findings.fetch_add(*count, Ordering::Relaxed);
+            if *is_alert {
+                inner.totals.alerts.fetch_add(*count, Ordering::Relaxed);
+            }
+        }
+        for (reason, count) in &tally.dead_letters {
+            inner
+                .flow
+                .dead_letters
+                .with_label_values(&[stage, reason])
+                .inc_by(*count);
+            inner.totals.dead_letters.fetch_add(*count, Ordering::Relaxed);
+        }
+        if tally.append_ms > 0 {
+            #[expect(clippy::cast_precision_loss, reason = "milliseconds since 1970 fit 53 bits")]
+            inner
+                .flow
+                .last_append
+                .with_label_values(&[&self.name])
+                .set(tally.append_ms as f64 / 1_000.0);
+        }
+    }
+
+    /// How long the drain and the commit of a transaction took.
+    pub fn transaction(&self, drain: Duration, commit: Duration) {
+        self.all.0.protocol.drain.record(drain);
+        self.all.0.protocol.commit.record(commit);
+    }
+
+    /// A transaction was aborted.
+    pub fn aborted(&self, reason: &'static str) {
+        self.all.0.protocol.aborted.with_label_values(&[reason]).inc();
+    }
+
+    /// The producer was replaced.
+    pub fn recycled(&self, reason: &'static str) {
+        self.all.0.protocol.recycled.with_label_values(&[reason]).inc();
+    }
+
+    /// The group changed what is ours.
+    pub fn rebalanced(&self) {
+        self.all
+            .0
+            .protocol
+            .rebalances
+            .with_label_values(&[self.role.as_str()])
+            .inc();
+    }
+
+    /// Partitions are somebody else's.
+    pub fn given_up(&self, partitions: &[TopicPartition]) {
+        for at in partitions {
+            self.all.drop_lag(&at.topic, at.partition);
+        }
+    }
+
+    fn trouble(&self, kind: &str) {
+        self.all.0.protocol.trouble.with_label_values(&[kind]).inc();
+    }
+
+    /// The group's offset was behind the checkpoint.
+    pub fn torn(&self) {
+        self.trouble("torn");
+    }
+
+    /// A wait for an open transaction went past its limit.
+    pub fn hanging(&self) {
+        self.trouble("hanging");
+    }
+
+    /// A partition stays paused.
+    pub fn refused(&self) {
+        self.trouble("refused");
+    }
+
+    /// A restored state was compared with the committed digest.
+    pub fn digest_compared(&self, is_equal: bool) {
+        let result = if is_equal { "equal" } else { "different" };
+        self.all.0.holdings.digests.with_label_values(&[result]).inc();
+    }
+
+    /// A restore has this many offsets to go.
+    pub fn restoring(&self, left: i64) {
+        self.all
+            .0
+            .holdings
+            .restore_left
+            .with_label_values(&[&self.name])
+            .set(left);
+    }
+
+    /// A restore is complete.
+    pub fn restored(&self, took: Duration, replayed: u64) {
+        let inner = &self.all.0;
+        inner.holdings.restore_left.with_label_values(&[&self.name]).set(0);
+        inner
+            .holdings
+            .replayed
+            .with_label_values(&[&self.name])
+            .inc_by(replayed);
+        inner
+            .holdings
+            .restore_seconds
+            .with_label_values(&[&self.name])
+            .set(took.as_secs_f64());
+    }
+
+    /// Size of the state.
+    pub fn state(&self, role: Role, entries: u64, bytes: u64) {
+        let inner = &self.all.0;
+        let labels = [role.as_str(), self.name.as_str()];
+        inner
+            .holdings
+            .state_entries
+            .with_label_values(&labels)
+            .set(i64::try_from(entries).unwrap_or(i64::MAX));
+        inner
+            .holdings
+            .state_bytes
+            .with_label_values(&labels)
+            .set(i64::try_from(bytes).unwrap_or(i64::MAX));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::recorder::BUCKETS;
+    use super::*;
+
+    #[test]
+    fn buckets_never_fall_and_end_at_the_count() {
+        let metrics = Metrics::new().unwrap();
+        let worker = metrics.worker("accounts-0", Role::Accounts);
+        for micros in [90, 400, 999, 1_000, 1_001, 250_000, 9_999_999, 30_000_000] {
+            worker.transaction(Duration::from_micros(micros), Duration::from_micros(micros));
+        }
+        let text = String::from_utf8(metrics.render()).unwrap();
+        let counts: Vec<u64> = text
+            .lines()
+            .filter(|line| line.starts_with("falsefront_commit_duration_seconds_bucket"))
+            .map(|line| line.rsplit(' ').next().unwrap().parse().unwrap())
+            .collect();
+        assert_eq!(counts.len(), BUCKETS.len() + 1, "{text}");
+        assert!(counts.is_sorted());
+        assert_eq!(counts.last(), Some(&8));
+        assert_eq!(
+            counts[BUCKETS.len() - 1],
+            7,
+            "only the half minute is above ten seconds"
+        );
+    }
+
+    #[test]
+    fn readiness_waits_for_every_assigned_partition() {
+        let metrics = Metrics::new().unwrap();
+        assert!(!metrics.is_ready());
+        let worker = metrics.worker("accounts-0", Role::Accounts);
+        worker.connecting();
+        assert!(!metrics.is_ready());
+        worker.beat(true, 3, 2);
+        assert!(metrics.is_alive() && !metrics.is_ready());
+        worker.beat(true, 3, 3);
+        assert!(metrics.is_ready());
+        worker.gone();
+        assert!(!metrics.is_ready());
+    }
+}
