@@ -64,7 +64,12 @@ fn story(order: Order) -> Vec<Vec<u8>> {
             let mut add = |minute: i64, what: &str, make: &dyn Fn(Who<'_>) -> Vec<u8>| {
                 let time_ms = start_ms + minute * MINUTE_MS;
                 let id = format!("{what}-{index}-{day}");
-                let who = Who { id: &id, time_ms, account, device };
+                let who = Who {
+                    id: &id,
+                    time_ms,
+                    account,
+                    device,
+                };
                 records.push((time_ms, make(who)));
             };
             add(0, "login", &|who| login(who, LINE));
@@ -112,8 +117,16 @@ fn every_order_of_the_story_is_one_critical_alert_that_names_everything() {
         let creations = alerts.iter().filter(|alert| alert.is_first).count();
         assert_eq!(creations, 1, "{order:?}");
         let last = alerts.last().unwrap();
-        assert_eq!((last.detection, last.severity), ("laptop_farm", Severity::Critical), "{order:?}");
-        assert_eq!(last.accounts, ["a.reyes@corp.example", "b.ward@corp.example"], "{order:?}");
+        assert_eq!(
+            (last.detection, last.severity),
+            ("laptop_farm", Severity::Critical),
+            "{order:?}"
+        );
+        assert_eq!(
+            last.accounts,
+            ["a.reyes@corp.example", "b.ward@corp.example"],
+            "{order:?}"
+        );
         let last: Value = serde_json::from_slice(&last.value).unwrap();
         let evidence = last["evidences"].to_string();
         for wanted in [LINE, "AnyDesk", "Astrill", "Austin, TX, US", "Tampa, FL, US"] {
@@ -128,7 +141,10 @@ fn what_adds_nothing_is_not_published_again() {
     for order in orders() {
         let alerts: Vec<Published> = told(order).into_iter().filter(|record| record.is_alert).collect();
         for pair in alerts.windows(2) {
-            assert!(pair[1].severity > pair[0].severity || pair[1].message != pair[0].message, "{order:?}");
+            assert!(
+                pair[1].severity > pair[0].severity || pair[1].message != pair[0].message,
+                "{order:?}"
+            );
         }
         let is_all_seen_at_once = order.astrill_day == [0, 0] && order.anydesk != [DAYS - 1; 2];
         if is_all_seen_at_once {

@@ -223,12 +223,7 @@ fn place(place: &Place) -> LinkPlace {
     }
 }
 
-fn network_link(
-    seen: &Observation<'_>,
-    fact: &NetworkFact,
-    known: &Known<'_>,
-    settings: &DetectionSettings,
-) -> Link {
+fn network_link(seen: &Observation<'_>, fact: &NetworkFact, known: &Known<'_>, settings: &DetectionSettings) -> Link {
     let gap_km = fact.place.as_ref().map_or(0.0, |place| {
         claimed_location::gap_between_km(place, seen.claim, &settings.claim)
     });

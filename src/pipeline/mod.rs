@@ -145,16 +145,21 @@ impl Counts {
             return;
         }
         let is_same = |a: &'static str, b: &'static str| std::ptr::eq(a, b);
-        let known = self.0.iter().position(|((n, r), _)| is_same(n, name) && is_same(r, reason));
+        let known = self
+            .0
+            .iter()
+            .position(|((n, r), _)| is_same(n, name) && is_same(r, reason));
         let index = known.unwrap_or_else(|| self.index_of((name, reason)));
         self.0[index].1 += count;
     }
 
     fn index_of(&mut self, labels: Labels) -> usize {
-        self.0.binary_search_by_key(&labels, |(known, _)| *known).unwrap_or_else(|index| {
-            self.0.insert(index, (labels, 0));
-            index
-        })
+        self.0
+            .binary_search_by_key(&labels, |(known, _)| *known)
+            .unwrap_or_else(|index| {
+                self.0.insert(index, (labels, 0));
+                index
+            })
     }
 
     /// All counts: (name, reason), value.
