@@ -2,6 +2,7 @@
 #![allow(clippy::disallowed_methods, reason = "the shell may read a clock and wait")]
 
 pub mod geoip;
+mod geoip_records;
 pub mod demo_geoip;
 pub mod reference;
 pub mod reference_watch;
