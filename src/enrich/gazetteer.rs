@@ -120,7 +120,7 @@ impl<'a> Candidates<'a> {
         if found.is_empty() {
             return Err(Some(Complaint::new(
                 format!("city {} is not in the loaded GeoIP databases", quoted(&named.city)),
-                "correct its spelling, or give latitude and longitude",
+                "write its English name, or give latitude and longitude",
             )));
         }
         found.sort_by_key(|(record, _)| self.area(record));
@@ -159,7 +159,7 @@ impl<'a> Candidates<'a> {
         let around = surround(&found, |_| 1.0).ok_or_else(|| {
             Complaint::new(
                 format!("region {} is not in the loaded GeoIP databases", quoted(&named.region)),
-                "correct its spelling, or give latitude and longitude",
+                "write its English name, or give latitude and longitude",
             )
         })?;
         Ok(Some(ClaimedPoint {

@@ -8,12 +8,10 @@
 
 use std::net::IpAddr;
 
-use foldhash::fast::FixedState;
-use hashbrown::HashMap;
-
 use crate::model::{Network, NetworkClass, Place};
 
 use super::address_table::{AddressTable, Entry, TableV4Builder, TableV6Builder};
+use super::network_interner::{Interner, NetworkKey};
 use super::network_list::NetworkList;
 use super::places::{PlaceRecords, PlaceTable};
 use super::steps::{NOTHING, Steps, sweep};
@@ -232,7 +230,7 @@ impl Merger {
             v4: v4.finish(),
             v6: v6.finish(),
         };
-        let networks = interner.networks;
+        let networks = interner.finish();
         self.datasets.extend(self.list.datasets().iter().cloned());
         let weights = weights
             .into_iter()
@@ -293,75 +291,6 @@ fn weigh(weights: &mut [u64], before: Option<(u32, Located)>, end: u64) {
     };
     if let Some(weight) = weights.get_mut(place.0 as usize) {
         *weight += end.saturating_sub(u64::from(start));
-    }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct NetworkKey {
-    operator: u32,
-    system: u32,
-    class: u32,
-}
-
-/// Spells out each combination of operator's line, autonomous system and anonymizer once.
-struct Interner<'a> {
-    systems: &'a [(u32, String)],
-    classes: &'a [(NetworkClass, String)],
-    list: &'a NetworkList,
-    networks: Vec<Network>,
-    by_key: HashMap<NetworkKey, NetworkId, FixedState>,
-    by_content: HashMap<(NetworkClass, String, u32, String), NetworkId, FixedState>,
-    last: Option<(NetworkKey, NetworkId)>,
-}
-
-impl<'a> Interner<'a> {
-    fn new(systems: &'a [(u32, String)], classes: &'a [(NetworkClass, String)], list: &'a NetworkList) -> Self {
-        Self {
-            systems,
-            classes,
-            list,
-            networks: vec![Network::default()],
-            by_key: HashMap::default(),
-            by_content: std::iter::once((Default::default(), NetworkId(0))).collect(),
-            last: None,
-        }
-    }
-
-    fn intern(&mut self, key: NetworkKey) -> NetworkId {
-        if let Some((last, id)) = self.last
-            && last == key
-        {
-            return id;
-        }
-        let id = match self.by_key.get(&key) {
-            Some(id) => *id,
-            None => self.spell(key),
-        };
-        self.last = Some((key, id));
-        id
-    }
-
-    fn spell(&mut self, key: NetworkKey) -> NetworkId {
-        let (asn, organization) = self.systems.get(key.system as usize).cloned().unwrap_or_default();
-        let listed = self.list.range(key.operator).or_else(|| self.list.system(asn));
-        let flagged = self
-            .classes
-            .get(key.class as usize)
-            .map(|(class, label)| (*class, label.as_str()));
-        let (class, label) = listed.or(flagged).unwrap_or_default();
-        let next = NetworkId(u32::try_from(self.networks.len()).unwrap_or(0));
-        let content = (class, label.to_owned(), asn, organization.clone());
-        let id = *self.by_content.entry(content).or_insert(next);
-        if id == next {
-            self.networks.push(Network {
-                class,
-                label: label.to_owned(),
-                asn,
-                organization,
-            });
-        }
-        self.by_key.insert(key, id);
-        id
     }
 }
 

@@ -8,8 +8,9 @@ use super::gazetteer::{Answer, NamedPlace, answers};
 use super::geography::Geography;
 use super::problem::{Complaint, Problem, Problems, quoted};
 use super::roster::{Member, Roster};
-use super::roster_line::{Columns, Entry, RosterLine, TravelLine, canonical, unplaced_travel};
-use super::{Dataset, DatasetKind, table};
+use super::roster_file::{csv_lines, json_line, ndjson};
+use super::roster_line::{Entry, RosterLine, TravelLine, canonical, unplaced_travel};
+use super::{Dataset, DatasetKind};
 
 /// What is known of the roster so far.
 #[derive(Clone, Debug, Default)]
@@ -268,74 +269,6 @@ fn placed_travel(travel: &Travel, placed: &BTreeMap<NamedPlace, Answer>) -> Trav
         point: travel.point.or(found.map(|found| found.point)),
         ..travel.clone()
     }
-}
-
-type Lines<T> = Vec<(u32, Result<T, Complaint>)>;
-
-fn ndjson(bytes: &[u8]) -> Lines<RosterLine> {
-    let lines = bytes.split(|byte| *byte == b'\n').zip(1_u32..);
-    lines
-        .filter(|(line, _)| !line.trim_ascii().is_empty())
-        .map(|(line, number)| (number, json_line(line)))
-        .collect()
-}
-
-fn json_line(bytes: &[u8]) -> Result<RosterLine, Complaint> {
-    let mut json = serde_json::Deserializer::from_slice(bytes);
-    let line = serde_path_to_error::deserialize(&mut json).map_err(|error| {
-        let path = error.path().to_string();
-        let field = if path == "." {
-            String::new()
-        } else {
-            format!("{path}: ")
-        };
-        Complaint::new(
-            format!("{field}{}", error.inner()),
-            "write one JSON object per line, with the fields the manual names",
-        )
-    })?;
-    json.end()
-        .map_err(|_| Complaint::new("more than one JSON value", "write one JSON object per line"))?;
-    Ok(line)
-}
-
-fn csv_lines<T: Columns>(bytes: &[u8], remedy: &str) -> Result<Lines<T>, Complaint> {
-    let mut reader = table::reader(bytes);
-    let header = table::header(&mut reader)?;
-    for (index, name) in header.iter().enumerate() {
-        if !T::NAMES.contains(&name.as_str()) {
-            let what = format!("column {} is unknown", quoted(name));
-            let remedy = format!("{remedy}; the columns are {}", T::NAMES.join(", "));
-            return Err(Complaint::new(what, remedy));
-        }
-        if header[..index].contains(name) {
-            return Err(Complaint::new(
-                format!("column {} is there twice", quoted(name)),
-                "remove one",
-            ));
-        }
-    }
-    if !header.iter().any(|name| name == "account") {
-        return Err(Complaint::new(
-            "column \"account\" is missing",
-            "write a header with it",
-        ));
-    }
-    let rows = table::rows(reader);
-    let lines = rows.map(|(number, row)| (number, row.and_then(|row| csv_line(&header, &row))));
-    Ok(lines.collect())
-}
-
-fn csv_line<T: Columns>(header: &[String], row: &csv::StringRecord) -> Result<T, Complaint> {
-    if row.len() != header.len() {
-        let what = format!("{} fields instead of {}", row.len(), header.len());
-        return Err(Complaint::new(what, "quote a field that holds a comma"));
-    }
-    let mut line = T::default();
-    for (name, value) in header.iter().zip(row) {
-        line.set(name, value);
-    }
-    Ok(line)
 }
 
 #[cfg(test)]
