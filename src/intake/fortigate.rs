@@ -101,7 +101,7 @@ impl<'a> Line<'a> {
     fn into_event(self) -> Result<Event<'a>, Rejection> {
         let source_ip = address::source([self.remote_ip, self.source_ip]);
         let tool = self.tool()?;
-        let (kind, outcome, interactive) = self.meaning(source_ip.is_some(), tool.is_some())?;
+        let (kind, outcome, interactive) = self.meaning(source_ip.is_some_and(address::is_public), tool.is_some())?;
         // On IPsec `user` is the peer's id; the person stands in `xauthuser`.
         let person = person::resolve([text(self.extended_user), text(self.user)], "user")?;
         let is_vpn = matches!(kind, EventKind::VpnOpen | EventKind::VpnRenew | EventKind::VpnClose);
@@ -418,7 +418,7 @@ mod tests {
             format!(r#"{line} subtype="app-ctrl" srcip=10.0.0.7 user="ann" app="AnyDesk" appcat="Remote.Access""#);
         check(&seen, |event| {
             let event = event.unwrap();
-            assert_eq!((event.kind, event.source_ip), (EventKind::ToolSeen, None));
+            assert_eq!((event.kind, event.source_ip), (EventKind::ToolSeen, address::parse("10.0.0.7")));
             assert_eq!(event.tool.unwrap().name, "AnyDesk");
         });
         let other = format!(r#"{line} subtype="app-ctrl" srcip=10.0.0.7 user="ann" app="Netflix" appcat="Video""#);
