@@ -10,7 +10,7 @@ use falsefront::pipeline::Published;
 use serde_json::Value;
 
 use crate::support::core::{self, Core};
-use crate::support::scenario::{Scenario, lines};
+use crate::support::scenario::{Scenario, lines, same};
 
 /// Says which scenarios broke, all of them at once.
 fn check_all(what: &str, check: impl Fn(&Scenario) -> Result<(), String>) {
@@ -24,26 +24,6 @@ fn check_all(what: &str, check: impl Fn(&Scenario) -> Result<(), String>) {
         })
         .collect();
     assert!(broken.is_empty(), "{what}:\n{}", broken.join("\n"));
-}
-
-fn same(expected: &str, found: &str) -> Result<(), String> {
-    let (expected, found): (Vec<&str>, Vec<&str>) = (expected.lines().collect(), found.lines().collect());
-    let Some(at) = (0..expected.len().max(found.len())).find(|at| expected.get(*at) != found.get(*at)) else {
-        return Ok(());
-    };
-    let of = |lines: &[&str]| lines.get(at).map_or("nothing".to_owned(), |line| (*line).to_owned());
-    let (expected, found) = (of(&expected), of(&found));
-    let differs = expected.bytes().zip(found.bytes()).take_while(|(a, b)| a == b).count();
-    let around = |text: &str| {
-        let bytes = &text.as_bytes()[differs.saturating_sub(60)..text.len().min(differs + 120)];
-        String::from_utf8_lossy(bytes).into_owned()
-    };
-    Err(format!(
-        "alert {}:\n  expected …{}…\n  found    …{}…",
-        at + 1,
-        around(&expected),
-        around(&found)
-    ))
 }
 
 #[test]

@@ -29,10 +29,10 @@ pub(crate) fn reference(lists: ReferenceBytes) -> Arc<Reference> {
     Arc::new(reference)
 }
 
-/// One partition of a stage and the offset of its next record.
+/// One partition of a stage and everything it was given.
 pub(crate) struct Lane<F> {
     pub(crate) fold: F,
-    pub(crate) next: i64,
+    pub(crate) log: Vec<(Position, Vec<u8>)>,
 }
 
 /// The three stages.
@@ -126,17 +126,22 @@ impl Core {
 }
 
 fn lane<F>(fold: F) -> Lane<F> {
-    Lane { fold, next: 0 }
+    Lane { fold, log: Vec::new() }
 }
 
 impl<F: Fold> Lane<F> {
     fn fold(&mut self, append_ms: i64, record: &[u8], outputs: &mut Outputs) {
         let position = Position {
-            offset: self.next,
+            offset: self.next(),
             append_ms,
         };
         self.fold.fold(position, record, outputs).unwrap();
-        self.next += 1;
+        self.log.push((position, record.to_vec()));
+    }
+
+    /// Offset of the next record.
+    pub(crate) fn next(&self) -> i64 {
+        i64::try_from(self.log.len()).unwrap()
     }
 
     fn restart(&mut self, mut fresh: F) {

@@ -108,3 +108,19 @@ pub(crate) fn lines(published: &[Published]) -> String {
         .map(|record| std::str::from_utf8(&record.value).unwrap());
     text.flat_map(|record| [record, "\n"]).collect()
 }
+
+/// Where two outputs differ first.
+pub(crate) fn same(expected: &str, found: &str) -> Result<(), String> {
+    let (expected, found): (Vec<&str>, Vec<&str>) = (expected.lines().collect(), found.lines().collect());
+    let Some(at) = (0..expected.len().max(found.len())).find(|at| expected.get(*at) != found.get(*at)) else {
+        return Ok(());
+    };
+    let of = |lines: &[&str]| lines.get(at).map_or("nothing".to_owned(), |line| (*line).to_owned());
+    let (expected, found) = (of(&expected), of(&found));
+    let differs = expected.bytes().zip(found.bytes()).take_while(|(a, b)| a == b).count();
+    let around = |text: &str| {
+        let bytes = &text.as_bytes()[differs.saturating_sub(60)..text.len().min(differs + 120)];
+        String::from_utf8_lossy(bytes).into_owned()
+    };
+    Err(format!("alert {}:\n  expected …{}…\n  found    …{}…", at + 1, around(&expected), around(&found)))
+}
