@@ -4,3 +4,4 @@
 mod support;
 mod in_process_broker;
 mod real_kafka;
+mod simulation;
