@@ -345,6 +345,11 @@ impl Broker {
         !self.transactions.iter().any(is_open)
     }
 
+    pub(super) fn describe(&self) -> String {
+        let states = self.transactions.iter().map(|transaction| transaction.state);
+        format!("transactions {:?}", states.collect::<Vec<_>>())
+    }
+
     /// A coordinator takes a request, whenever the network delivers it.
     pub(super) fn serve(&mut self, envelope: &Envelope, checks_members: bool) -> Answer {
         let now = self.now;

@@ -58,6 +58,9 @@ impl Group {
                         owner.clone_from(&id);
                     }
                 }
+                // What it was about to give up, its former self has given up by ending.
+                let targets = &self.targets;
+                self.owners.retain(|at, owner| *owner != id || targets.get(at) == Some(&id));
             }
             None => self.rebalance(),
         }
@@ -107,6 +110,14 @@ impl Group {
         for id in gone {
             self.leave(&id);
         }
+    }
+
+    pub(super) fn describe(&self) -> String {
+        let members: Vec<&String> = self.members.keys().collect();
+        format!(
+            "members {members:?}, owners {:?}, targets {:?}, committed {:?}",
+            self.owners, self.targets, self.committed
+        )
     }
 
     pub(super) fn leave(&mut self, id: &str) {

@@ -309,7 +309,8 @@ impl Town {
                 return Err(violation.clone());
             }
             if self.now() > limit {
-                return Err(format!("no quiet {} s after the last fault", PATIENCE / SECOND));
+                let seconds = PATIENCE / SECOND;
+                return Err(format!("no quiet {seconds} s after the last fault: {}", self.describe()));
             }
         }
         Ok(())
@@ -340,6 +341,20 @@ impl Town {
                 partition.committed_from(from).next().is_none()
             })
         })
+    }
+
+    fn describe(&self) -> String {
+        let broker = self.broker.borrow();
+        let mut text = format!("{} records not fed; {}", self.feed.borrow().len(), broker.describe());
+        for (role, topic) in self.roles_and_topics() {
+            let group = &broker.groups[role.as_str()];
+            let ends: Vec<(i64, i64)> = broker.topics[&*topic]
+                .iter()
+                .map(|partition| (partition.stable(), partition.end()))
+                .collect();
+            text.push_str(&format!("\n{}: ends {ends:?}, {}", role.as_str(), group.describe()));
+        }
+        text
     }
 
     fn roles_and_topics(&self) -> [(Role, Arc<str>); 3] {
