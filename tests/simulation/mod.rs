@@ -191,6 +191,9 @@ fn a_worker_under_faults_commits_what_a_quiet_one_does() {
     let began = Instant::now();
     let only = number("FALSEFRONT_SIM_SEED");
     let asked = number("FALSEFRONT_SIM_SEEDS");
+    if only.is_some() {
+        falsefront::service::logging::start();
+    }
     let mut crashes = 0;
     let mut seed = only.unwrap_or(0);
     let first = seed;
@@ -213,7 +216,11 @@ fn a_worker_under_faults_commits_what_a_quiet_one_does() {
 #[test]
 fn every_mutant_is_caught() {
     for mutant in Mutant::ALL {
-        let caught = (0..MUTANT_SEEDS).find_map(|seed| Some((seed, run(seed, mutant, true).err()?)));
+        let caught = (0..MUTANT_SEEDS).find_map(|seed| {
+            let violation = run(seed, mutant, true).err()?;
+            assert_eq!(run(seed, Mutant::Sound, true).err(), None, "it must be the mutant's fault");
+            Some((seed, violation))
+        });
         let Some((seed, violation)) = caught else {
             panic!("{mutant:?} passes {MUTANT_SEEDS} seeds unnoticed");
         };

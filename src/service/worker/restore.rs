@@ -54,6 +54,9 @@ pub(super) struct Restore {
     next: i64,
     /// Not to be looked at before.
     look_at: Duration,
+    /// The first look found trouble. Whoever was asleep meanwhile may have seen another owner's work half done, and
+    /// learns from the group before the second look that the partition is not its own.
+    is_second_look: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,6 +97,7 @@ impl Restore {
             reading: None,
             next: 0,
             look_at: Duration::ZERO,
+            is_second_look: false,
         }
     }
 }
@@ -149,6 +153,7 @@ impl<L: Log> Worker<L> {
         };
         let now = self.log.now();
         let is_waiting = matches!(progress, Progress::Wait);
+        let is_refused = matches!(progress, Progress::Refuse(_));
         let Some(task) = self.tasks.get_mut(index) else {
             return Ok(false);
         };
@@ -157,6 +162,9 @@ impl<L: Log> Worker<L> {
             Progress::Wait => {
                 restore.look_at = now + LOOK_AGAIN;
                 task.phase = Phase::Restoring(restore);
+            }
+            Progress::Refuse(_) if !restore.is_second_look => {
+                task.phase = Phase::Restoring(Box::new(restore.again(now)));
             }
             Progress::Refuse(why) => {
                 self.metrics.refused();
@@ -172,7 +180,7 @@ impl<L: Log> Worker<L> {
                 task.go_live(*restore, now);
             }
         }
-        Ok(!is_waiting)
+        Ok(!is_waiting && !is_refused)
     }
 
     /// Hands what was read to the partitions it belongs to. Returns the partitions of the log read to their end.
@@ -326,6 +334,9 @@ impl<L: Log> Worker<L> {
                     tracing::warn!(partition = %at, offset = digest.offset, "the group's offset is gone, taking the checkpoint's");
                     restore.target = digest.offset;
                 } else if digest.offset > restore.target {
+                    if !restore.is_second_look {
+                        return Ok(Progress::Refuse("the group's offset is behind the checkpoint".to_owned()));
+                    }
                     self.metrics.torn();
                     tracing::error!(
                         partition = %at, committed = restore.target, checkpoint = digest.offset,
@@ -377,6 +388,16 @@ impl<L: Log> Worker<L> {
 }
 
 impl Restore {
+    /// The same restore from its first step.
+    fn again(&self, now: Duration) -> Self {
+        Self {
+            since: self.since,
+            look_at: now + LOOK_AGAIN,
+            is_second_look: true,
+            ..Self::new(now)
+        }
+    }
+
     /// Whether nothing more has to be read although more may come.
     fn is_read(&self) -> bool {
         self.damage.is_some() || (self.step == Step::Replay && self.next >= self.target)
