@@ -418,7 +418,10 @@ mod tests {
             format!(r#"{line} subtype="app-ctrl" srcip=10.0.0.7 user="ann" app="AnyDesk" appcat="Remote.Access""#);
         check(&seen, |event| {
             let event = event.unwrap();
-            assert_eq!((event.kind, event.source_ip), (EventKind::ToolSeen, address::parse("10.0.0.7")));
+            assert_eq!(
+                (event.kind, event.source_ip),
+                (EventKind::ToolSeen, address::parse("10.0.0.7"))
+            );
             assert_eq!(event.tool.unwrap().name, "AnyDesk");
         });
         let other = format!(r#"{line} subtype="app-ctrl" srcip=10.0.0.7 user="ann" app="Netflix" appcat="Video""#);

@@ -249,7 +249,8 @@ impl Broker {
             let is_slow = self.dice.chance(self.slow_markers);
             let delay = self.dice.between(200, if is_slow { 6 * SECOND } else { 8 * MS });
             self.sequence += 1;
-            self.markers.insert((self.now + delay, self.sequence), (producer, marker));
+            self.markers
+                .insert((self.now + delay, self.sequence), (producer, marker));
         }
     }
 
@@ -272,7 +273,8 @@ impl Broker {
                     for (at, offset) in offsets {
                         let before = group.committed.insert(at.clone(), offset);
                         if before.is_some_and(|before| before > offset) {
-                            self.violations.push(format!("offset of {at} went back from {before:?} to {offset}"));
+                            self.violations
+                                .push(format!("offset of {at} went back from {before:?} to {offset}"));
                         }
                     }
                 }

@@ -53,7 +53,9 @@ fn expected(fed: &Fed) -> (Vec<String>, Vec<String>, usize) {
     let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
     let (mut alerts, mut observed) = (Vec::new(), Vec::new());
     for (_, value) in fed {
-        let Ok(account) = std::str::from_utf8(value) else { continue };
+        let Ok(account) = std::str::from_utf8(value) else {
+            continue;
+        };
         observed.push(account.to_owned());
         let count = counts.entry(account).or_default();
         *count += 1;
@@ -72,9 +74,7 @@ fn expected(fed: &Fed) -> (Vec<String>, Vec<String>, usize) {
 
 fn texts(town: &Town, topic: &str) -> Vec<String> {
     let values = town.committed(topic).into_iter().flatten();
-    let mut texts: Vec<String> = values
-        .map(|(_, _, value)| String::from_utf8(value).unwrap())
-        .collect();
+    let mut texts: Vec<String> = values.map(|(_, _, value)| String::from_utf8(value).unwrap()).collect();
     texts.sort();
     texts
 }
@@ -95,7 +95,9 @@ fn compare(what: &str, found: &[String], expected: &[String]) -> Result<(), Stri
         *expected.entry(item).or_default() -= count;
     }
     expected.retain(|_, count| *count != 0);
-    Err(format!("{what}: missing (positive) or superfluous (negative): {expected:?}"))
+    Err(format!(
+        "{what}: missing (positive) or superfluous (negative): {expected:?}"
+    ))
 }
 
 /// The digest committed last is that of a fold of the whole log from its first record, and stands at the offset
@@ -210,7 +212,10 @@ fn a_worker_under_faults_commits_what_a_quiet_one_does() {
         }
     }
     let count = seed - first;
-    eprintln!("{count} seeds, {crashes} crashes, 0 violations in {:?}", began.elapsed());
+    eprintln!(
+        "{count} seeds, {crashes} crashes, 0 violations in {:?}",
+        began.elapsed()
+    );
 }
 
 #[test]
@@ -218,7 +223,11 @@ fn every_mutant_is_caught() {
     for mutant in Mutant::ALL {
         let caught = (0..MUTANT_SEEDS).find_map(|seed| {
             let violation = run(seed, mutant, true).err()?;
-            assert_eq!(run(seed, Mutant::Sound, true).err(), None, "it must be the mutant's fault");
+            assert_eq!(
+                run(seed, Mutant::Sound, true).err(),
+                None,
+                "it must be the mutant's fault"
+            );
             Some((seed, violation))
         });
         let Some((seed, violation)) = caught else {

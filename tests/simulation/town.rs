@@ -100,9 +100,17 @@ impl Town {
             (&*names.checkpoints, 2 * PARTITIONS),
         ];
         let mut broker = Broker::new(seed, &topics);
-        let faults = if has_faults { Faults::of(&mut broker) } else { Faults::default() };
+        let faults = if has_faults {
+            Faults::of(&mut broker)
+        } else {
+            Faults::default()
+        };
         broker.slow_markers = faults.slow_markers;
-        let until = if has_faults { broker.dice.between(5, 40) * SECOND } else { 0 };
+        let until = if has_faults {
+            broker.dice.between(5, 40) * SECOND
+        } else {
+            0
+        };
         let mut slots = Vec::new();
         for role in Role::ALL {
             let (topic, count) = match role {
@@ -238,7 +246,9 @@ impl Town {
             if failure.detail() != CRASHED {
                 let broker = &mut self.broker.borrow_mut();
                 if !self.has_faults_at(broker.now) {
-                    broker.violations.push(format!("{} stopped by itself: {failure}", slot.name));
+                    broker
+                        .violations
+                        .push(format!("{} stopped by itself: {failure}", slot.name));
                 }
             }
             *worker = None;
@@ -257,7 +267,11 @@ impl Town {
     fn leave_silently(&self, slot: &Slot) {
         let mut broker = self.broker.borrow_mut();
         let now = broker.now;
-        broker.groups.get_mut(slot.role.as_str()).unwrap().silence_instance(&slot.name, now);
+        broker
+            .groups
+            .get_mut(slot.role.as_str())
+            .unwrap()
+            .silence_instance(&slot.name, now);
     }
 
     fn start(self: &Rc<Self>, index: usize) -> Option<Worker<SimulatedLog>> {
@@ -310,7 +324,10 @@ impl Town {
             }
             if self.now() > limit {
                 let seconds = PATIENCE / SECOND;
-                return Err(format!("no quiet {seconds} s after the last fault: {}", self.describe()));
+                return Err(format!(
+                    "no quiet {seconds} s after the last fault: {}",
+                    self.describe()
+                ));
             }
         }
         Ok(())
@@ -397,7 +414,10 @@ impl Town {
                 .last()?;
             let digest = DigestRecord::decode(record.1.value.as_ref()?).unwrap();
             let group = &broker.groups[role.as_str()];
-            Some((digest, group.committed.get(&TopicPartition::new(topic, partition)).copied()))
+            Some((
+                digest,
+                group.committed.get(&TopicPartition::new(topic, partition)).copied(),
+            ))
         };
         (0..i32::try_from(PARTITIONS).unwrap()).map(latest).collect()
     }
