@@ -100,15 +100,19 @@ impl<'a> Leg<'a> {
             return None;
         }
         let same_device = !self.from.device.is_empty() && self.from.device == self.to.device;
+        let two_devices = !self.from.device.is_empty() && !self.to.device.is_empty() && !same_device;
         let is_far = self.certain_km >= settings.alert_distance_km_min;
-        let (strength, severity) = match (is_far, same_device) {
-            (false, _) => (Strength::Signal, Severity::Low),
-            (true, true) => (Strength::Alert, Severity::Medium),
-            (true, false) => (Strength::Alert, Severity::High),
+        if !is_far && !two_devices {
+            return None;
+        }
+        let severity = if is_far && !same_device {
+            Severity::High
+        } else {
+            Severity::Medium
         };
         Some(Finding {
             detection: Detection::ImpossibleTravel,
-            strength,
+            strength: Strength::Alert,
             severity,
             confidence: self.confidence(change, same_device),
             subject: account.to_owned(),
@@ -196,6 +200,13 @@ impl<'a> Leg<'a> {
             ),
             Guard::ran("same_address", "two addresses"),
             Guard::ran("same_device", device),
+            Guard::ran(
+                "database_noise",
+                format!(
+                    "from {:.0} km net a pair stands alone, below it two devices must tell it",
+                    settings.alert_distance_km_min
+                ),
+            ),
         ]
     }
 }

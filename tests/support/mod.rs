@@ -2,3 +2,6 @@
 
 pub(crate) mod kafka;
 pub(crate) mod counting;
+pub(crate) mod core;
+pub(crate) mod ocsf;
+pub(crate) mod scenario;
