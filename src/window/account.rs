@@ -255,7 +255,8 @@ impl AccountFacts {
         change: &mut Change,
     ) {
         let day = day_of(seen.order_ms);
-        let locates = seen.network.class.locates_person();
+        // A sign-in whose clock is broken was somewhere, but nobody knows when.
+        let locates = seen.network.class.locates_person() && !seen.time_suspect;
         if let (Some(address), Some(place), true) = (seen.event.source_ip, seen.place, locates) {
             let visit = visit(seen, id_hash, address, place);
             match self
