@@ -7,7 +7,7 @@ use falsefront::pipeline::{CodecError, Fold, Outputs, Position, StateSize};
 use falsefront::service::supervisor::Stages;
 use falsefront::service::worker::stage::FoldFactory;
 
-use super::town::HASH_KEY;
+use super::town::{Faults, HASH_KEY, Kinds};
 use crate::support::counting;
 
 /// Which rule is left out.
@@ -44,6 +44,33 @@ impl Mutant {
         Self::KeepStateAfterAbort,
         Self::UnknownOutcomeTakenForCommitted,
     ];
+
+    /// Faults among which the rule matters.
+    pub(super) fn faults(self) -> Kinds {
+        let mut faults = Faults {
+            crash: 2,
+            freeze: 2,
+            resend: 20,
+            lost_answer: 10,
+            retry: 5,
+            undelivered: 1,
+            slow_markers: 20,
+            leave: 1,
+        };
+        match self {
+            Self::Sound => return Kinds::Any,
+            Self::NoGuard => (faults.resend, faults.freeze) = (80, 0),
+            // Old chunks and a longer replay give the same state; only the first checkpoint must not be missed.
+            Self::StableOffsetForHighWatermark => {
+                (faults.crash, faults.slow_markers, faults.freeze, faults.resend) = (12, 600, 0, 0);
+            }
+            Self::OwnershipUnchecked => faults.freeze = 8,
+            Self::UnknownOutcomeTakenForCommitted => faults.lost_answer = 80,
+            Self::KeepStateAfterAbort => faults.undelivered = 8,
+            Self::PublishInReplay | Self::ChunkOffsetOffByOne | Self::NoOffsets => {}
+        }
+        Kinds::Of(faults)
+    }
 
     /// The stages of one worker.
     pub(super) fn stages(self, sound: &Stages) -> Stages {

@@ -44,6 +44,16 @@ pub(super) struct Faults {
     pub(super) leave: u64,
 }
 
+/// Which faults a run may have.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Kinds {
+    None,
+    /// Those the seed decides.
+    Any,
+    /// These.
+    Of(Faults),
+}
+
 impl Faults {
     /// Each kind at times absent, so that the others are seen alone.
     fn of(broker: &mut Broker) -> Self {
@@ -89,7 +99,7 @@ pub(super) struct Town {
 }
 
 impl Town {
-    pub(super) fn new(seed: u64, mutant: Mutant, stages: Stages, has_faults: bool) -> Rc<Self> {
+    pub(super) fn new(seed: u64, mutant: Mutant, stages: Stages, kinds: Kinds) -> Rc<Self> {
         let names = TopicNames::new("sim", PARTITIONS);
         let topics = [
             (SOURCE, SOURCE_PARTITIONS),
@@ -100,9 +110,16 @@ impl Town {
             (&*names.checkpoints, 2 * PARTITIONS),
         ];
         let mut broker = Broker::new(seed, &topics);
-        let faults = if has_faults { Faults::of(&mut broker) } else { Faults::default() };
+        let faults = match kinds {
+            Kinds::None => Faults::default(),
+            Kinds::Any => Faults::of(&mut broker),
+            Kinds::Of(faults) => faults,
+        };
         broker.slow_markers = faults.slow_markers;
-        let until = if has_faults { broker.dice.between(5, 40) * SECOND } else { 0 };
+        let until = match kinds {
+            Kinds::None => 0,
+            Kinds::Any | Kinds::Of(_) => broker.dice.between(5, 40) * SECOND,
+        };
         let mut slots = Vec::new();
         for role in Role::ALL {
             let (topic, count) = match role {
