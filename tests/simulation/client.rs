@@ -5,9 +5,7 @@ use std::ops::ControlFlow;
 use std::rc::Rc;
 use std::time::Duration;
 
-use falsefront::service::log::{
-    Failure, Isolation, Log, Outgoing, Polled, Rebalance, Record, Take, TopicPartition,
-};
+use falsefront::service::log::{Failure, Isolation, Log, Outgoing, Polled, Rebalance, Record, Take, TopicPartition};
 
 use super::broker::{Answer, Envelope, MS, Micros, Request, SECOND};
 use super::mutants::Mutant;
@@ -201,7 +199,9 @@ impl SimulatedLog {
             u64::MAX
         };
         for _ in 0..count {
-            let Some(record) = self.queue.front().cloned() else { return };
+            let Some(record) = self.queue.front().cloned() else {
+                return;
+            };
             let at = TopicPartition {
                 topic: record.topic.clone(),
                 partition: record.partition,
@@ -213,7 +213,11 @@ impl SimulatedLog {
                 }
                 self.added.insert(at);
             }
-            let answer = self.town.broker.borrow_mut().produce(self.producer, self.epoch, &record);
+            let answer = self
+                .town
+                .broker
+                .borrow_mut()
+                .produce(self.producer, self.epoch, &record);
             if answer != Answer::Ok {
                 return self.fail(answer);
             }

@@ -60,7 +60,8 @@ impl Group {
                 }
                 // What it was about to give up, its former self has given up by ending.
                 let targets = &self.targets;
-                self.owners.retain(|at, owner| *owner != id || targets.get(at) == Some(&id));
+                self.owners
+                    .retain(|at, owner| *owner != id || targets.get(at) == Some(&id));
             }
             None => self.rebalance(),
         }
@@ -98,9 +99,8 @@ impl Group {
     }
 
     pub(super) fn expire(&mut self, now: Micros) {
-        let is_gone = |member: &Member| {
-            (member.is_silent && now > member.heard + SESSION) || now > member.polled + MAX_POLL
-        };
+        let is_gone =
+            |member: &Member| (member.is_silent && now > member.heard + SESSION) || now > member.polled + MAX_POLL;
         let gone: Vec<String> = self
             .members
             .iter()
@@ -165,7 +165,10 @@ impl Group {
         let mut counts: BTreeMap<&String, usize> = self.members.keys().map(|id| (id, 0)).collect();
         let mut left = Vec::new();
         for at in &self.partitions {
-            let owner = self.owners.get(at).filter(|owner| counts.get(owner).is_some_and(|held| *held < share));
+            let owner = self
+                .owners
+                .get(at)
+                .filter(|owner| counts.get(owner).is_some_and(|held| *held < share));
             match owner {
                 Some(owner) => {
                     *counts.get_mut(owner).unwrap() += 1;

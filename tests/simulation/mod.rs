@@ -53,7 +53,9 @@ fn expected(fed: &Fed) -> (Vec<String>, Vec<String>, usize) {
     let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
     let (mut alerts, mut observed) = (Vec::new(), Vec::new());
     for (_, value) in fed {
-        let Ok(account) = std::str::from_utf8(value) else { continue };
+        let Ok(account) = std::str::from_utf8(value) else {
+            continue;
+        };
         observed.push(account.to_owned());
         let count = counts.entry(account).or_default();
         *count += 1;
@@ -93,7 +95,9 @@ fn compare(what: &str, found: &[String], expected: &[String]) -> Result<(), Stri
         *expected.entry(item).or_default() -= count;
     }
     expected.retain(|_, count| *count != 0);
-    Err(format!("{what}: missing (positive) or superfluous (negative): {expected:?}"))
+    Err(format!(
+        "{what}: missing (positive) or superfluous (negative): {expected:?}"
+    ))
 }
 
 /// What the committed logs of a stage fold to from their first record is what was published and checkpointed: alerts,
@@ -218,7 +222,10 @@ fn a_worker_under_faults_commits_what_a_quiet_one_does() {
         }
     }
     let count = seed - first;
-    eprintln!("{count} seeds, {crashes} crashes, 0 violations in {:?}", began.elapsed());
+    eprintln!(
+        "{count} seeds, {crashes} crashes, 0 violations in {:?}",
+        began.elapsed()
+    );
 }
 
 #[test]
@@ -227,7 +234,11 @@ fn every_mutant_is_caught() {
         let caught = (0..MUTANT_SEEDS).find_map(|seed| {
             let faults = mutant.faults();
             let violation = run(seed, mutant, faults).err()?;
-            assert_eq!(run(seed, Mutant::Sound, faults).err(), None, "it must be the mutant's fault");
+            assert_eq!(
+                run(seed, Mutant::Sound, faults).err(),
+                None,
+                "it must be the mutant's fault"
+            );
             Some((seed, violation))
         });
         let Some((seed, violation)) = caught else {

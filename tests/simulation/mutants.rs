@@ -35,8 +35,8 @@ pub(super) enum Mutant {
 
 impl Mutant {
     pub(super) const ALL: [Self; 8] = [
-        Self::NoGuard,
         Self::StableOffsetForHighWatermark,
+        Self::NoGuard,
         Self::PublishInReplay,
         Self::ChunkOffsetOffByOne,
         Self::OwnershipUnchecked,
@@ -55,6 +55,7 @@ impl Mutant {
             retry: 5,
             undelivered: 1,
             slow_markers: 20,
+            slow_marker_s: 6,
             leave: 1,
         };
         match self {
@@ -62,7 +63,9 @@ impl Mutant {
             Self::NoGuard => (faults.resend, faults.freeze) = (80, 0),
             // Old chunks and a longer replay give the same state; only the first checkpoint must not be missed.
             Self::StableOffsetForHighWatermark => {
-                (faults.crash, faults.slow_markers, faults.freeze, faults.resend) = (12, 600, 0, 0);
+                (faults.crash, faults.freeze, faults.resend) = (12, 0, 0);
+                // They must outlive the session of the dead owner.
+                (faults.slow_markers, faults.slow_marker_s) = (120, 20);
             }
             Self::OwnershipUnchecked => faults.freeze = 8,
             Self::UnknownOutcomeTakenForCommitted => faults.lost_answer = 80,

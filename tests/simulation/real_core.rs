@@ -86,16 +86,13 @@ fn check(town: &Town, stages: &Stages, fed: &Fed) -> Result<(), String> {
     let found = ids(observations.iter().flatten().map(|(_, _, value)| value.as_slice()));
     compare("observations", &found, &expected_ids(fed))?;
     fold_logs(town, stages)?;
-    town.complaints().first().map_or(Ok(()), |complaint| Err(complaint.clone()))
+    town.complaints()
+        .first()
+        .map_or(Ok(()), |complaint| Err(complaint.clone()))
 }
 
 fn run(seed: u64) -> Result<(u64, usize), String> {
-    let stages = Stages::real(
-        settings(),
-        DetectionSettings::default(),
-        HASH_KEY,
-        Arc::new(reference),
-    );
+    let stages = Stages::real(settings(), DetectionSettings::default(), HASH_KEY, Arc::new(reference));
     let lines = company().zip(0..);
     let fed: Fed = lines
         .map(|(record, n)| {

@@ -41,6 +41,8 @@ pub(super) struct Faults {
     pub(super) retry: u64,
     pub(super) undelivered: u64,
     pub(super) slow_markers: u64,
+    /// How long a slow marker takes at most, seconds.
+    pub(super) slow_marker_s: u64,
     pub(super) leave: u64,
 }
 
@@ -69,6 +71,7 @@ impl Faults {
             retry: some(20),
             undelivered: some(3),
             slow_markers: some(60),
+            slow_marker_s: 6,
             leave: some(2),
         }
     }
@@ -116,6 +119,7 @@ impl Town {
             Kinds::Of(faults) => faults,
         };
         broker.slow_markers = faults.slow_markers;
+        broker.slow_marker = faults.slow_marker_s * SECOND;
         let until = match kinds {
             Kinds::None => 0,
             Kinds::Any | Kinds::Of(_) => broker.dice.between(5, 40) * SECOND,
@@ -255,13 +259,15 @@ impl Town {
             if failure.detail() != CRASHED {
                 let broker = &mut self.broker.borrow_mut();
                 if !self.has_faults_at(broker.now) {
-                    broker.violations.push(format!("{} stopped by itself: {failure}", slot.name));
+                    broker
+                        .violations
+                        .push(format!("{} stopped by itself: {failure}", slot.name));
                 }
             }
             *worker = None;
             self.leave_silently(slot);
             let pause = self.broker.borrow_mut().dice.between(0, 9);
-            let pause = if pause == 0 { 12 * SECOND } else { pause * 150 * MS };
+            let pause = if pause <= 1 { 12 * SECOND } else { pause * 150 * MS };
             slot.up_at.set(self.now() + pause);
         }
     }
@@ -274,7 +280,11 @@ impl Town {
     fn leave_silently(&self, slot: &Slot) {
         let mut broker = self.broker.borrow_mut();
         let now = broker.now;
-        broker.groups.get_mut(slot.role.as_str()).unwrap().silence_instance(&slot.name, now);
+        broker
+            .groups
+            .get_mut(slot.role.as_str())
+            .unwrap()
+            .silence_instance(&slot.name, now);
     }
 
     fn start(self: &Rc<Self>, index: usize) -> Option<Worker<SimulatedLog>> {
@@ -327,7 +337,11 @@ impl Town {
             }
             if self.now() > limit {
                 let seconds = PATIENCE / SECOND;
-                return Err(format!("no quiet {seconds} s after the last fault: {}", self.describe()));
+                return Err(format!(
+                    "no quiet {seconds} s after the last fault: {:?} {}",
+                    self.complaints(),
+                    self.describe()
+                ));
             }
         }
         Ok(())
@@ -414,7 +428,10 @@ impl Town {
                 .last()?;
             let digest = DigestRecord::decode(record.1.value.as_ref()?).unwrap();
             let group = &broker.groups[role.as_str()];
-            Some((digest, group.committed.get(&TopicPartition::new(topic, partition)).copied()))
+            Some((
+                digest,
+                group.committed.get(&TopicPartition::new(topic, partition)).copied(),
+            ))
         };
         (0..i32::try_from(PARTITIONS).unwrap()).map(latest).collect()
     }

@@ -33,17 +33,17 @@ pub(crate) enum Flaws {
 impl Flaws {
     pub(crate) fn stages(self, hash_key: HashKey, partitions: u32) -> Stages {
         Stages {
-        intake: Arc::new(move || {
-            Box::new(CountingIntake {
-                hash_key,
-                partitions,
-                packed: BTreeMap::new(),
-                letters: vec![],
-            })
-        }),
-        accounts: Arc::new(move |_| Box::new(Counting::new(hash_key, self, 10, '#', 5))),
-        entities: Arc::new(move |_| Box::new(Counting::new(hash_key, self, 1, '@', u64::MAX))),
-    }
+            intake: Arc::new(move || {
+                Box::new(CountingIntake {
+                    hash_key,
+                    partitions,
+                    packed: BTreeMap::new(),
+                    letters: vec![],
+                })
+            }),
+            accounts: Arc::new(move |_| Box::new(Counting::new(hash_key, self, 10, '#', 5))),
+            entities: Arc::new(move |_| Box::new(Counting::new(hash_key, self, 1, '@', u64::MAX))),
+        }
     }
 }
 

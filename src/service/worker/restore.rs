@@ -335,7 +335,9 @@ impl<L: Log> Worker<L> {
                     restore.target = digest.offset;
                 } else if digest.offset > restore.target {
                     if !restore.is_second_look {
-                        return Ok(Progress::Refuse("the group's offset is behind the checkpoint".to_owned()));
+                        return Ok(Progress::Refuse(
+                            "the group's offset is behind the checkpoint".to_owned(),
+                        ));
                     }
                     self.metrics.torn();
                     tracing::error!(
@@ -407,7 +409,10 @@ impl Restore {
         if self.step == Step::Replay {
             self.replay(record);
         } else if let Err(error) = self.take_checkpoint(role, partition, record) {
-            let what = format!("{error} in {}/{} at offset {}", record.topic, record.partition, record.offset);
+            let what = format!(
+                "{error} in {}/{} at offset {}",
+                record.topic, record.partition, record.offset
+            );
             self.damage.get_or_insert(what);
         }
     }
