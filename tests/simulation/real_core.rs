@@ -91,6 +91,51 @@ fn check(town: &Town, stages: &Stages, fed: &Fed) -> Result<(), String> {
         .map_or(Ok(()), |complaint| Err(complaint.clone()))
 }
 
+/// Sum of the samples of one family on `/metrics`.
+fn sum(town: &Town, family: &str) -> u64 {
+    let text = String::from_utf8(town.metrics.render()).unwrap();
+    let samples = text.lines().filter(|line| line.starts_with(&format!("{family}{{")));
+    samples
+        .map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap())
+        .sum()
+}
+
+/// Every event received was decoded or discarded, and says so on `/metrics`, poison and tombstones included.
+#[test]
+fn the_sums_on_metrics_balance() {
+    let stages = Stages::real(settings(), DetectionSettings::default(), HASH_KEY, Arc::new(reference));
+    let town = Town::new(5, Mutant::Sound, stages, Kinds::None);
+    let mut fed: Fed = company()
+        .take(300)
+        .map(|record| (TopicPartition::new(SOURCE, 0), record.line))
+        .collect();
+    for poison in [
+        &b"\xff\xfe"[..],
+        b"{",
+        b"{}",
+        b"[1,2,3]",
+        b"",
+        b"null",
+        b"{\"class_uid\": 3002}",
+    ] {
+        fed.push((TopicPartition::new(SOURCE, 1), poison.to_vec()));
+    }
+    let records = fed.len() as u64;
+    town.feed(fed);
+    town.run_until_quiet().unwrap();
+    let received = sum(&town, "falsefront_events_received_total");
+    let decoded = sum(&town, "falsefront_events_decoded_total");
+    let discarded = sum(&town, "falsefront_events_discarded_total");
+    assert_eq!(received, decoded + discarded);
+    assert!(
+        decoded >= 200 && discarded >= 5,
+        "{decoded} decoded, {discarded} discarded"
+    );
+    let family = "falsefront_records_received_total{topic=\"auth\"}";
+    let text = String::from_utf8(town.metrics.render()).unwrap();
+    assert!(text.contains(&format!("{family} {records}\n")), "{text}");
+}
+
 fn run(seed: u64) -> Result<(u64, usize), String> {
     let stages = Stages::real(settings(), DetectionSettings::default(), HASH_KEY, Arc::new(reference));
     let lines = company().zip(0..);
