@@ -293,6 +293,7 @@ impl<L: Log> Worker<L> {
             }
             Rebalance::Revoked { partitions, lost } => {
                 tracing::info!(worker = self.settings.name, partitions = ?names(&partitions), lost, "revoked");
+                self.fail_point("revoke");
                 if lost {
                     self.abandon("partitions_lost")?;
                 } else if self.open.is_some() {
@@ -307,6 +308,11 @@ impl<L: Log> Worker<L> {
                 self.log.unassign(&partitions)
             }
         }
+    }
+
+    /// See [`crate::service::fail_point`].
+    fn fail_point(&self, name: &'static str) {
+        crate::service::fail_point::pass(self.role(), name);
     }
 
     fn restoring_is_gone(&self) -> bool {

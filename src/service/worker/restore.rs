@@ -48,6 +48,8 @@ pub(super) struct Restore {
     origin: i64,
     replayed: u64,
     damage: Option<String>,
+    /// What comparing the digest came to.
+    verdict: &'static str,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,6 +87,7 @@ impl Restore {
             origin: 0,
             replayed: 0,
             damage: None,
+            verdict: "not_compared",
         }
     }
 }
@@ -124,7 +127,7 @@ impl<L: Log> Worker<L> {
                     self.metrics.restored(took, restore.replayed);
                     tracing::info!(
                         worker = self.settings.name, partition = %at, offset = restore.target,
-                        replayed = restore.replayed, took_ms = took.as_millis(), "live"
+                        replayed = restore.replayed, digest = restore.verdict, took_ms = took.as_millis(), "live"
                     );
                     task.go_live(*restore, now);
                 }
@@ -154,6 +157,12 @@ impl<L: Log> Worker<L> {
     }
 
     fn restore_step(&mut self, at: &TopicPartition, memory: i64, restore: &mut Restore) -> Result<Progress, Failure> {
+        self.fail_point(match restore.step {
+            Step::Settle => "restore.settle",
+            Step::ReadChunks => "restore.chunks",
+            Step::Replay => "restore.replay",
+            Step::Resume => "restore.resume",
+        });
         match restore.step {
             Step::Settle => self.settle(at, memory, restore),
             Step::ReadChunks => self.read_chunks(at, restore),
@@ -165,7 +174,7 @@ impl<L: Log> Worker<L> {
         }
     }
 
-    fn role(&self) -> Role {
+    pub(super) fn role(&self) -> Role {
         match self.stage {
             Stage::Intake { .. } => Role::Intake,
             Stage::Fold { role, .. } => role,
@@ -366,6 +375,7 @@ impl<L: Log> Worker<L> {
         {
             let digest = fold.digest();
             self.metrics.digest_compared(digest == expected.digest);
+            restore.verdict = if digest == expected.digest { "equal" } else { "different" };
             if digest != expected.digest {
                 tracing::error!(
                     partition = %at, offset = restore.target,
