@@ -106,7 +106,10 @@ mod tests {
             (Role::Accounts, "commit.after"),
             (Role::Accounts, "commit.after"),
         ];
-        let reached: Vec<bool> = passes.iter().map(|(role, name)| armed.is_reached(*role, name)).collect();
+        let reached: Vec<bool> = passes
+            .iter()
+            .map(|(role, name)| armed.is_reached(*role, name))
+            .collect();
         assert_eq!(reached, [false, false, false, true, false]);
         assert!(Armed::parse("*:revoke:1").unwrap().is_reached(Role::Entities, "revoke"));
         assert!(Armed::parse("*:nowhere:1").is_none());

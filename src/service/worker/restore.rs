@@ -375,7 +375,11 @@ impl<L: Log> Worker<L> {
         {
             let digest = fold.digest();
             self.metrics.digest_compared(digest == expected.digest);
-            restore.verdict = if digest == expected.digest { "equal" } else { "different" };
+            restore.verdict = if digest == expected.digest {
+                "equal"
+            } else {
+                "different"
+            };
             if digest != expected.digest {
                 tracing::error!(
                     partition = %at, offset = restore.target,
