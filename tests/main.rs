@@ -3,4 +3,5 @@
 
 mod support;
 mod in_process_broker;
+mod guard;
 mod real_kafka;

@@ -2,3 +2,4 @@
 
 pub(crate) mod kafka;
 pub(crate) mod counting;
+pub(crate) mod proxy;

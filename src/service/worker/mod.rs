@@ -63,6 +63,9 @@ pub struct WorkerSettings {
     pub start_from: StartFrom,
     /// False for a log that keeps neither offsets nor checkpoints: nothing is restored and no checkpoint written.
     pub is_durable: bool,
+    /// Replaces a producer whose transaction looked as if one of its requests was sent twice. Off only to show what
+    /// happens then.
+    pub is_guarded: bool,
 }
 
 /// Set to make workers commit and leave.

@@ -41,7 +41,7 @@ impl<L: Log> Worker<L> {
         if self.log.disconnects() > self.disconnects_seen {
             self.is_suspect = true;
         }
-        if self.is_suspect {
+        if self.is_suspect && self.settings.is_guarded {
             self.recreate("suspected_resend")?;
         }
         let since_commit = self.log.now().saturating_sub(self.last_commit);
