@@ -1,7 +1,7 @@
 //! Named places in a worker where a test may kill the process.
 //!
 //! Only the cargo feature `fail-points` gives them an effect; without it a call compiles to nothing.
-//! `FALSEFRONT_FAIL_POINT=accounts:commit.after:3` ends the process with SIGKILL when the accounts stage passes
+//! `FAIL_POINT=accounts:commit.after:3` ends the process with SIGKILL when the accounts stage passes
 //! `commit.after` for the third time; `*` stands for any stage.
 
 use super::worker::stage::Role;
@@ -34,7 +34,7 @@ pub(super) fn pass(_role: Role, _name: &'static str) {}
 pub(super) fn pass(role: Role, name: &'static str) {
     use std::sync::LazyLock;
     static ARMED: LazyLock<Option<Armed>> =
-        LazyLock::new(|| Armed::parse(&std::env::var("FALSEFRONT_FAIL_POINT").ok()?));
+        LazyLock::new(|| Armed::parse(&std::env::var("FAIL_POINT").ok()?));
     if let Some(armed) = &*ARMED
         && armed.is_reached(role, name)
     {

@@ -47,9 +47,9 @@ impl Process {
         command
             .stdout(Stdio::null())
             .stderr(log)
-            .env_remove("FALSEFRONT_FAIL_POINT");
+            .env_remove("FAIL_POINT");
         if let Some(fail_point) = fail_point {
-            command.env("FALSEFRONT_FAIL_POINT", fail_point);
+            command.env("FAIL_POINT", fail_point);
         }
         let child = command.spawn();
         self.child = Some(child.with_context(|| format!("{} cannot be started", self.program.display()))?);
