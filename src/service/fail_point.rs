@@ -33,8 +33,7 @@ pub(super) fn pass(_role: Role, _name: &'static str) {}
 #[cfg(feature = "fail-points")]
 pub(super) fn pass(role: Role, name: &'static str) {
     use std::sync::LazyLock;
-    static ARMED: LazyLock<Option<Armed>> =
-        LazyLock::new(|| Armed::parse(&std::env::var("FAIL_POINT").ok()?));
+    static ARMED: LazyLock<Option<Armed>> = LazyLock::new(|| Armed::parse(&std::env::var("FAIL_POINT").ok()?));
     if let Some(armed) = &*ARMED
         && armed.is_reached(role, name)
     {

@@ -20,6 +20,7 @@ pub mod secret;
 pub mod http;
 pub mod logging;
 pub mod geoip;
+mod geoip_records;
 pub mod demo_geoip;
 pub mod reference;
 pub mod reference_watch;

@@ -44,10 +44,7 @@ impl Process {
             .arg("--config")
             .arg(&self.config)
             .stdin(Stdio::null());
-        command
-            .stdout(Stdio::null())
-            .stderr(log)
-            .env_remove("FAIL_POINT");
+        command.stdout(Stdio::null()).stderr(log).env_remove("FAIL_POINT");
         if let Some(fail_point) = fail_point {
             command.env("FAIL_POINT", fail_point);
         }
