@@ -9,5 +9,6 @@ mod properties;
 mod limits;
 mod tidy;
 mod in_process_broker;
+mod guard;
 mod real_kafka;
 mod simulation;
