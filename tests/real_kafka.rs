@@ -229,6 +229,9 @@ fn kill_9_loses_nothing_and_repeats_nothing() {
     );
     assert!(!metrics.contains("result=\"different\""), "{metrics}");
     assert!(metrics.contains("result=\"equal\""), "{metrics}");
+    for family in ["falsefront_consumer_lag_seconds{", "falsefront_seconds_to_data_loss{"] {
+        assert!(metrics.contains(family), "{family}: {metrics}");
+    }
 }
 
 #[test]
