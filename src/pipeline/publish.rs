@@ -17,6 +17,7 @@ pub const DEFAULT_TOPIC: &str = "falsefront.alerts";
 #[derive(Clone, Debug)]
 pub struct Publisher {
     travel: EpisodePolicy,
+    farm: EpisodePolicy,
     other: EpisodePolicy,
     topic: String,
 }
@@ -25,15 +26,23 @@ impl Publisher {
     /// A publisher with those rules of folding.
     #[must_use]
     pub fn new(settings: &EpisodeSettings, episodes_max: usize, topic: &str) -> Self {
-        let policy = |gap_ms, every_finding| EpisodePolicy {
+        let policy = |gap_ms| EpisodePolicy {
             gap_ms,
-            every_finding,
+            every_finding: false,
+            every_wording: false,
             published_max: settings.published_max,
             episodes_max,
         };
         Self {
-            travel: policy(i64::from(settings.travel_gap_hours) * HOUR_MS, true),
-            other: policy(i64::from(settings.gap_days) * DAY_MS, false),
+            travel: EpisodePolicy {
+                every_finding: true,
+                ..policy(i64::from(settings.travel_gap_hours) * HOUR_MS)
+            },
+            farm: EpisodePolicy {
+                every_wording: true,
+                ..policy(i64::from(settings.gap_days) * DAY_MS)
+            },
+            other: policy(i64::from(settings.gap_days) * DAY_MS),
             topic: topic.to_owned(),
         }
     }
@@ -43,6 +52,7 @@ impl Publisher {
     pub fn policy(&self, detection: Detection) -> EpisodePolicy {
         match detection {
             Detection::ImpossibleTravel => self.travel,
+            Detection::LaptopFarm => self.farm,
             _ => self.other,
         }
     }

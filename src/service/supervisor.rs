@@ -368,6 +368,7 @@ impl Job {
             checkpoint_period: s.checkpoint_period,
             start_from: s.start_from,
             is_durable: s.fixed_sources.is_none(),
+            is_guarded: true,
         }
     }
 }

@@ -24,7 +24,7 @@ pub struct Episode {
     pub published: u32,
     /// Worst severity published.
     pub severity: Severity,
-    /// Hash of the accounts last published.
+    /// Hash of the accounts, or of the wording, last published.
     pub accounts: u64,
     /// Network the alert is offered to; empty if it is published where it was found.
     pub home: Box<str>,
@@ -52,6 +52,8 @@ pub struct EpisodePolicy {
     pub gap_ms: i64,
     /// Every finding adds evidence of its own (a leg of travel), so each is published as an update.
     pub every_finding: bool,
+    /// The wording names everything seen (a farm's tools), so another wording no less grave is published as an update.
+    pub every_wording: bool,
     /// Records published per episode at most.
     pub published_max: u32,
     /// Episodes remembered per window.
@@ -88,13 +90,19 @@ impl Episodes {
     /// so far, this one included. `fresh` is the identity to use if the finding opens an episode.
     pub fn take(&mut self, finding: &Finding, fresh: u128, policy: &EpisodePolicy) -> (Verdict, u128, u32) {
         let subject = hash(&[&finding.subject]);
-        let accounts = hash(&finding.accounts);
+        let accounts = if policy.every_wording {
+            hash(&[&finding.message])
+        } else {
+            hash(&finding.accounts)
+        };
         let open = self
             .0
             .iter_mut()
             .find(|episode| episode.holds(finding, subject, policy));
         if let Some(episode) = open {
-            let is_news = policy.every_finding || finding.severity > episode.severity || accounts != episode.accounts;
+            let is_reworded =
+                accounts != episode.accounts && (!policy.every_wording || finding.severity >= episode.severity);
+            let is_news = policy.every_finding || finding.severity > episode.severity || is_reworded;
             episode.findings = episode.findings.saturating_add(1);
             episode.first_ms = episode.first_ms.min(finding.first_ms);
             episode.last_ms = episode.last_ms.max(finding.last_ms);

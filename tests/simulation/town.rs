@@ -318,6 +318,7 @@ impl Town {
             checkpoint_period: Duration::from_millis(1_500),
             start_from: StartFrom::Earliest,
             is_durable: true,
+            is_guarded: true,
         };
         let stop = Stop::default();
         *slot.stop.borrow_mut() = stop.clone();

@@ -3,7 +3,7 @@
 //! The script ends its brokers when its standard input closes, which the system does for us however this process ends.
 
 use std::io::{BufRead, BufReader};
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
@@ -13,10 +13,13 @@ use falsefront::service::kafka::Connection;
 use falsefront::service::kafka::admin::Admin;
 use falsefront::service::topics::WantedTopic;
 
+use super::proxy::Proxy;
+
 /// Longest a question to the broker may take.
 pub(crate) const ASK: Duration = Duration::from_secs(15);
 
-struct Broker {
+/// A broker; it ends with this value.
+pub(crate) struct Broker {
     connection: Connection,
     _script: Child,
     _data: tempfile::TempDir,
@@ -26,20 +29,38 @@ struct Broker {
 /// `FALSEFRONT_REQUIRE_KAFKA=1`.
 pub(crate) fn broker(what: &str) -> Option<Connection> {
     static BROKER: OnceLock<Result<Broker, String>> = OnceLock::new();
-    match BROKER.get_or_init(start) {
+    match BROKER.get_or_init(|| start(None)) {
         Ok(broker) => Some(broker.connection.clone()),
         Err(why) => {
-            assert!(
-                std::env::var("FALSEFRONT_REQUIRE_KAFKA").as_deref() != Ok("1"),
-                "FALSEFRONT_REQUIRE_KAFKA=1, but there is no Kafka: {why}"
-            );
-            eprintln!("SKIPPED, NOT TESTED: {what}: {why}");
+            absent(what, why);
             None
         }
     }
 }
 
-fn start() -> Result<Broker, String> {
+/// A broker of its own that tells its clients to come through `proxy`.
+pub(crate) fn broker_behind(proxy: &Proxy, what: &str) -> Option<Broker> {
+    match start(Some(proxy.address)) {
+        Ok(broker) => {
+            proxy.forward_to(broker.connection.brokers.parse().unwrap());
+            Some(broker)
+        }
+        Err(why) => {
+            absent(what, &why);
+            None
+        }
+    }
+}
+
+fn absent(what: &str, why: &str) {
+    assert!(
+        std::env::var("FALSEFRONT_REQUIRE_KAFKA").as_deref() != Ok("1"),
+        "FALSEFRONT_REQUIRE_KAFKA=1, but there is no Kafka: {why}"
+    );
+    eprintln!("SKIPPED, NOT TESTED: {what}: {why}");
+}
+
+fn start(advertised: Option<SocketAddr>) -> Result<Broker, String> {
     for tool in ["java", "bash"] {
         let found = Command::new("sh")
             .args(["-c", &format!("command -v {tool}")])
@@ -54,7 +75,11 @@ fn start() -> Result<Broker, String> {
         .tempdir()
         .map_err(|error| error.to_string())?;
     let port = free_ports();
-    let mut script = Command::new(script())
+    let mut command = Command::new(script());
+    if let Some(advertised) = advertised {
+        command.env("FALSEFRONT_KAFKA_ADVERTISED", advertised.to_string());
+    }
+    let mut script = command
         .args(["run", "--with-stdin", "--port", &port.to_string(), "--data"])
         .arg(data.path())
         .stdin(Stdio::piped())

@@ -169,6 +169,8 @@ pub struct ReadRecord {
     pub partition: i32,
     /// Offset.
     pub offset: i64,
+    /// Time of the record, ms since the epoch; the broker's own where the topic says so, 0 without one.
+    pub time_ms: i64,
     /// Key.
     pub key: Option<Vec<u8>>,
     /// Value.
@@ -233,6 +235,7 @@ impl Reader {
                     topic: message.topic().to_owned(),
                     partition: message.partition(),
                     offset: message.offset(),
+                    time_ms: message.timestamp().to_millis().unwrap_or(0),
                     key: message.key().map(<[u8]>::to_vec),
                     value: message.payload().map(<[u8]>::to_vec),
                     headers,

@@ -63,6 +63,9 @@ pub struct WorkerSettings {
     pub start_from: StartFrom,
     /// False for a log that keeps neither offsets nor checkpoints: nothing is restored and no checkpoint written.
     pub is_durable: bool,
+    /// Replaces a producer whose transaction looked as if one of its requests was sent twice. Off only to show what
+    /// happens then.
+    pub is_guarded: bool,
 }
 
 /// Set to make workers commit and leave.
@@ -293,6 +296,7 @@ impl<L: Log> Worker<L> {
             }
             Rebalance::Revoked { partitions, lost } => {
                 tracing::info!(worker = self.settings.name, partitions = ?names(&partitions), lost, "revoked");
+                self.fail_point("revoke");
                 if lost {
                     self.abandon("partitions_lost")?;
                 } else if self.open.is_some() {
@@ -304,6 +308,11 @@ impl<L: Log> Worker<L> {
                 self.log.unassign(&partitions)
             }
         }
+    }
+
+    /// See [`crate::service::fail_point`].
+    fn fail_point(&self, name: &'static str) {
+        crate::service::fail_point::pass(self.role(), name);
     }
 
     fn drop_tasks(&mut self, partitions: &[TopicPartition]) {

@@ -48,6 +48,8 @@ pub(super) struct Restore {
     origin: i64,
     replayed: u64,
     damage: Option<String>,
+    /// What comparing the digest came to.
+    verdict: &'static str,
     /// Partition of the log being read for it.
     reading: Option<TopicPartition>,
     /// Offset after the last record replayed.
@@ -94,6 +96,7 @@ impl Restore {
             origin: 0,
             replayed: 0,
             damage: None,
+            verdict: "not_compared",
             reading: None,
             next: 0,
             look_at: Duration::ZERO,
@@ -175,7 +178,7 @@ impl<L: Log> Worker<L> {
                 self.metrics.restored(took, restore.replayed);
                 tracing::info!(
                     worker = self.settings.name, partition = %at, offset = restore.target,
-                    replayed = restore.replayed, took_ms = took.as_millis(), "live"
+                    replayed = restore.replayed, digest = restore.verdict, took_ms = took.as_millis(), "live"
                 );
                 task.go_live(*restore, now);
             }
@@ -224,6 +227,12 @@ impl<L: Log> Worker<L> {
     }
 
     fn restore_step(&mut self, at: &TopicPartition, memory: i64, restore: &mut Restore) -> Result<Progress, Failure> {
+        self.fail_point(match restore.step {
+            Step::Settle => "restore.settle",
+            Step::ReadChunks => "restore.chunks",
+            Step::Replay => "restore.replay",
+            Step::Resume => "restore.resume",
+        });
         match restore.step {
             Step::Settle => self.settle(at, memory, restore),
             Step::ReadChunks => match restore.damage.take() {
@@ -238,7 +247,7 @@ impl<L: Log> Worker<L> {
         }
     }
 
-    fn role(&self) -> Role {
+    pub(super) fn role(&self) -> Role {
         match self.stage {
             Stage::Intake { .. } => Role::Intake,
             Stage::Fold { role, .. } => role,
@@ -376,6 +385,11 @@ impl<L: Log> Worker<L> {
         {
             let digest = fold.digest();
             self.metrics.digest_compared(digest == expected.digest);
+            restore.verdict = if digest == expected.digest {
+                "equal"
+            } else {
+                "different"
+            };
             if digest != expected.digest {
                 tracing::error!(
                     partition = %at, offset = restore.target,
@@ -528,10 +542,14 @@ impl Task {
             .max(restore.digest.map_or(0, |digest| digest.append_ms));
         // A choice of `start_from` must outlive a crash before the first record.
         self.is_touched = restore.is_first;
+        // Killed more often than the rotation goes round, only the first chunks would ever be written, and each restore
+        // would replay more than the one before.
+        let oldest = (0u16..).zip(&restore.resume).min_by_key(|(_, offset)| **offset);
+        let oldest = oldest.map_or(0, |(chunk, _)| chunk);
         self.folded = restore.fold.map(|fold| Folded {
             fold,
             written: restore.resume,
-            hand: 0,
+            hand: oldest,
             turned: now,
             origin: restore.origin,
         });

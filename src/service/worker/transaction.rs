@@ -41,13 +41,14 @@ impl<L: Log> Worker<L> {
         if self.log.disconnects() > self.disconnects_seen {
             self.is_suspect = true;
         }
-        if self.is_suspect {
+        if self.is_suspect && self.settings.is_guarded {
             self.recreate("suspected_resend")?;
         }
         let since_commit = self.log.now().saturating_sub(self.last_commit);
         if since_commit < PAUSE_AFTER_COMMIT {
             self.log.wait(PAUSE_AFTER_COMMIT.saturating_sub(since_commit));
         }
+        self.fail_point("begin.before");
         while let Err(failure) = self.log.begin() {
             if self.stop.is_requested() {
                 return Err(Failure::Stop(format!("stopping: {}", failure.detail())));
@@ -62,6 +63,7 @@ impl<L: Log> Worker<L> {
             since: self.log.now(),
             bytes: 0,
         });
+        self.fail_point("begin.after");
         Ok(())
     }
 
@@ -70,6 +72,7 @@ impl<L: Log> Worker<L> {
         if self.outbox.records.is_empty() {
             return Ok(());
         }
+        self.fail_point("send.before");
         let records = std::mem::take(&mut self.outbox.records);
         let bytes = std::mem::take(&mut self.outbox.bytes);
         if let Some(open) = &mut self.open {
@@ -87,6 +90,7 @@ impl<L: Log> Worker<L> {
                 }
             }
         }
+        self.fail_point("send.after");
         Ok(())
     }
 
@@ -108,18 +112,23 @@ impl<L: Log> Worker<L> {
             return self.roll_back("not_owned", "a partition of the transaction is no longer ours");
         }
         let began = self.log.now();
+        self.fail_point("drain.before");
         if let Err(detail) = self.drain(began + self.settings.transaction_timeout) {
             return self.roll_back("drain", &detail);
         }
         let drained = self.log.now();
+        self.fail_point("drain.after");
         if let Some(done) = self.attempt("send_offsets", |log| log.send_offsets(&next))? {
             return done;
         }
         let offsets_sent = self.log.now();
+        self.fail_point("send_offsets.after");
+        self.fail_point("commit.during");
         if let Some(done) = self.attempt("commit", L::commit)? {
             return done;
         }
         let committed = self.log.now();
+        self.fail_point("commit.after");
         let is_slow = drained.saturating_sub(began) > DRAIN_SUSPECT
             || offsets_sent.saturating_sub(drained) > STEP_SUSPECT
             || committed.saturating_sub(offsets_sent) > STEP_SUSPECT;

@@ -1,0 +1,201 @@
+//! Memory is bounded by configuration, whatever an attacker sends: hostile streams against every named limit.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use falsefront::alert::ocsf::EVIDENCE_MAX;
+use falsefront::intake::Format;
+use falsefront::model::link::Offer;
+use falsefront::model::{AccountSummary, EntityKind, Link, LinkClaim, NetworkClass};
+use falsefront::pipeline::intake::{Intake, RawRecord};
+use falsefront::pipeline::packed::Unpacked;
+use falsefront::pipeline::settings::IntakeSettings;
+use falsefront::pipeline::{Counts, Fold};
+use falsefront::service::reference::ReferenceBytes;
+use falsefront::window::account::{AccountFacts, ClaimDistance};
+use falsefront::window::entity::{COMPANIONS_MAX, EntityFacts, OFFERS_MAX};
+use falsefront::window::intern::Interner;
+use falsefront::window::settings::WindowSettings;
+use serde_json::Value;
+
+use crate::support::core::{self, Core, HASH_KEY};
+use crate::support::ocsf::{MINUTE_MS, START_MS, Who, login, process, remote_desktop, tunnel, usb};
+
+const HOSTILE: usize = 10_000;
+
+fn failed_login(number: usize) -> Vec<u8> {
+    let time_ms = START_MS + i64::try_from(number).unwrap();
+    format!(
+        r#"{{"class_uid":3002,"activity_id":1,"status_id":2,"time":{time_ms},"metadata":{{"uid":"f{number}"}},"user":{{"name":"name-{number}"}},"src_endpoint":{{"ip":"240.1.0.7"}}}}"#
+    )
+    .into_bytes()
+}
+
+/// Password spraying: names that never get in leave nothing behind, however many they are.
+#[test]
+fn names_that_never_sign_in_take_no_memory() {
+    let reference = core::reference(ReferenceBytes::default());
+    let mut core = Core::new(&Arc::default(), &reference, 1);
+    for batch in 0..100 {
+        let records: Vec<Vec<u8>> = (batch * 1_000..(batch + 1) * 1_000).map(failed_login).collect();
+        let records: Vec<&[u8]> = records.iter().map(Vec::as_slice).collect();
+        assert!(core.batch(&records).is_empty());
+        core.accounts[0].log.clear();
+        assert_eq!(core.accounts[0].fold.size().entries, 0);
+    }
+    assert_eq!(core.counts.of("observations", "no_window"), 100_000);
+}
+
+/// One account that changes address, device, session, tool and gadget with every event.
+fn restless() -> Vec<Vec<u8>> {
+    (0..HOSTILE)
+        .map(|number| {
+            let (id, device) = (format!("e-{number}"), format!("lt-{number}"));
+            let who = Who {
+                id: &id,
+                time_ms: START_MS + i64::try_from(number).unwrap() * MINUTE_MS,
+                account: "eve@corp.example",
+                device: &device,
+            };
+            let address = format!("240.{}.{}.7", number % 100 + 1, number / 100 % 250);
+            match number % 5 {
+                0 => login(who, &address),
+                1 => tunnel(who, 1, &id, &address),
+                2 => remote_desktop(who, &address),
+                3 => process(who, if number % 2 == 0 { "AnyDesk.exe" } else { "rustdesk" }),
+                _ => usb(who, &id, &["keyboard"]),
+            }
+        })
+        .collect()
+}
+
+#[test]
+fn one_account_keeps_every_list_within_its_limit() {
+    let limits = WindowSettings::default();
+    let mut facts = AccountFacts::default();
+    let mut interner = Interner::default();
+    let reference = core::reference(ReferenceBytes::default());
+    let mut intake = Intake::new(IntakeSettings::default(), HASH_KEY, reference);
+    let mut counts = Counts::default();
+    for records in restless().chunks(500) {
+        for (offset, record) in (0..).zip(records) {
+            let raw = RawRecord {
+                topic: "events",
+                partition: 0,
+                offset,
+                append_ms: i64::MAX,
+                value: Some(record),
+            };
+            intake.record(Format::Ocsf, raw);
+        }
+        let taken = intake.flush();
+        counts.merge(&taken.counts);
+        for packed in &taken.observations {
+            let unpacked = Unpacked::read(&packed.value, &mut interner).unwrap();
+            for index in 0..unpacked.len() {
+                let seen = unpacked.observation(index);
+                facts.apply(&seen, seen.order_ms, ClaimDistance::Away, &limits);
+                for (name, found, limit) in lengths(&facts, &limits) {
+                    assert!(found <= limit, "{name}: {found} kept, at most {limit}");
+                }
+            }
+        }
+    }
+    assert_eq!(counts.of("events_decoded", "all"), HOSTILE as u64);
+    for (name, found, limit) in lengths(&facts, &limits) {
+        assert_eq!(
+            found, limit,
+            "{name}: the stream must reach the limit, or it proves nothing"
+        );
+    }
+}
+
+fn lengths(facts: &AccountFacts, limits: &WindowSettings) -> [(&'static str, usize, usize); 8] {
+    [
+        ("visits", facts.visits.as_slice().len(), limits.visits_max),
+        ("networks", facts.networks.len(), limits.networks_max),
+        ("devices", facts.devices.len(), limits.devices_max),
+        ("sessions", facts.sessions.len(), limits.sessions_max),
+        ("tools", facts.tools.len(), limits.sightings_max),
+        ("peripherals", facts.peripherals.len(), limits.sightings_max),
+        ("rdp_logons", facts.rdp_logons.len(), limits.rdp_logons_max),
+        ("event_ids", facts.event_ids.len(), limits.event_ids_max),
+    ]
+}
+
+/// The same stream through the whole core: a bounded state, bounded alerts, bounded links.
+#[test]
+fn one_account_is_one_window_of_bounded_size() {
+    let reference = core::reference(ReferenceBytes::default());
+    let mut core = Core::new(&Arc::default(), &reference, 1);
+    let mut sizes = BTreeSet::new();
+    let mut records_published = 0;
+    for (number, record) in restless().iter().take(3_000).enumerate() {
+        for published in core.record(record) {
+            let alert: Value = serde_json::from_slice(&published.value).unwrap();
+            assert!(alert["evidences"].as_array().unwrap().len() <= EVIDENCE_MAX);
+            records_published += 1;
+        }
+        if number >= 1_000 && number % 100 == 0 {
+            let (_, state) = core::state_of(&core.accounts[0].fold);
+            sizes.insert(state.len());
+        }
+    }
+    assert_eq!(core.accounts[0].fold.size().entries, 1);
+    let (least, most) = (*sizes.first().unwrap(), *sizes.last().unwrap());
+    assert!(most - least < most / 5, "the window grew from {least} to {most} bytes");
+    // Travel, relay and their signals, each at most `published_max` records a day or a fortnight.
+    assert!(
+        records_published <= 32 * 6,
+        "{records_published} records from one account in two days"
+    );
+}
+
+fn link(number: usize) -> Link {
+    Link {
+        entity_kind: EntityKind::Network,
+        entity: "240.42.0.7".to_owned(),
+        account: format!("account-{number:05}@corp.example"),
+        first_ms: START_MS,
+        time_ms: START_MS + i64::try_from(number).unwrap(),
+        clock_ms: START_MS + i64::try_from(number).unwrap(),
+        event_id: format!("e-{number}"),
+        product: "Test".to_owned(),
+        address: Some("240.42.0.7".to_owned()),
+        device: Some(format!("lt-{number}")),
+        fingerprint: false,
+        claim: LinkClaim::default(),
+        place: None,
+        network_class: NetworkClass::Unknown,
+        network_label: String::new(),
+        asn: 0,
+        organization: String::new(),
+        account_facts: AccountSummary::default(),
+        data_versions: String::new(),
+        offer: None::<Box<Offer>>,
+    }
+}
+
+#[test]
+fn one_network_keeps_every_list_within_its_limit() {
+    let limits = WindowSettings::default();
+    let mut facts = EntityFacts::new(&link(0));
+    for number in 0..HOSTILE {
+        let mut stranger = link(number);
+        facts.apply(&Arc::new(stranger.clone()), stranger.clock_ms, &limits);
+        // The first account comes back with another device each time.
+        stranger.account = link(0).account;
+        facts.apply(&Arc::new(stranger.clone()), stranger.clock_ms, &limits);
+        facts.withhold(number as u128 + 10, stranger.time_ms);
+        facts.take_offer(number as u128 + 10);
+        assert!(facts.ties.len() <= limits.ties_max);
+        assert!(facts.ties.iter().all(|tie| tie.companions.len() <= COMPANIONS_MAX));
+        assert!(facts.withheld.len() <= OFFERS_MAX && facts.taken_offers.len() <= OFFERS_MAX);
+    }
+    assert_eq!(facts.ties.len(), limits.ties_max);
+    assert_eq!(
+        facts.overflow,
+        (HOSTILE - limits.ties_max) as u64,
+        "the others are counted"
+    );
+}
