@@ -219,6 +219,7 @@ impl<L: Log> Worker<L> {
         for task in &mut self.tasks {
             if std::mem::take(&mut task.is_touched) {
                 task.committed = task.next;
+                self.metrics.committed_up_to(&task.at, task.append_ms);
             }
         }
         self.open = None;
