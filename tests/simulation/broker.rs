@@ -131,8 +131,10 @@ pub(super) struct Broker {
     markers: BTreeMap<(Micros, u64), (usize, Marker)>,
     sequence: u64,
     swept: Micros,
-    /// Per mille of markers that take seconds.
+    /// Markers of a thousand that take seconds.
     pub(super) slow_markers: u64,
+    /// How long those take at most.
+    pub(super) slow_marker: Micros,
     pub(super) violations: Vec<String>,
 }
 
@@ -153,6 +155,7 @@ impl Broker {
             sequence: 0,
             swept: 0,
             slow_markers: 0,
+            slow_marker: 6 * SECOND,
             violations: Vec::new(),
         }
     }
@@ -247,7 +250,7 @@ impl Broker {
         }
         for marker in markers {
             let is_slow = self.dice.chance(self.slow_markers);
-            let delay = self.dice.between(200, if is_slow { 6 * SECOND } else { 8 * MS });
+            let delay = self.dice.between(200, if is_slow { self.slow_marker } else { 8 * MS });
             self.sequence += 1;
             self.markers
                 .insert((self.now + delay, self.sequence), (producer, marker));

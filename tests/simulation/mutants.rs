@@ -7,7 +7,7 @@ use falsefront::pipeline::{CodecError, Fold, Outputs, Position, StateSize};
 use falsefront::service::supervisor::Stages;
 use falsefront::service::worker::stage::FoldFactory;
 
-use super::town::HASH_KEY;
+use super::town::{Faults, HASH_KEY, Kinds};
 use crate::support::counting;
 
 /// Which rule is left out.
@@ -35,8 +35,8 @@ pub(super) enum Mutant {
 
 impl Mutant {
     pub(super) const ALL: [Self; 8] = [
-        Self::NoGuard,
         Self::StableOffsetForHighWatermark,
+        Self::NoGuard,
         Self::PublishInReplay,
         Self::ChunkOffsetOffByOne,
         Self::OwnershipUnchecked,
@@ -44,6 +44,36 @@ impl Mutant {
         Self::KeepStateAfterAbort,
         Self::UnknownOutcomeTakenForCommitted,
     ];
+
+    /// Faults among which the rule matters.
+    pub(super) fn faults(self) -> Kinds {
+        let mut faults = Faults {
+            crash: 2,
+            freeze: 2,
+            resend: 20,
+            lost_answer: 10,
+            retry: 5,
+            undelivered: 1,
+            slow_markers: 20,
+            slow_marker_s: 6,
+            leave: 1,
+        };
+        match self {
+            Self::Sound => return Kinds::Any,
+            Self::NoGuard => (faults.resend, faults.freeze) = (80, 0),
+            // Old chunks and a longer replay give the same state; only the first checkpoint must not be missed.
+            Self::StableOffsetForHighWatermark => {
+                (faults.crash, faults.freeze, faults.resend) = (12, 0, 0);
+                // They must outlive the session of the dead owner.
+                (faults.slow_markers, faults.slow_marker_s) = (120, 20);
+            }
+            Self::OwnershipUnchecked => faults.freeze = 8,
+            Self::UnknownOutcomeTakenForCommitted => faults.lost_answer = 80,
+            Self::KeepStateAfterAbort => faults.undelivered = 8,
+            Self::PublishInReplay | Self::ChunkOffsetOffByOne | Self::NoOffsets => {}
+        }
+        Kinds::Of(faults)
+    }
 
     /// The stages of one worker.
     pub(super) fn stages(self, sound: &Stages) -> Stages {

@@ -41,7 +41,19 @@ pub(super) struct Faults {
     pub(super) retry: u64,
     pub(super) undelivered: u64,
     pub(super) slow_markers: u64,
+    /// How long a slow marker takes at most, seconds.
+    pub(super) slow_marker_s: u64,
     pub(super) leave: u64,
+}
+
+/// Which faults a run may have.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Kinds {
+    None,
+    /// Those the seed decides.
+    Any,
+    /// These.
+    Of(Faults),
 }
 
 impl Faults {
@@ -59,6 +71,7 @@ impl Faults {
             retry: some(20),
             undelivered: some(3),
             slow_markers: some(60),
+            slow_marker_s: 6,
             leave: some(2),
         }
     }
@@ -89,7 +102,7 @@ pub(super) struct Town {
 }
 
 impl Town {
-    pub(super) fn new(seed: u64, mutant: Mutant, stages: Stages, has_faults: bool) -> Rc<Self> {
+    pub(super) fn new(seed: u64, mutant: Mutant, stages: Stages, kinds: Kinds) -> Rc<Self> {
         let names = TopicNames::new("sim", PARTITIONS);
         let topics = [
             (SOURCE, SOURCE_PARTITIONS),
@@ -100,16 +113,16 @@ impl Town {
             (&*names.checkpoints, 2 * PARTITIONS),
         ];
         let mut broker = Broker::new(seed, &topics);
-        let faults = if has_faults {
-            Faults::of(&mut broker)
-        } else {
-            Faults::default()
+        let faults = match kinds {
+            Kinds::None => Faults::default(),
+            Kinds::Any => Faults::of(&mut broker),
+            Kinds::Of(faults) => faults,
         };
         broker.slow_markers = faults.slow_markers;
-        let until = if has_faults {
-            broker.dice.between(5, 40) * SECOND
-        } else {
-            0
+        broker.slow_marker = faults.slow_marker_s * SECOND;
+        let until = match kinds {
+            Kinds::None => 0,
+            Kinds::Any | Kinds::Of(_) => broker.dice.between(5, 40) * SECOND,
         };
         let mut slots = Vec::new();
         for role in Role::ALL {
@@ -254,7 +267,7 @@ impl Town {
             *worker = None;
             self.leave_silently(slot);
             let pause = self.broker.borrow_mut().dice.between(0, 9);
-            let pause = if pause == 0 { 12 * SECOND } else { pause * 150 * MS };
+            let pause = if pause <= 1 { 12 * SECOND } else { pause * 150 * MS };
             slot.up_at.set(self.now() + pause);
         }
     }
@@ -326,7 +339,8 @@ impl Town {
             if self.now() > limit {
                 let seconds = PATIENCE / SECOND;
                 return Err(format!(
-                    "no quiet {seconds} s after the last fault: {}",
+                    "no quiet {seconds} s after the last fault: {:?} {}",
+                    self.complaints(),
                     self.describe()
                 ));
             }
