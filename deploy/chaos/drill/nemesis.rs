@@ -72,7 +72,8 @@ impl<'a> Nemesis<'a> {
             } else if is_due(done, kills, restarted, restarts) {
                 restarted += 1;
                 self.restart_broker()?;
-            } else if self.options.broker_pause_s > 0 && self.report.broker_pauses == 0 && done >= u64::from(kills / 2) {
+            } else if self.options.broker_pause_s > 0 && self.report.broker_pauses == 0 && done >= u64::from(kills / 2)
+            {
                 self.pause_brokers()?;
             } else if self.options.processes == 2 && done / AWAY_EVERY > aways {
                 aways = done / AWAY_EVERY;
