@@ -187,6 +187,15 @@ impl fmt::Display for Report {
                 )?;
             }
         }
+        if let Some([p50, p99, max]) = quantiles(&self.latencies) {
+            writeln!(
+                f,
+                "alerts      visible after their event p50 {:.0} ms   p99 {:.1} s   max {:.1} s, faults included",
+                p50.as_secs_f64() * 1_000.0,
+                p99.as_secs_f64(),
+                max.as_secs_f64()
+            )?;
+        }
         writeln!(f, "            cut short by a further fault {}", self.cut_short)?;
         writeln!(f, "took        {:.0} s", self.took.as_secs_f64())?;
         match self.violations().as_slice() {
