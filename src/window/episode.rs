@@ -100,8 +100,8 @@ impl Episodes {
             .iter_mut()
             .find(|episode| episode.holds(finding, subject, policy));
         if let Some(episode) = open {
-            let is_reworded = accounts != episode.accounts
-                && (!policy.every_wording || finding.severity >= episode.severity);
+            let is_reworded =
+                accounts != episode.accounts && (!policy.every_wording || finding.severity >= episode.severity);
             let is_news = policy.every_finding || finding.severity > episode.severity || is_reworded;
             episode.findings = episode.findings.saturating_add(1);
             episode.first_ms = episode.first_ms.min(finding.first_ms);
