@@ -66,7 +66,9 @@ fn alerts_are_valid_detection_findings() {
             let alert: Value = serde_json::from_slice(&record.value).unwrap();
             let mut found = problems_of(&alert);
             found.extend(disagreements(&alert, record.is_alert));
-            let named = found.into_iter().map(|problem| format!("{}: {problem}", scenario.claim));
+            let named = found
+                .into_iter()
+                .map(|problem| format!("{}: {problem}", scenario.claim));
             problems.extend(named);
             checked += 1;
         }
@@ -146,7 +148,11 @@ fn disagreements(alert: &Value, is_alert: bool) -> Vec<String> {
     let pairs = [
         ("is_alert", at("/is_alert"), Value::Bool(is_alert)),
         ("identity", at("/finding_info/uid"), at("/metadata/correlation_uid")),
-        ("analytic", at("/finding_info/analytic/uid"), at("/finding_info/types/0")),
+        (
+            "analytic",
+            at("/finding_info/analytic/uid"),
+            at("/finding_info/types/0"),
+        ),
         ("start", at("/start_time"), at("/finding_info/first_seen_time")),
         ("end", at("/end_time"), at("/finding_info/last_seen_time")),
         ("creation", at("/time"), at("/finding_info/created_time")),

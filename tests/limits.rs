@@ -103,7 +103,10 @@ fn one_account_keeps_every_list_within_its_limit() {
     }
     assert_eq!(counts.of("events_decoded", "all"), HOSTILE as u64);
     for (name, found, limit) in lengths(&facts, &limits) {
-        assert_eq!(found, limit, "{name}: the stream must reach the limit, or it proves nothing");
+        assert_eq!(
+            found, limit,
+            "{name}: the stream must reach the limit, or it proves nothing"
+        );
     }
 }
 
@@ -142,7 +145,10 @@ fn one_account_is_one_window_of_bounded_size() {
     let (least, most) = (*sizes.first().unwrap(), *sizes.last().unwrap());
     assert!(most - least < most / 5, "the window grew from {least} to {most} bytes");
     // Travel, relay and their signals, each at most `published_max` records a day or a fortnight.
-    assert!(records_published <= 32 * 6, "{records_published} records from one account in two days");
+    assert!(
+        records_published <= 32 * 6,
+        "{records_published} records from one account in two days"
+    );
 }
 
 fn link(number: usize) -> Link {
@@ -187,5 +193,9 @@ fn one_network_keeps_every_list_within_its_limit() {
         assert!(facts.withheld.len() <= OFFERS_MAX && facts.taken_offers.len() <= OFFERS_MAX);
     }
     assert_eq!(facts.ties.len(), limits.ties_max);
-    assert_eq!(facts.overflow, (HOSTILE - limits.ties_max) as u64, "the others are counted");
+    assert_eq!(
+        facts.overflow,
+        (HOSTILE - limits.ties_max) as u64,
+        "the others are counted"
+    );
 }

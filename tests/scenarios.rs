@@ -46,7 +46,11 @@ fn a_claim_is_what_its_folder_says() {
         let alerts = published.iter().filter(of_detection).filter(|record| record.is_alert);
         match (scenario.fires(), alerts.count()) {
             (true, 0) => Err("raises no alert of its detection".to_owned()),
-            (true, _) if published.iter().any(|record| record.is_alert && record.detection != scenario.detection) => {
+            (true, _)
+                if published
+                    .iter()
+                    .any(|record| record.is_alert && record.detection != scenario.detection) =>
+            {
                 Err("raises alerts of another detection".to_owned())
             }
             (false, _) if published.iter().any(|record| record.is_alert) => Err("raises alerts".to_owned()),
@@ -125,10 +129,11 @@ fn every_alert_explains_itself() {
                 return Err(format!("evidence, guards, measures or techniques are missing: {alert}"));
             }
             let techniques = alert["finding_info"]["attacks"].as_array().unwrap();
-            if !techniques
-                .iter()
-                .all(|attack| attack["technique"]["uid"].as_str().is_some_and(|uid| uid.starts_with('T')))
-            {
+            if !techniques.iter().all(|attack| {
+                attack["technique"]["uid"]
+                    .as_str()
+                    .is_some_and(|uid| uid.starts_with('T'))
+            }) {
                 return Err(format!("a technique without id: {alert}"));
             }
             let ids: BTreeSet<&str> = scenario_ids(scenario);
@@ -156,7 +161,11 @@ fn every_detection_fires_and_stays_quiet() {
         assert!(fires(false), "{detection}: no scenario stays quiet");
     }
     let known = Detection::ALL.map(Detection::as_str);
-    let stray: Vec<&str> = all.iter().map(|s| s.detection.as_str()).filter(|name| !known.contains(name)).collect();
+    let stray: Vec<&str> = all
+        .iter()
+        .map(|s| s.detection.as_str())
+        .filter(|name| !known.contains(name))
+        .collect();
     assert!(stray.is_empty(), "no detections: {stray:?}");
 }
 
@@ -184,7 +193,13 @@ fn every_firing_scenario_has_a_quiet_twin_one_fact_apart() {
 
 /// The facts in which two scenarios differ: one field, on however many lines; or lines that only one of them has.
 fn facts_apart(one: &Scenario, other: &Scenario) -> BTreeSet<String> {
-    let files = ["events.ndjson", "roster.csv", "travel.csv", "networks.csv", "settings.json"];
+    let files = [
+        "events.ndjson",
+        "roster.csv",
+        "travel.csv",
+        "networks.csv",
+        "settings.json",
+    ];
     let texts = files.map(|file| (file, one.text(file), other.text(file)));
     let differing = texts.iter().filter(|(_, one, other)| one != other);
     differing
@@ -211,7 +226,10 @@ fn is_part_of(part: &[&str], whole: &[&str]) -> bool {
 fn fields_apart(one: &str, other: &str) -> Vec<String> {
     let fields = |line: &str| match serde_json::from_str::<Value>(line) {
         Ok(value) => leaves("", &value),
-        Err(_) => (0..).map(|n: u32| format!("column {n}")).zip(line.split(',').map(str::to_owned)).collect(),
+        Err(_) => (0..)
+            .map(|n: u32| format!("column {n}"))
+            .zip(line.split(',').map(str::to_owned))
+            .collect(),
     };
     let (one, other) = (fields(one), fields(other));
     let differing = one.iter().filter(|field| !other.contains(field));

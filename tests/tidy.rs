@@ -14,18 +14,36 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("window", &["model"]),
     ("detections", &["model", "window"]),
     ("alert", &["model"]),
-    ("pipeline", &["model", "intake", "enrich", "window", "detections", "alert"]),
+    (
+        "pipeline",
+        &["model", "intake", "enrich", "window", "detections", "alert"],
+    ),
     ("generate", &["model", "enrich"]),
     (
         "service",
         &[
-            "model", "intake", "enrich", "window", "detections", "alert", "pipeline", "generate",
+            "model",
+            "intake",
+            "enrich",
+            "window",
+            "detections",
+            "alert",
+            "pipeline",
+            "generate",
         ],
     ),
     (
         "cli",
         &[
-            "model", "intake", "enrich", "window", "detections", "alert", "pipeline", "generate", "service",
+            "model",
+            "intake",
+            "enrich",
+            "window",
+            "detections",
+            "alert",
+            "pipeline",
+            "generate",
+            "service",
         ],
     ),
 ];
@@ -70,7 +88,11 @@ impl Source {
 
 fn without_comment(line: &str) -> &str {
     let start = line.trim_start();
-    if start.starts_with("//") { "" } else { line.split(" // ").next().unwrap_or(line) }
+    if start.starts_with("//") {
+        ""
+    } else {
+        line.split(" // ").next().unwrap_or(line)
+    }
 }
 
 fn root() -> PathBuf {
@@ -122,7 +144,9 @@ fn modules_named(code: &str) -> Vec<&str> {
 }
 
 fn first_word(text: &str) -> Option<&str> {
-    let end = text.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(text.len());
+    let end = text
+        .find(|c: char| !c.is_alphanumeric() && c != '_')
+        .unwrap_or(text.len());
     Some(&text[..end]).filter(|word| !word.is_empty())
 }
 
@@ -161,7 +185,10 @@ fn imports_point_down() {
             let is_floor = FLOORS.iter().any(|(known, _)| *known == name);
             if is_floor && name != floor && !below.contains(&name) {
                 let needle = format!("crate::{name}");
-                let at = lines.iter().find(|(_, line)| line.contains(&needle)).map_or(0, |(number, _)| *number);
+                let at = lines
+                    .iter()
+                    .find(|(_, line)| line.contains(&needle))
+                    .map_or(0, |(number, _)| *number);
                 problems.push(format!("{}:{at}: `{floor}` must not name `{name}`", source.name));
             }
         }
@@ -195,7 +222,10 @@ fn a_foreign_crate_is_named_in_its_home_only() {
     for source in sources("src") {
         let below = source.name.strip_prefix("src/").unwrap();
         for (name, homes) in HOMES {
-            if homes.iter().any(|home| below == *home || below.starts_with(&format!("{home}/"))) {
+            if homes
+                .iter()
+                .any(|home| below == *home || below.starts_with(&format!("{home}/")))
+            {
                 continue;
             }
             for (number, line) in source.code() {
@@ -220,7 +250,15 @@ fn names_crate(line: &str, name: &str) -> bool {
 #[test]
 fn the_core_reads_no_clock_and_no_file() {
     let shell = ["service", "cli", ""];
-    let forbidden = ["std::fs", "std::env", "std::net::Tcp", "Instant::now", "SystemTime::now", "thread_rng", "println!"];
+    let forbidden = [
+        "std::fs",
+        "std::env",
+        "std::net::Tcp",
+        "Instant::now",
+        "SystemTime::now",
+        "thread_rng",
+        "println!",
+    ];
     let mut problems = Vec::new();
     for source in sources("src").iter().filter(|source| !shell.contains(&source.floor())) {
         for (number, line) in source.code() {
@@ -249,7 +287,14 @@ fn every_file_says_what_it_is_for() {
 #[test]
 fn nothing_is_left_for_later() {
     // Spelt in two parts, so that this file is not its own finding.
-    let marks = [["TO", "DO"], ["FIX", "ME"], ["#[ig", "nore"], ["todo", "!("], ["unimple", "mented!("]].map(|parts| parts.concat());
+    let marks = [
+        ["TO", "DO"],
+        ["FIX", "ME"],
+        ["#[ig", "nore"],
+        ["todo", "!("],
+        ["unimple", "mented!("],
+    ]
+    .map(|parts| parts.concat());
     let mut problems = Vec::new();
     for source in ["src", "tests", "benches"].into_iter().flat_map(sources) {
         for (number, line) in source.text.lines().enumerate() {

@@ -38,7 +38,12 @@ pub(crate) fn remote_desktop(who: Who<'_>, address: &str) -> Vec<u8> {
 }
 
 pub(crate) fn process(who: Who<'_>, name: &str) -> Vec<u8> {
-    event(who, 1007, 1, json!({"process": {"name": name, "file": {"name": name, "type_id": 1}}}))
+    event(
+        who,
+        1007,
+        1,
+        json!({"process": {"name": name, "file": {"name": name, "type_id": 1}}}),
+    )
 }
 
 pub(crate) fn usb(who: Who<'_>, vendor: &str, interfaces: &[&str]) -> Vec<u8> {
@@ -80,7 +85,9 @@ fn event(who: Who<'_>, class_uid: u32, activity_id: u32, more: Value) -> Vec<u8>
     if !who.device.is_empty() {
         record["device"] = json!({"uid": who.device, "type_id": 3});
     }
-    let Value::Object(more) = more else { unreachable!("called with objects only") };
+    let Value::Object(more) = more else {
+        unreachable!("called with objects only")
+    };
     record.as_object_mut().unwrap().extend(more);
     record.to_string().into_bytes()
 }

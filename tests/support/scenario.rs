@@ -122,5 +122,10 @@ pub(crate) fn same(expected: &str, found: &str) -> Result<(), String> {
         let bytes = &text.as_bytes()[differs.saturating_sub(60)..text.len().min(differs + 120)];
         String::from_utf8_lossy(bytes).into_owned()
     };
-    Err(format!("alert {}:\n  expected …{}…\n  found    …{}…", at + 1, around(&expected), around(&found)))
+    Err(format!(
+        "alert {}:\n  expected …{}…\n  found    …{}…",
+        at + 1,
+        around(&expected),
+        around(&found)
+    ))
 }
