@@ -182,10 +182,10 @@ fn one_network_keeps_every_list_within_its_limit() {
     let mut facts = EntityFacts::new(&link(0));
     for number in 0..HOSTILE {
         let mut stranger = link(number);
-        facts.apply(&stranger, stranger.clock_ms, &limits);
+        facts.apply(&Arc::new(stranger.clone()), stranger.clock_ms, &limits);
         // The first account comes back with another device each time.
         stranger.account = link(0).account;
-        facts.apply(&stranger, stranger.clock_ms, &limits);
+        facts.apply(&Arc::new(stranger.clone()), stranger.clock_ms, &limits);
         facts.withhold(number as u128 + 10, stranger.time_ms);
         facts.take_offer(number as u128 + 10);
         assert!(facts.ties.len() <= limits.ties_max);

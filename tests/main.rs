@@ -10,3 +10,4 @@ mod limits;
 mod tidy;
 mod in_process_broker;
 mod real_kafka;
+mod simulation;

@@ -384,7 +384,7 @@ fn packed_observations_come_back() {
                 let mut event = event.unwrap();
                 // Aliases have done their work once the account is resolved.
                 event.account_aliases.clear();
-                assert_eq!(seen.event, event);
+                assert_eq!(*seen.event, event);
             })
             .unwrap();
             prop_assert_eq!(seen.key, HASH_KEY.account(seen.event.account.as_str()));

@@ -207,7 +207,7 @@ mod core {
             let config = args
                 .config
                 .as_ref()
-                .map(|file| crate::cli::run::load(std::slice::from_ref(file)));
+                .map(|file| crate::cli::run::load_offline(std::slice::from_ref(file)));
             let config = config.transpose().map_err(|error| Failure::Usage(error.into()))?;
             let (named, settings) = match &config {
                 Some(config) => (settings::reference_files(config), Arc::new(config.detections.clone())),

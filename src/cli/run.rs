@@ -20,6 +20,14 @@ pub fn load(files: &[PathBuf]) -> Result<Config, RunError> {
     config::load(files, std::env::vars(), &[]).map_err(|error| RunError::Configuration(error.to_string()))
 }
 
+/// As [`load`], for a command that connects to nothing.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_offline(files: &[PathBuf]) -> Result<Config, RunError> {
+    config::load_offline(files, std::env::vars()).map_err(|error| RunError::Configuration(error.to_string()))
+}
+
 /// `falsefront run --config FILE`.
 ///
 /// # Errors
@@ -55,7 +63,7 @@ pub fn topics_apply(file: &Path) -> Result<String, RunError> {
 /// As [`load`].
 pub fn config_print(file: Option<&Path>) -> Result<String, RunError> {
     let files: Vec<PathBuf> = file.iter().map(|file| (*file).to_owned()).collect();
-    let config = load(&files)?;
+    let config = load_offline(&files)?;
     toml::to_string_pretty(&config).map_err(|error| RunError::Runtime(error.to_string()))
 }
 

@@ -14,7 +14,7 @@
 
 use crate::detections::settings::TravelSettings;
 use crate::model::{Detection, Evidence, EvidencePlace, Finding, Guard, Measure, Rule, Severity, Strength, attack};
-use crate::window::account::{AccountFacts, Change, Lateness, network_name};
+use crate::window::account::{AccountFacts, Change, Lateness};
 use crate::window::visits::Visit;
 
 /// What is constant about it.
@@ -92,27 +92,27 @@ impl<'a> Leg<'a> {
         data_versions: &str,
     ) -> Option<Finding> {
         let days = |visit: &Visit| {
-            let name = network_name(visit.address);
-            facts
-                .networks
-                .iter()
-                .find(|n| *n.name == *name)
-                .map_or(0, |n| n.days.count())
+            let network = facts.networks.iter().find(|n| n.holds(visit.address));
+            network.map_or(0, |n| n.days.count())
         };
         let (days_from, days_to) = (days(self.from), days(self.to));
         if days_from >= settings.habitual_days && days_to >= settings.habitual_days {
             return None;
         }
         let same_device = !self.from.device.is_empty() && self.from.device == self.to.device;
+        let two_devices = !self.from.device.is_empty() && !self.to.device.is_empty() && !same_device;
         let is_far = self.certain_km >= settings.alert_distance_km_min;
-        let (strength, severity) = match (is_far, same_device) {
-            (false, _) => (Strength::Signal, Severity::Low),
-            (true, true) => (Strength::Alert, Severity::Medium),
-            (true, false) => (Strength::Alert, Severity::High),
+        if !is_far && !two_devices {
+            return None;
+        }
+        let severity = if is_far && !same_device {
+            Severity::High
+        } else {
+            Severity::Medium
         };
         Some(Finding {
             detection: Detection::ImpossibleTravel,
-            strength,
+            strength: Strength::Alert,
             severity,
             confidence: self.confidence(change, same_device),
             subject: account.to_owned(),
@@ -200,6 +200,13 @@ impl<'a> Leg<'a> {
             ),
             Guard::ran("same_address", "two addresses"),
             Guard::ran("same_device", device),
+            Guard::ran(
+                "database_noise",
+                format!(
+                    "from {:.0} km net a pair stands alone, below it two devices must tell it",
+                    settings.alert_distance_km_min
+                ),
+            ),
         ]
     }
 }

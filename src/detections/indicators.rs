@@ -12,7 +12,9 @@
 //! | tool first seen in the first 30 days of employment | 1 | CrowdStrike 2026 |
 //! | tool set up for unattended access | 1 | CrowdStrike 2026 |
 //! | mouse jiggler | 2 | Mandiant 2024 |
-//! | tool running while a VPN session was up | 1 | FBI 2024 |
+//! | tool running while a VPN session was up | 0, shown only: many are always connected | FBI 2024 |
+
+use std::borrow::Cow;
 
 use crate::detections::settings::RelaySettings;
 use crate::model::{Claim, ToolKind};
@@ -27,7 +29,7 @@ pub struct Indicator<'a> {
     /// Points.
     pub points: u16,
     /// What a person should read.
-    pub label: String,
+    pub label: Cow<'a, str>,
     /// When it was seen last, ms.
     pub time_ms: i64,
     /// Device; empty if unknown.
@@ -94,23 +96,8 @@ impl Class {
 /// All indicators of the account at a moment, one per class and thing, in the order of the table above.
 #[must_use]
 pub fn of<'a>(facts: &'a AccountFacts, claim: &Claim, at_ms: i64, settings: &RelaySettings) -> Vec<Indicator<'a>> {
-    let since_ms = at_ms - i64::from(settings.window_days) * DAY_MS;
-    let recent = |time_ms: i64| time_ms >= since_ms;
-    let mut found = Vec::new();
-    for logon in facts.rdp_logons.iter().filter(|logon| recent(logon.time_ms)) {
-        found.extend(remote_desktop(logon, facts, settings));
-    }
-    keep_strongest(&mut found);
-    let peripherals: Vec<&PeripheralFact> = facts.peripherals.iter().filter(|p| recent(p.time_ms)).collect();
-    kvm(&peripherals, &mut found);
-    let tools: Vec<&ToolFact> = facts
-        .tools
-        .iter()
-        .filter(|t| recent(t.last_ms) && !is_approved(t, settings))
-        .collect();
-    for tool in &tools {
-        found.extend(tool_sighting(tool));
-    }
+    let mut found = sightings(facts, at_ms, settings);
+    let tools: Vec<&ToolFact> = unapproved_tools(facts, at_ms, settings).collect();
     found.extend(several_tools(&tools, settings));
     found.extend(
         tools
@@ -133,6 +120,36 @@ pub fn of<'a>(facts: &'a AccountFacts, claim: &Claim, at_ms: i64, settings: &Rel
             .find_map(|t| in_session(t, facts, settings)),
     );
     found
+}
+
+/// The indicators that one fact shows by itself: logons, KVM hardware, tools. What links tell of; those that take
+/// two facts to see are left out.
+#[must_use]
+pub fn sightings<'a>(facts: &'a AccountFacts, at_ms: i64, settings: &RelaySettings) -> Vec<Indicator<'a>> {
+    let since_ms = since_ms(at_ms, settings);
+    let logons = facts.rdp_logons.iter().filter(|logon| logon.time_ms >= since_ms);
+    let mut found: Vec<Indicator<'a>> = logons
+        .filter_map(|logon| remote_desktop(logon, facts, settings))
+        .collect();
+    keep_strongest(&mut found);
+    let peripherals: Vec<&PeripheralFact> = facts.peripherals.iter().filter(|p| p.time_ms >= since_ms).collect();
+    kvm(&peripherals, &mut found);
+    found.extend(unapproved_tools(facts, at_ms, settings).filter_map(tool_sighting));
+    found
+}
+
+fn since_ms(at_ms: i64, settings: &RelaySettings) -> i64 {
+    at_ms - i64::from(settings.window_days) * DAY_MS
+}
+
+fn unapproved_tools<'a>(
+    facts: &'a AccountFacts,
+    at_ms: i64,
+    settings: &RelaySettings,
+) -> impl Iterator<Item = &'a ToolFact> {
+    let since_ms = since_ms(at_ms, settings);
+    let recent = facts.tools.iter().filter(move |t| t.last_ms >= since_ms);
+    recent.filter(|t| !is_approved(t, settings))
 }
 
 /// Sum of the points of distinct indicators. A class counts once: the second of two identical facts is no news.
@@ -171,11 +188,11 @@ fn is_remote_access(tool: &ToolFact) -> bool {
     matches!(tool.kind, ToolKind::RemoteAccess | ToolKind::Kvm)
 }
 
-fn from_tool<'a>(tool: &'a ToolFact, class: Class, points: u16, label: String) -> Indicator<'a> {
+fn from_tool<'a>(tool: &'a ToolFact, class: Class, points: u16, label: impl Into<Cow<'a, str>>) -> Indicator<'a> {
     Indicator {
         class,
         points,
-        label,
+        label: label.into(),
         time_ms: tool.last_ms,
         device: &tool.device,
         event_id: &tool.event_id,
@@ -191,7 +208,7 @@ fn tool_sighting<'a>(tool: &'a ToolFact) -> Option<Indicator<'a>> {
         // A tunnel or a VPN client is context for other rules, no sign of a second operator.
         ToolKind::DevTunnel | ToolKind::VpnClient => return None,
     };
-    Some(from_tool(tool, class, points, tool.name.to_string()))
+    Some(from_tool(tool, class, points, &*tool.name))
 }
 
 fn several_tools<'a>(tools: &[&'a ToolFact], settings: &RelaySettings) -> Option<Indicator<'a>> {
@@ -231,7 +248,7 @@ fn in_session<'a>(tool: &'a ToolFact, facts: &AccountFacts, settings: &RelaySett
         same_device && (covers(s, tool.first_ms, settings) || covers(s, tool.last_ms, settings))
     })?;
     let label = format!("{} while VPN session {} was up", tool.name, session.event_id);
-    Some(from_tool(tool, Class::ToolInSession, 1, label))
+    Some(from_tool(tool, Class::ToolInSession, 0, label))
 }
 
 /// Whether a session was up at that time. Without a close it is taken to last a while after it was last seen.
@@ -273,7 +290,7 @@ fn remote_desktop<'a>(logon: &'a RdpFact, facts: &AccountFacts, settings: &Relay
     Some(Indicator {
         class,
         points,
-        label,
+        label: label.into(),
         time_ms: logon.time_ms,
         device: &logon.device,
         event_id: &logon.event_id,
@@ -346,7 +363,7 @@ fn from_peripheral<'a>(fact: &'a PeripheralFact, class: Class, points: u16, labe
     Indicator {
         class,
         points,
-        label: label.trim_end().to_owned(),
+        label: label.trim_end().to_owned().into(),
         time_ms: fact.time_ms,
         device: &fact.device,
         event_id: &fact.event_id,

@@ -55,7 +55,7 @@ pub fn detect(
         (true, _) => Severity::Medium,
     };
     let account = seen.event.account.as_str();
-    let labels: Vec<&str> = found.iter().map(|i| i.label.as_str()).collect();
+    let labels: Vec<&str> = found.iter().map(|i| i.label.as_ref()).collect();
     Some(Finding {
         detection: Detection::RemoteDesktopRelay,
         strength: if is_alert { Strength::Alert } else { Strength::Signal },
@@ -89,7 +89,7 @@ fn evidence(account: &str, indicator: &Indicator<'_>) -> Evidence {
         account: account.to_owned(),
         device: indicator.device.to_owned(),
         facts: vec![
-            ("indicator".to_owned(), indicator.label.clone()),
+            ("indicator".to_owned(), indicator.label.to_string()),
             ("points".to_owned(), indicator.points.to_string()),
         ],
         ..Evidence::default()

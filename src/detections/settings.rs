@@ -56,8 +56,8 @@ pub struct TravelSettings {
     pub speed_kmh_max: f64,
     /// Kilometers, net of both error radii, below which a pair is database noise.
     pub distance_km_min: f64,
-    /// Kilometers, net of both error radii, from which a pair alone is an alert. Two good databases put 5 to 10 % of
-    /// addresses more than 500 km apart; a shorter pair is a signal.
+    /// Kilometers, net of both error radii, from which a pair stands alone. Two good databases put 5 to 10 % of
+    /// addresses more than 500 km apart, so a shorter pair needs two devices to tell it from a misplaced address.
     pub alert_distance_km_min: f64,
     /// Clocks of two sources may differ by this much, ms.
     pub clock_skew_ms: i64,

@@ -7,6 +7,7 @@ use hashbrown::HashMap;
 
 use super::geography::{AsnDatabase, Ranges};
 use super::problem::{Complaint, Problem, quoted};
+use super::steps::{Address, Steps};
 use super::{Dataset, DatasetKind};
 
 /// Reads the table. `version` is what evidence calls it.
@@ -19,12 +20,12 @@ pub fn read(file: &str, version: String, bytes: &[u8]) -> Result<AsnDatabase, Pr
         .flexible(true)
         .from_reader(bytes);
     let mut systems = Systems::default();
-    let mut ranges = Ranges::default();
+    let mut stated = Stated::default();
     let mut records = 0_u64;
     let mut row = csv::ByteRecord::new();
     while let Ok(true) = reader.read_byte_record(&mut row) {
         let line = row.position().and_then(|position| u32::try_from(position.line()).ok());
-        add(&row, &mut systems, &mut ranges).map_err(|complaint| complaint.at(file, line))?;
+        add(&row, &mut systems, &mut stated).map_err(|complaint| complaint.at(file, line))?;
         records += 1;
     }
     if records == 0 {
@@ -39,8 +40,35 @@ pub fn read(file: &str, version: String, bytes: &[u8]) -> Result<AsnDatabase, Pr
             records,
         },
         systems: systems.all,
-        ranges,
+        ranges: Ranges {
+            v4: steps(stated.v4),
+            v6: steps(stated.v6),
+        },
     })
+}
+
+/// Ranges as the table states them.
+#[derive(Default)]
+struct Stated {
+    v4: Vec<(u32, u32, u32)>,
+    v6: Vec<(u128, u128, u32)>,
+}
+
+/// Published tables are neither quite sorted nor quite free of overlaps: the range that begins first keeps its
+/// addresses, the other has what is left of it.
+fn steps<A: Address>(mut stated: Vec<(A, A, u32)>) -> Steps<A> {
+    stated.sort_by_key(|(first, ..)| *first);
+    let mut steps = Steps::default();
+    let mut free = Some(A::ZERO);
+    for (first, last, id) in stated {
+        let Some(from) = free.map(|free| free.max(first)).filter(|from| *from <= last) else {
+            continue;
+        };
+        let in_order = steps.push(from, last, id);
+        debug_assert!(in_order.is_ok());
+        free = last.next();
+    }
+    steps
 }
 
 #[derive(Default)]
@@ -60,7 +88,7 @@ impl Systems {
     }
 }
 
-fn add(row: &csv::ByteRecord, systems: &mut Systems, ranges: &mut Ranges) -> Result<(), Complaint> {
+fn add(row: &csv::ByteRecord, systems: &mut Systems, stated: &mut Stated) -> Result<(), Complaint> {
     let field = |index: usize| row.get(index).unwrap_or_default();
     let bad = |what: String| {
         Complaint::new(
@@ -81,16 +109,12 @@ fn add(row: &csv::ByteRecord, systems: &mut Systems, ranges: &mut Ranges) -> Res
     let id = systems
         .id(asn, field(3))
         .ok_or_else(|| bad("too many systems".to_owned()))?;
-    let pushed = match (first, last) {
-        (IpAddr::V4(first), IpAddr::V4(last)) => ranges.v4.push(first.to_bits(), last.to_bits(), id),
-        (IpAddr::V6(first), IpAddr::V6(last)) => ranges.v6.push(first.to_bits(), last.to_bits(), id),
-        _ => return Err(bad("a range from one address family to the other".to_owned())),
-    };
-    pushed.map_err(|_| {
-        bad(format!(
-            "range {first} to {last} overlaps the one before or is out of order"
-        ))
-    })
+    match (first, last) {
+        (IpAddr::V4(first), IpAddr::V4(last)) if first <= last => stated.v4.push((first.to_bits(), last.to_bits(), id)),
+        (IpAddr::V6(first), IpAddr::V6(last)) if first <= last => stated.v6.push((first.to_bits(), last.to_bits(), id)),
+        _ => return Err(bad(format!("{first} to {last} is no range"))),
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -112,7 +136,16 @@ mod tests {
         let cut = b"192.0.2.0,192.0.2.255,64500,Example\n198.51.100.0,198.5";
         let problem = read("asn.csv", String::new(), cut).unwrap_err();
         assert_eq!(problem.line, Some(2));
-        assert!(problem.to_string().contains("AS number"), "{problem}");
+        assert!(problem.to_string().contains("no address"), "{problem}");
         assert!(read("asn.csv", String::new(), b"").is_err());
+    }
+
+    #[test]
+    fn overlaps_and_disorder_are_settled_by_the_first_address() {
+        let table = b"192.0.2.128,192.0.3.255,2,B\n192.0.2.0,192.0.2.200,1,A\n192.0.2.10,192.0.2.20,3,C\n";
+        let database = read("asn.csv", String::new(), table).unwrap();
+        let asn = |low: u32| database.systems[database.ranges.v4.at(0xc000_0000 | low) as usize].0;
+        assert_eq!([0x200, 0x20f, 0x2c8, 0x2c9, 0x3ff].map(asn), [1, 1, 1, 2, 2]);
+        assert!(read("asn.csv", String::new(), b"192.0.2.9,192.0.2.0,1,A\n").is_err());
     }
 }

@@ -120,7 +120,7 @@ impl<'a> Candidates<'a> {
         if found.is_empty() {
             return Err(Some(Complaint::new(
                 format!("city {} is not in the loaded GeoIP databases", quoted(&named.city)),
-                "correct its spelling, or give latitude and longitude",
+                "write its English name, or give latitude and longitude",
             )));
         }
         found.sort_by_key(|(record, _)| self.area(record));
@@ -159,7 +159,7 @@ impl<'a> Candidates<'a> {
         let around = surround(&found, |_| 1.0).ok_or_else(|| {
             Complaint::new(
                 format!("region {} is not in the loaded GeoIP databases", quoted(&named.region)),
-                "correct its spelling, or give latitude and longitude",
+                "write its English name, or give latitude and longitude",
             )
         })?;
         Ok(Some(ClaimedPoint {
@@ -225,4 +225,98 @@ fn surround(places: &[(&PlaceRecord, u32)], weight: impl Fn(u32) -> f64) -> Opti
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "at most 2 000")]
 fn whole_km(radius_km: f64) -> u16 {
     radius_km.ceil() as u16
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::enrich::places::{PlaceFacts, PlaceRecords};
+
+    /// Places with their latitude and longitude, and how many addresses they have.
+    fn places() -> PlaceTable {
+        let rows = [
+            ("US", "TX", "Texas", "Austin", 30.27, -97.74, 900_000),
+            ("US", "TX", "Texas", "Austin (Downtown)", 30.27, -97.75, 100),
+            ("US", "TX", "Texas", "El Paso", 31.76, -106.49, 100_000),
+            ("US", "MN", "Minnesota", "Austin", 43.67, -92.97, 9_000),
+            ("US", "IL", "Illinois", "Springfield", 39.78, -89.65, 50_000),
+            ("US", "MO", "Missouri", "Springfield", 37.21, -93.29, 60_000),
+            ("BR", "SP", "São Paulo", "São Paulo", -23.55, -46.63, 5_000_000),
+            ("ES", "MU", "Texas", "Nowhere", 37.99, -1.13, 10),
+        ];
+        let mut records = PlaceRecords::default();
+        for (country, region, region_name, city, latitude, longitude, _) in rows {
+            let (latitude, longitude, radius_km) = (Some(latitude), Some(longitude), None);
+            let facts = PlaceFacts {
+                country,
+                region,
+                region_name,
+                city,
+                latitude,
+                longitude,
+                radius_km,
+            };
+            records.intern(&facts).unwrap();
+        }
+        records.freeze(rows.map(|row| row.6).to_vec())
+    }
+
+    fn answer(country: &str, region: &str, city: &str) -> Answer {
+        let [country, region, city] = [country, region, city].map(str::to_owned);
+        let asked = NamedPlace { country, region, city };
+        answers(&places(), BTreeSet::from([asked.clone()]))
+            .remove(&asked)
+            .unwrap()
+    }
+
+    fn near(answer: &Answer, latitude: f64, longitude: f64, scale: Scale) {
+        let found = answer.point.unwrap();
+        let distance = found.point.distance_km(Point::new(latitude, longitude).unwrap());
+        assert!(distance < 2.0, "{answer:?} is {distance} km off");
+        assert_eq!(found.scale, scale);
+    }
+
+    #[test]
+    fn a_city_is_found_by_any_spelling_of_its_region() {
+        for region in ["Texas", "tx", "TX", ""] {
+            let found = answer("US", region, "AUSTIN");
+            near(&found, 30.27, -97.74, Scale::City);
+            assert_eq!(
+                (found.point.unwrap().radius_km, found.complaint),
+                (CITY_RADIUS_KM, None),
+                "{region}"
+            );
+        }
+        near(&answer("US", "Minnesota", "Austin"), 43.67, -92.97, Scale::City);
+        near(&answer("", "", "sao paulo"), -23.55, -46.63, Scale::City);
+    }
+
+    #[test]
+    fn an_ambiguous_or_unknown_city_is_not_guessed() {
+        let ambiguous = answer("US", "", "Springfield");
+        assert_eq!(ambiguous.point, None);
+        assert!(ambiguous.complaint.unwrap().what.contains("several"));
+        let unknown = answer("US", "", "Atlantis");
+        assert_eq!(unknown.point, None);
+        assert!(unknown.complaint.unwrap().what.contains("\"Atlantis\""));
+    }
+
+    #[test]
+    fn a_region_is_as_large_as_its_cities_lie_apart() {
+        let texas = answer("US", "Texas", "");
+        let found = texas.point.unwrap();
+        assert_eq!((found.scale, texas.complaint), (Scale::Region, None));
+        assert!((400..900).contains(&found.radius_km), "{found:?}");
+        let in_place_of_a_city = answer("US", "Texas", "Atlantis");
+        assert_eq!(in_place_of_a_city.point, texas.point);
+        assert!(in_place_of_a_city.complaint.is_some(), "and it is said");
+        assert!(
+            answer("", "Texas", "")
+                .complaint
+                .unwrap()
+                .what
+                .contains("several countries")
+        );
+        assert!(answer("US", "Narnia", "").complaint.is_some());
+    }
 }

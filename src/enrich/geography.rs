@@ -8,12 +8,10 @@
 
 use std::net::IpAddr;
 
-use foldhash::fast::FixedState;
-use hashbrown::HashMap;
-
 use crate::model::{Network, NetworkClass, Place};
 
 use super::address_table::{AddressTable, Entry, TableV4Builder, TableV6Builder};
+use super::network_interner::{Interner, NetworkKey};
 use super::network_list::NetworkList;
 use super::places::{PlaceRecords, PlaceTable};
 use super::steps::{NOTHING, Steps, sweep};
@@ -232,7 +230,7 @@ impl Merger {
             v4: v4.finish(),
             v6: v6.finish(),
         };
-        let networks = interner.networks;
+        let networks = interner.finish();
         self.datasets.extend(self.list.datasets().iter().cloned());
         let weights = weights
             .into_iter()
@@ -296,71 +294,142 @@ fn weigh(weights: &mut [u64], before: Option<(u32, Located)>, end: u64) {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct NetworkKey {
-    operator: u32,
-    system: u32,
-    class: u32,
-}
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
 
-/// Spells out each combination of operator's line, autonomous system and anonymizer once.
-struct Interner<'a> {
-    systems: &'a [(u32, String)],
-    classes: &'a [(NetworkClass, String)],
-    list: &'a NetworkList,
-    networks: Vec<Network>,
-    by_key: HashMap<NetworkKey, NetworkId, FixedState>,
-    by_content: HashMap<(NetworkClass, String, u32, String), NetworkId, FixedState>,
-    last: Option<(NetworkKey, NetworkId)>,
-}
+    use ipnet::Ipv4Net;
+    use proptest::prelude::*;
 
-impl<'a> Interner<'a> {
-    fn new(systems: &'a [(u32, String)], classes: &'a [(NetworkClass, String)], list: &'a NetworkList) -> Self {
-        Self {
-            systems,
-            classes,
-            list,
-            networks: vec![Network::default()],
-            by_key: HashMap::default(),
-            by_content: std::iter::once((Default::default(), NetworkId(0))).collect(),
-            last: None,
+    use super::super::DatasetKind;
+    use super::super::places::PlaceFacts;
+    use super::*;
+
+    fn dataset(kind: DatasetKind, file: &str) -> Dataset {
+        Dataset {
+            kind,
+            file: file.to_owned(),
+            version: file.to_owned(),
+            built_seconds: None,
+            records: 0,
         }
     }
 
-    fn intern(&mut self, key: NetworkKey) -> NetworkId {
-        if let Some((last, id)) = self.last
-            && last == key
-        {
-            return id;
+    /// Disjoint prefixes as a database would have them: of those drawn, the ones that overlap none before.
+    fn disjoint(drawn: &[(u32, u8)]) -> Vec<Ipv4Net> {
+        let mut nets: Vec<Ipv4Net> = Vec::new();
+        for (bits, length) in drawn {
+            let net = Ipv4Net::new(Ipv4Addr::from_bits(*bits), *length).unwrap().trunc();
+            if nets.iter().all(|other| !other.contains(&net) && !net.contains(other)) {
+                nets.push(net);
+            }
         }
-        let id = match self.by_key.get(&key) {
-            Some(id) => *id,
-            None => self.spell(key),
-        };
-        self.last = Some((key, id));
-        id
+        nets.sort();
+        nets
     }
 
-    fn spell(&mut self, key: NetworkKey) -> NetworkId {
-        let (asn, organization) = self.systems.get(key.system as usize).cloned().unwrap_or_default();
-        let listed = self.list.range(key.operator).or_else(|| self.list.system(asn));
-        let flagged = self
-            .classes
-            .get(key.class as usize)
-            .map(|(class, label)| (*class, label.as_str()));
-        let (class, label) = listed.or(flagged).unwrap_or_default();
-        let next = NetworkId(u32::try_from(self.networks.len()).unwrap_or(0));
-        let content = (class, label.to_owned(), asn, organization.clone());
-        let id = *self.by_content.entry(content).or_insert(next);
-        if id == next {
-            self.networks.push(Network {
-                class,
-                label: label.to_owned(),
-                asn,
-                organization,
+    fn ranges(nets: &[Ipv4Net]) -> Ranges {
+        let mut ranges = Ranges::default();
+        for (id, net) in nets.iter().enumerate() {
+            let (first, last) = (net.network().to_bits(), net.broadcast().to_bits());
+            ranges.v4.push(first, last, u32::try_from(id).unwrap()).unwrap();
+        }
+        ranges
+    }
+
+    fn city(name: &str, nets: &[Ipv4Net]) -> Database {
+        let mut places = PlaceRecords::default();
+        for id in 0..nets.len() {
+            let city = format!("{name} {id}");
+            let (latitude, longitude) = (Some(1.0), Some(1.0));
+            let facts = PlaceFacts {
+                city: &city,
+                latitude,
+                longitude,
+                ..PlaceFacts::default()
+            };
+            places.intern(&facts).unwrap();
+        }
+        Database::City(CityDatabase {
+            dataset: dataset(DatasetKind::City, name),
+            places,
+            ranges: ranges(nets),
+        })
+    }
+
+    fn asn(nets: &[Ipv4Net]) -> Database {
+        let systems = (0_u32..).take(nets.len()).map(|id| (64_500 + id, format!("org {id}")));
+        Database::Asn(AsnDatabase {
+            dataset: dataset(DatasetKind::Asn, "asn"),
+            systems: systems.collect(),
+            ranges: ranges(nets),
+        })
+    }
+
+    fn anonymizer(nets: &[Ipv4Net]) -> Database {
+        Database::Anonymizer(AnonymizerDatabase {
+            dataset: dataset(DatasetKind::Anonymizer, "anonymizer"),
+            classes: nets.iter().map(|net| (NetworkClass::Tor, net.to_string())).collect(),
+            ranges: ranges(nets),
+        })
+    }
+
+    fn holding(nets: &[Ipv4Net], ip: Ipv4Addr) -> Option<usize> {
+        nets.iter().position(|net| net.contains(&ip))
+    }
+
+    fn drawn() -> impl Strategy<Value = Vec<(u32, u8)>> {
+        prop::collection::vec((0..8_u32, 12..=32_u8), 0..12).prop_map(|drawn| {
+            drawn
+                .into_iter()
+                .map(|(near, length)| (near << (40 - length).min(29), length))
+                .collect()
+        })
+    }
+
+    proptest! {
+        /// The one table agrees with asking every source in turn, longest prefix and order of listing included.
+        #[test]
+        fn the_table_agrees_with_every_source_in_turn(
+            first in drawn(), second in drawn(), systems in drawn(), flags in drawn(), listed in drawn(),
+        ) {
+            let [first, second, systems, flags] = [&first, &second, &systems, &flags].map(|drawn| disjoint(drawn));
+            let mut csv = "network,class,label\nAS64501,residential,by AS\n".to_owned();
+            let mut prefixes = Vec::new();
+            for (bits, length) in &listed {
+                let net = Ipv4Net::new(Ipv4Addr::from_bits(*bits), *length).unwrap().trunc();
+                prefixes.push(net);
+                csv.push_str(&format!("{net},vpn,{net}\n"));
+            }
+            let mut list = NetworkList::default();
+            prop_assert_eq!(list.read("n", String::new(), csv.as_bytes()).unwrap(), vec![]);
+            let databases = vec![city("a", &first), asn(&systems), city("b", &second), anonymizer(&flags)];
+            let geography = Geography::build(databases, list);
+
+            let all = first.iter().chain(&second).chain(&systems).chain(&flags).chain(&prefixes);
+            let edges = all.flat_map(|net| {
+                let (first, last) = (net.network().to_bits(), net.broadcast().to_bits());
+                [first, last, first.wrapping_sub(1), last.wrapping_add(1)]
             });
+            for bits in edges.chain([0, u32::MAX]) {
+                let ip = Ipv4Addr::from_bits(bits);
+                let located = geography.locate(ip.into());
+                let place = holding(&first, ip).map(|id| format!("a {id}"));
+                let place = place.or_else(|| holding(&second, ip).map(|id| format!("b {id}")));
+                prop_assert_eq!(located.place.map(|id| geography.place(id).city.clone()), place, "{}", ip);
+
+                let network = geography.network(located.network);
+                let system = holding(&systems, ip);
+                prop_assert_eq!(network.asn, system.map_or(0, |id| 64_500 + u32::try_from(id).unwrap()), "{}", ip);
+                let prefix = prefixes.iter().filter(|net| net.contains(&ip)).max_by_key(|net| net.prefix_len());
+                let expected = match (prefix, system, holding(&flags, ip)) {
+                    (Some(prefix), ..) => (NetworkClass::Vpn, prefix.to_string()),
+                    (None, Some(1), _) => (NetworkClass::Residential, "by AS".to_owned()),
+                    (None, _, Some(flag)) => (NetworkClass::Tor, flags[flag].to_string()),
+                    (None, _, None) => (NetworkClass::Unknown, String::new()),
+                };
+                prop_assert_eq!((network.class, network.label.clone()), expected, "{}", ip);
+            }
         }
-        self.by_key.insert(key, id);
-        id
     }
 }

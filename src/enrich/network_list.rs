@@ -244,3 +244,145 @@ fn flatten<A: Address>(nested: &[(A, A, u32)]) -> Steps<A> {
     }
     steps
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::enrich::steps::NOTHING;
+
+    fn read(text: &str) -> (NetworkList, Vec<Problem>) {
+        let mut list = NetworkList::default();
+        let problems = list
+            .read("networks.csv", "networks 0".to_owned(), text.as_bytes())
+            .unwrap();
+        (list, problems)
+    }
+
+    fn class_of(list: &NetworkList, ip: &str) -> Option<(NetworkClass, String)> {
+        let ranges = list.ranges();
+        let index = match ip.parse().unwrap() {
+            IpAddr::V4(ip) => ranges.v4.at(ip.to_bits()),
+            IpAddr::V6(ip) => ranges.v6.at(ip.to_bits()),
+        };
+        list.range(index).map(|(class, label)| (class, label.to_owned()))
+    }
+
+    #[test]
+    fn the_longest_prefix_wins_and_both_spellings_of_an_address_are_one() {
+        let (list, problems) = read(
+            "network,class,label\n\
+             192.0.2.0/24,corporate,Berlin office\n\
+             192.0.2.128/25,vpn,Astrill\n\
+             192.0.2.130,mobile,\n\
+             ::ffff:198.51.100.0/120,hosting,Racks\n\
+             2001:db8::/32,satellite,Orbit\n\
+             as64500,residential,Home\n",
+        );
+        assert_eq!(problems, []);
+        for (ip, class, label) in [
+            ("192.0.2.1", NetworkClass::Corporate, "Berlin office"),
+            ("192.0.2.129", NetworkClass::Vpn, "Astrill"),
+            ("192.0.2.130", NetworkClass::Mobile, ""),
+            ("192.0.2.255", NetworkClass::Vpn, "Astrill"),
+            ("198.51.100.9", NetworkClass::Hosting, "Racks"),
+            ("2001:db8::1", NetworkClass::Satellite, "Orbit"),
+        ] {
+            assert_eq!(class_of(&list, ip), Some((class, label.to_owned())), "{ip}");
+        }
+        assert_eq!(class_of(&list, "192.0.3.0"), None);
+        assert_eq!(list.system(64_500), Some((NetworkClass::Residential, "Home")));
+    }
+
+    #[test]
+    fn a_bad_line_costs_only_itself_and_says_how_to_mend_it() {
+        let (list, problems) = read(
+            "network,class,label\n\
+             192.0.2.0/33,vpn,a\n\
+             192.0.2.0/24,wpn,b\n\
+             ASX,vpn,c\n\
+             192.0.2.0/24,vpn\n\
+             198.51.100.7/24,vpn,d\n\
+             198.51.100.0/24,vpn,d\n\
+             198.51.100.0/24,hosting,d\n\
+             203.0.113.0/24,vpn,e\n",
+        );
+        let told: Vec<_> = problems.iter().map(|p| (p.line.unwrap(), p.what.as_str())).collect();
+        assert_eq!(
+            told,
+            [
+                (2, "network \"192.0.2.0/33\" is neither a prefix nor an address"),
+                (3, "class \"wpn\" is unknown"),
+                (4, "network \"ASX\" is no AS number"),
+                (5, "2 fields instead of 3"),
+                (6, "network \"198.51.100.7/24\" has bits beyond its length"),
+                (8, "network \"198.51.100.0/24\" has another class or label in line 6"),
+            ]
+        );
+        assert!(problems.iter().all(|problem| !problem.remedy.is_empty()));
+        assert!(class_of(&list, "198.51.100.9").is_some() && class_of(&list, "203.0.113.9").is_some());
+        assert_eq!(class_of(&list, "192.0.2.9"), None);
+    }
+
+    #[test]
+    fn a_file_of_another_kind_is_refused_whole() {
+        let mut list = NetworkList::default();
+        for (text, told) in [
+            ("cidr,class,label\n192.0.2.0/24,vpn,a\n", "header"),
+            ("", "header"),
+            ("network,class,label\nx,y,z\n", "no usable line"),
+            ("network,class,label\n\u{0}\u{1}", "no usable line"),
+        ] {
+            let problem = list.read("x", String::new(), text.as_bytes()).unwrap_err();
+            assert!(problem.what.contains(told), "{problem}");
+        }
+        assert!(
+            list.read("x", String::new(), b"network,class,label\n\xff\xfe,vpn,a\n")
+                .is_err()
+        );
+        assert!(list.ranges().v4.is_empty());
+    }
+
+    #[test]
+    fn byte_order_marks_comments_and_windows_line_ends_are_no_problem() {
+        let (list, problems) =
+            read("\u{feff}Network, Class ,label\r\n# our own\r\n\r\n192.0.2.0/24, VPN ,\"a, b\"\r\n");
+        assert_eq!(problems, []);
+        assert_eq!(
+            class_of(&list, "192.0.2.1"),
+            Some((NetworkClass::Vpn, "a, b".to_owned()))
+        );
+    }
+
+    proptest! {
+        /// The flattened ranges agree with trying every prefix, longest first.
+        #[test]
+        fn flattening_agrees_with_the_longest_prefix(
+            prefixes in prop::collection::btree_map((0..4_u32, 20..=32_u8), 0..100_u32, 0..20),
+            asked in prop::collection::vec(0..4_u32, 0..20),
+        ) {
+            let mut nested: Vec<(ipnet::Ipv4Net, u32)> = prefixes
+                .into_iter()
+                .map(|((near, length), value)| {
+                    (ipnet::Ipv4Net::new(Ipv4Addr::from_bits(near << 30 >> (near % 12)), length).unwrap().trunc(), value)
+                })
+                .collect();
+            nested.sort();
+            nested.dedup_by_key(|(net, _)| *net);
+            let ranges: Vec<_> =
+                nested.iter().map(|(net, value)| (net.network().to_bits(), net.broadcast().to_bits(), *value)).collect();
+            let steps = flatten(&ranges);
+            let edges = nested.iter().flat_map(|(net, _)| {
+                let (first, last) = (net.network().to_bits(), net.broadcast().to_bits());
+                [first, last, first.wrapping_sub(1), last.wrapping_add(1)]
+            });
+            for address in asked.into_iter().map(|near| near << 30).chain(edges) {
+                let ip = Ipv4Addr::from_bits(address);
+                let holding = nested.iter().filter(|(net, _)| net.contains(&ip));
+                let naive = holding.max_by_key(|(net, _)| net.prefix_len()).map_or(NOTHING, |(_, value)| *value);
+                prop_assert_eq!(steps.at(address), naive, "{}", ip);
+            }
+        }
+    }
+}

@@ -8,8 +8,9 @@ use super::gazetteer::{Answer, NamedPlace, answers};
 use super::geography::Geography;
 use super::problem::{Complaint, Problem, Problems, quoted};
 use super::roster::{Member, Roster};
-use super::roster_line::{Columns, Entry, RosterLine, TravelLine, canonical, unplaced_travel};
-use super::{Dataset, DatasetKind, table};
+use super::roster_file::{csv_lines, json_line, ndjson};
+use super::roster_line::{Entry, RosterLine, TravelLine, canonical, unplaced_travel};
+use super::{Dataset, DatasetKind};
 
 /// What is known of the roster so far.
 #[derive(Clone, Debug, Default)]
@@ -270,70 +271,216 @@ fn placed_travel(travel: &Travel, placed: &BTreeMap<NamedPlace, Answer>) -> Trav
     }
 }
 
-type Lines<T> = Vec<(u32, Result<T, Complaint>)>;
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::enrich::Reference;
+    use crate::model::{AccountKind, Scale};
 
-fn ndjson(bytes: &[u8]) -> Lines<RosterLine> {
-    let lines = bytes.split(|byte| *byte == b'\n').zip(1_u32..);
-    lines
-        .filter(|(line, _)| !line.trim_ascii().is_empty())
-        .map(|(line, number)| (number, json_line(line)))
-        .collect()
-}
+    const CSV: &str = "\
+Account,aliases,kind,employer,country,region,city,latitude,longitude,radius_km,time_zone,allowed_countries,hire_date,devices
+CORP\\R.Lee , r.lee@corp.example;00uLEE,contractor,Acme Staffing,us,Texas,Austin,30.267,-97.743,80,america/chicago,CA;mx,2025-11-03,LT-4411;lt-4412
+b.two,,,,,,,,,,,,,
+";
 
-fn json_line(bytes: &[u8]) -> Result<RosterLine, Complaint> {
-    let mut json = serde_json::Deserializer::from_slice(bytes);
-    let line = serde_path_to_error::deserialize(&mut json).map_err(|error| {
-        let path = error.path().to_string();
-        let field = if path == "." {
-            String::new()
-        } else {
-            format!("{path}: ")
-        };
-        Complaint::new(
-            format!("{field}{}", error.inner()),
-            "write one JSON object per line, with the fields the manual names",
-        )
-    })?;
-    json.end()
-        .map_err(|_| Complaint::new("more than one JSON value", "write one JSON object per line"))?;
-    Ok(line)
-}
+    fn built(builder: &RosterBuilder) -> Reference {
+        let (roster, problems) = builder.build(&Geography::default());
+        assert_eq!(problems, []);
+        Reference::new(std::sync::Arc::default(), std::sync::Arc::new(roster))
+    }
 
-fn csv_lines<T: Columns>(bytes: &[u8], remedy: &str) -> Result<Lines<T>, Complaint> {
-    let mut reader = table::reader(bytes);
-    let header = table::header(&mut reader)?;
-    for (index, name) in header.iter().enumerate() {
-        if !T::NAMES.contains(&name.as_str()) {
-            let what = format!("column {} is unknown", quoted(name));
-            let remedy = format!("{remedy}; the columns are {}", T::NAMES.join(", "));
-            return Err(Complaint::new(what, remedy));
+    fn read(builder: &mut RosterBuilder, text: &str) -> Vec<String> {
+        let problems = builder.read("roster", "roster 0".to_owned(), text.as_bytes()).unwrap();
+        problems.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn csv_and_json_say_the_same() {
+        let json = r#"{"account":"r.lee","aliases":["R.Lee@corp.example","00ulee"],"kind":"Contractor","employer":"Acme Staffing","country":"US","region":"Texas","city":"Austin","latitude":30.267,"longitude":"-97.743","radius_km":80,"time_zone":"America/Chicago","allowed_countries":["CA","MX"],"hire_date":"2025-11-03","devices":["LT-4411","LT-4412"]}
+
+            {"account":"b.two","city":null}"#;
+        let (mut from_csv, mut from_json) = (RosterBuilder::default(), RosterBuilder::default());
+        assert!(read(&mut from_csv, CSV).is_empty() && read(&mut from_json, json).is_empty());
+        let (from_csv, from_json) = (built(&from_csv), built(&from_json));
+        let id = from_csv.resolve(["nobody", "00ulee"].into_iter()).unwrap();
+        assert_eq!(from_csv.account_name(id), "r.lee");
+        let claim = from_csv.claim(id);
+        assert_eq!(
+            from_json
+                .resolve(["r.lee@corp.example"].into_iter())
+                .map(|id| from_json.claim(id)),
+            Some(claim)
+        );
+        assert_eq!((claim.kind, claim.country.as_str()), (AccountKind::Contractor, "US"));
+        assert_eq!(claim.point.unwrap().radius_km, 80);
+        assert_eq!(claim.time_zone, "America/Chicago");
+        assert_eq!(claim.allowed_countries, ["CA", "MX"]);
+        assert_eq!(claim.hire_day, Some(20_395));
+        assert_eq!(claim.devices, ["lt-4411", "lt-4412"]);
+        let empty = from_csv.resolve(["b.two"].into_iter()).unwrap();
+        assert!(!from_csv.claim(empty).names_a_place());
+    }
+
+    #[test]
+    fn a_bad_line_is_told_by_line_field_and_remedy_and_costs_only_itself() {
+        let header = "account,country,time_zone,latitude,longitude,radius_km,hire_date,kind,allowed_countries";
+        let rows = [
+            (",US,,,,,,,", "account \"\" names nobody"),
+            ("*****,US,,,,,,,", "account_masked"),
+            ("a,UK,,,,,,,", "country \"UK\" is no country code; write GB"),
+            ("a,US,Mars/Olympus,,,,,,", "time_zone \"Mars/Olympus\""),
+            ("a,US,,30,,,,,", "longitude is missing"),
+            ("a,US,,91,0,,,,", "latitude \"91\""),
+            ("a,US,,,,0,,,", "radius_km \"0\""),
+            ("a,US,,,,,03/11/2025,,", "hire_date \"03/11/2025\""),
+            ("a,US,,,,,,temp,", "kind \"temp\""),
+            ("a,US,,,,,,,US;ZZ", "allowed_countries \"ZZ\""),
+            ("a,US", "2 fields instead of 9"),
+        ];
+        let lines: Vec<&str> = rows.iter().map(|(row, _)| *row).collect();
+        let text = format!("{header}\n{}\ngood,US,,,,,,,\n", lines.join("\n"));
+        let mut builder = RosterBuilder::default();
+        let told = read(&mut builder, &text);
+        assert_eq!(told.len(), rows.len());
+        for (index, ((_, expected), told)) in rows.iter().zip(&told).enumerate() {
+            assert!(
+                told.starts_with(&format!("roster:{}: ", index + 2)) && told.contains(expected),
+                "{told}"
+            );
         }
-        if header[..index].contains(name) {
-            return Err(Complaint::new(
-                format!("column {} is there twice", quoted(name)),
-                "remove one",
-            ));
+        assert!(built(&builder).resolve(["good"].into_iter()).is_some());
+    }
+
+    #[test]
+    fn hostile_json_lines_are_told_and_the_rest_is_used() {
+        let nested = format!("{{\"account\":\"x\",\"aliases\":{}", "[".repeat(100_000));
+        let text = format!(
+            "{{\"account\":\"a\",\"alias\":[\"b\"]}}\n{nested}\n{{\"account\":\"a\",\"devices\":[[1]]}}\n{{}}\n{{\"account\":\"ok\"}} x\n{{\"account\":\"good\"}}\n"
+        );
+        let mut builder = RosterBuilder::default();
+        let told = read(&mut builder, &text);
+        assert_eq!(told.len(), 5, "{told:?}");
+        assert!(told[0].contains("unknown field `alias`"), "{}", told[0]);
+        assert!(told[2].starts_with("roster:3: devices"), "{}", told[2]);
+        assert!(built(&builder).resolve(["good"].into_iter()).is_some());
+    }
+
+    #[test]
+    fn a_file_with_an_unknown_column_is_refused_whole() {
+        let mut builder = RosterBuilder::default();
+        for (text, told) in [
+            ("account,alias\na,b\n", "column \"alias\" is unknown"),
+            ("account,travel\na,b\n", "travel comes in a file of its own"),
+            ("name\na\n", "column \"name\" is unknown"),
+            ("kind\nemployee\n", "\"account\" is missing"),
+            ("account,account\na,b\n", "there twice"),
+            ("account,kind\na,b\n", "none of 1 lines is usable"),
+            ("{\"account\":1,}\n", "none of 1 lines is usable"),
+        ] {
+            let problem = builder.read("roster", String::new(), text.as_bytes()).unwrap_err();
+            assert!(problem.to_string().contains(told), "{problem}");
         }
     }
-    if !header.iter().any(|name| name == "account") {
-        return Err(Complaint::new(
-            "column \"account\" is missing",
-            "write a header with it",
-        ));
-    }
-    let rows = table::rows(reader);
-    let lines = rows.map(|(number, row)| (number, row.and_then(|row| csv_line(&header, &row))));
-    Ok(lines.collect())
-}
 
-fn csv_line<T: Columns>(header: &[String], row: &csv::StringRecord) -> Result<T, Complaint> {
-    if row.len() != header.len() {
-        let what = format!("{} fields instead of {}", row.len(), header.len());
-        return Err(Complaint::new(what, "quote a field that holds a comma"));
+    #[test]
+    fn a_name_of_two_accounts_belongs_to_nobody() {
+        let mut builder = RosterBuilder::default();
+        let told = read(&mut builder, "account,aliases\na,shared;b\nb,SHARED;own\na,\n");
+        assert_eq!(told.len(), 1, "{told:?}");
+        assert!(told[0].contains("account \"a\" is also in roster:2"), "{}", told[0]);
+        let (roster, problems) = builder.build(&Geography::default());
+        let told: Vec<_> = problems.iter().map(|p| (p.line, p.what.as_str())).collect();
+        assert_eq!(
+            told,
+            [
+                (Some(2), "aliases \"b\" is an account of its own"),
+                (
+                    Some(2),
+                    "aliases \"shared\" belongs to several accounts and is used for none"
+                ),
+                (
+                    Some(3),
+                    "aliases \"shared\" belongs to several accounts and is used for none"
+                ),
+            ]
+        );
+        assert_eq!(roster.find("shared"), None);
+        let owner = |name| roster.find(name).map(|id| roster.name(id));
+        assert_eq!((owner("b"), owner("own")), (Some("b"), Some("b")));
     }
-    let mut line = T::default();
-    for (name, value) in header.iter().zip(row) {
-        line.set(name, value);
+
+    #[test]
+    fn travel_is_never_open_ended_and_the_latest_begun_counts() {
+        let mut builder = RosterBuilder::default();
+        read(&mut builder, "account,aliases\na,a@x.example\n");
+        let travel = "\
+account,from,to,country,city,latitude,longitude,ticket
+a@x.example,2026-03-01,2026-03-10,DE,,,,T1
+a,2026-03-09,2026-03-12,FR,Paris,48.86,2.35,T2
+a,2026-03-09,,FR,,,,
+a,2026-03-09,9999-12-31,FR,,,,
+a,2026-03-09,2026-03-08,FR,,,,
+nobody,2026-03-09,2026-03-09,FR,,,,
+";
+        let problems = builder
+            .read_travel("travel", "travel 0".to_owned(), travel.as_bytes())
+            .unwrap();
+        assert_eq!(problems.iter().map(|p| p.line.unwrap()).collect::<Vec<_>>(), [4, 5, 6]);
+        let (roster, problems) = builder.build(&Geography::default());
+        assert_eq!(problems.len(), 1);
+        assert_eq!(problems[0].line, Some(7));
+        let id = roster.find("a").unwrap();
+        let ticket = |day: i32| roster.travel_on(id, day).map(|travel| travel.ticket.as_str());
+        let first = 20_513;
+        let days = [first - 1, first, first + 8, first + 9, first + 11, first + 12];
+        assert_eq!(
+            days.map(ticket),
+            [None, Some("T1"), Some("T2"), Some("T2"), Some("T2"), None]
+        );
     }
-    Ok(line)
+
+    #[test]
+    fn a_topic_replaces_and_removes() {
+        let mut builder = RosterBuilder::default();
+        builder.upsert("ref.roster", "A", b"{\"country\":\"US\"}").unwrap();
+        builder
+            .upsert("ref.roster", "a", b"{\"account\":\"a\",\"country\":\"CA\"}")
+            .unwrap();
+        builder
+            .upsert(
+                "ref.roster",
+                "b",
+                b"{\"travel\":[{\"from\":\"2026-03-01\",\"to\":\"2026-03-02\"}]}",
+            )
+            .unwrap();
+        assert!(builder.upsert("ref.roster", "a", b"{\"account\":\"c\"}").is_err());
+        assert!(
+            builder
+                .upsert("ref.roster", "a", b"{\"travel\":[{\"from\":\"2026-03-01\"}]}")
+                .is_err()
+        );
+        builder.note_topic("ref.roster", "roster 0:17".to_owned());
+        let reference = built(&builder);
+        let id = reference.resolve(["a"].into_iter()).unwrap();
+        assert_eq!(reference.claim(id).country, "CA");
+        assert_eq!(reference.versions(), "roster 0:17");
+        assert_eq!(reference.summary().travels, 1);
+        builder.remove("A");
+        assert_eq!(built(&builder).resolve(["a"].into_iter()), None);
+    }
+
+    #[test]
+    fn a_stated_radius_says_how_precise_the_claim_is() {
+        let mut builder = RosterBuilder::default();
+        read(
+            &mut builder,
+            "account,latitude,longitude,radius_km\na,30,-97,\nb,30,-97,400\nc,30,-97,2500\n",
+        );
+        let reference = built(&builder);
+        let scales = ["a", "b", "c"].map(|name| {
+            let id = reference.resolve([name].into_iter()).unwrap();
+            reference.claim(id).point.unwrap().scale
+        });
+        assert_eq!(scales, [Scale::City, Scale::Region, Scale::Country]);
+    }
 }

@@ -16,6 +16,7 @@ use serde::de::{Deserializer, IgnoredAny, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::leaf::Text;
+use super::marks::{self, Told};
 use super::reason::{
     DUPLICATE_FIELD, EMPTY, FORMAT_UNRECOGNIZED, MALFORMED_JSON, NESTING_TOO_DEEP, TOO_MANY_EVENTS, reject,
 };
@@ -58,7 +59,10 @@ fn at_depth<'a>(format: Format, text: &'a str, depth: u8, sink: &mut Sink<'_, 'a
 
 fn object<'a>(format: Format, text: &'a str, depth: u8, sink: &mut Sink<'_, 'a>) -> Result<(), Rejection> {
     let shape = match format {
-        Format::Auto => shape(text)?,
+        Format::Auto => match marks::shape(text) {
+            Told::Shape(shape) => shape,
+            Told::Uncertain => parsed_shape(text)?,
+        },
         named => Some(named),
     };
     let was_decoded = match shape {
@@ -85,7 +89,7 @@ struct Marks {
     actor: Option<IgnoredAny>,
 }
 
-fn shape(text: &str) -> Result<Option<Format>, Rejection> {
+fn parsed_shape(text: &str) -> Result<Option<Format>, Rejection> {
     let marks: Marks = parse(text)?;
     Ok(if marks.class_uid.is_some() {
         Some(Format::Ocsf)

@@ -101,7 +101,7 @@ impl<'a> Line<'a> {
     fn into_event(self) -> Result<Event<'a>, Rejection> {
         let source_ip = address::source([self.remote_ip, self.source_ip]);
         let tool = self.tool()?;
-        let (kind, outcome, interactive) = self.meaning(source_ip.is_some(), tool.is_some())?;
+        let (kind, outcome, interactive) = self.meaning(source_ip.is_some_and(address::is_public), tool.is_some())?;
         // On IPsec `user` is the peer's id; the person stands in `xauthuser`.
         let person = person::resolve([text(self.extended_user), text(self.user)], "user")?;
         let is_vpn = matches!(kind, EventKind::VpnOpen | EventKind::VpnRenew | EventKind::VpnClose);
@@ -178,24 +178,34 @@ impl<'a> Line<'a> {
         }
     }
 
-    /// `eventtime` where it is sent: seconds up to FortiOS 6.0, nanoseconds since. Else the local date and time,
-    /// which are taken for UTC where no `tz` is sent (before FortiOS 6.2).
+    /// Date, time and zone where all are sent, as the operator reads them; `eventtime` (seconds up to FortiOS 6.0,
+    /// nanoseconds since) adds the fraction of the second where it names the same one, and stands in where no zone is
+    /// sent. Without either the local time is taken for UTC (before FortiOS 6.2).
     fn time_ms(&self) -> Result<i64, Rejection> {
-        if !self.event_time.is_empty() {
-            return time::from_text(self.event_time).ok_or_else(|| invalid_time("eventtime"));
+        let event_time = match self.event_time {
+            "" => None,
+            text => Some(time::from_text(text).ok_or_else(|| invalid_time("eventtime"))?),
+        };
+        let has_wall_time = !self.date.is_empty() && !self.time.is_empty();
+        match (event_time, has_wall_time) {
+            (None, false) => {
+                let detail = "neither eventtime nor date and time are in the line; log one of them";
+                Err(reject(TIME_MISSING, detail))
+            }
+            (Some(event_time), false) => Ok(event_time),
+            (Some(event_time), true) if self.zone.is_empty() => Ok(event_time),
+            (None, true) => self.wall_time_ms().ok_or_else(|| invalid_time("date, time and tz")),
+            (Some(event_time), true) => match self.wall_time_ms() {
+                Some(wall_time) if (wall_time - event_time).abs() > SAME_MOMENT_MS => Ok(wall_time),
+                _ => Ok(event_time),
+            },
         }
-        if self.date.is_empty() || self.time.is_empty() {
-            return Err(reject(
-                TIME_MISSING,
-                "neither eventtime nor date and time are in the line; log one of them",
-            ));
-        }
+    }
+
+    fn wall_time_ms(&self) -> Option<i64> {
         let (clock, _) = self.time.split_at_checked(8).unwrap_or((self.time, ""));
-        time::date_ms(self.date)
-            .zip(time::clock_ms(clock))
-            .zip(time::zone_ms(self.zone))
-            .and_then(|((date, clock), zone)| time::plausible(date + clock - zone))
-            .ok_or_else(|| invalid_time("date, time and tz"))
+        let moment = time::date_ms(self.date)? + time::clock_ms(clock)? - time::zone_ms(self.zone)?;
+        time::plausible(moment)
     }
 
     /// Unique only where `eventtime` is in nanoseconds: one second may see many like events.
@@ -213,6 +223,9 @@ impl<'a> Line<'a> {
             .find(|ip| !ip.is_unspecified())
     }
 }
+
+/// Two spellings of one moment differ by the second that one of them rounds off.
+const SAME_MOMENT_MS: i64 = 2_000;
 
 fn outcome(status: &str) -> Outcome {
     if ["success", "logon", "logout"]
@@ -340,6 +353,7 @@ mod tests {
     fn the_unit_of_eventtime_is_told_by_its_size() {
         for (time, expected) in [
             ("eventtime=1772600767", 1_772_600_767_000),
+            (r#"eventtime=1772168767 tz="-0500""#, 1_772_618_767_000),
             ("eventtime=1772600767123456789", 1_772_600_767_123),
             (r#"tz="-0500""#, 1_772_618_767_000),
             ("", 1_772_600_767_000),
@@ -404,7 +418,10 @@ mod tests {
             format!(r#"{line} subtype="app-ctrl" srcip=10.0.0.7 user="ann" app="AnyDesk" appcat="Remote.Access""#);
         check(&seen, |event| {
             let event = event.unwrap();
-            assert_eq!((event.kind, event.source_ip), (EventKind::ToolSeen, None));
+            assert_eq!(
+                (event.kind, event.source_ip),
+                (EventKind::ToolSeen, address::parse("10.0.0.7"))
+            );
             assert_eq!(event.tool.unwrap().name, "AnyDesk");
         });
         let other = format!(r#"{line} subtype="app-ctrl" srcip=10.0.0.7 user="ann" app="Netflix" appcat="Video""#);

@@ -136,7 +136,11 @@ impl<'a> Activity<'a> {
         let parameters = Parameters::read(happening.parameters);
         let source_ip = address::source([self.ip_address.as_str()]);
         let name = happening.name.as_str();
-        let (kind, interactive) = meaning(name, self.id.0.application_name.as_str(), source_ip.is_some())?;
+        let (kind, interactive) = meaning(
+            name,
+            self.id.0.application_name.as_str(),
+            source_ip.is_some_and(address::is_public),
+        )?;
         if actor.email.is_empty() && parameters.affected_email.is_empty() && !actor.key.is_empty() {
             return Err(reject(
                 ACTOR_NOT_A_PERSON,

@@ -13,6 +13,7 @@ mod tool_table;
 mod person;
 pub(crate) mod address;
 mod time;
+mod marks;
 mod leaf;
 pub(crate) mod reason;
 #[cfg(test)]

@@ -177,7 +177,10 @@ impl<'a> Record<'a> {
         let source_ip = address::source(addresses);
         let by_another = subject_is_another(&self.target.items, &actor);
         let is_job = self.transaction.0.kind.as_str() == "JOB";
-        let mut meaning = meaning(self.event_type.as_str(), source_ip.is_some() && !is_job)?;
+        let mut meaning = meaning(
+            self.event_type.as_str(),
+            source_ip.is_some_and(address::is_public) && !is_job,
+        )?;
         if by_another && matches!(meaning.kind, EventKind::FactorEnrolled | EventKind::ProfileChanged) {
             // An administrator changed somebody's factor: it places the administrator, not that person.
             meaning.kind = EventKind::Activity;
@@ -359,7 +362,11 @@ mod tests {
         check(
             &record("user.session.start", "").replace("203.0.113.7", "10.0.0.7"),
             |event| {
-                assert_eq!(event.unwrap().source_ip, None);
+                assert_eq!(
+                    event.unwrap().source_ip,
+                    address::parse("10.0.0.7"),
+                    "the only one there is"
+                );
             },
         );
     }

@@ -35,6 +35,17 @@ impl Writer {
         self.bytes
     }
 
+    /// What was written, still here.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Forgets what was written and keeps the room.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+    }
+
     /// Bytes written so far.
     #[must_use]
     pub fn len(&self) -> usize {

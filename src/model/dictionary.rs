@@ -2,7 +2,8 @@
 //!
 //! Each is written in full where it first occurs and by its number afterwards.
 
-use std::collections::BTreeMap;
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
 
 use super::claim::ClaimedPoint;
 use super::codec::{Malformed, Reader, Writer};
@@ -10,24 +11,27 @@ use super::geo::Point;
 use super::{AccountKind, Claim, Network, NetworkClass, Place, Scale, Travel};
 
 /// Values that a [`DictionaryWriter`] has already written, by the address of the shared copy. An address only saves
-/// bytes: two copies of one value are two entries.
+/// bytes: two copies of one value are two entries. The table is never walked, so its order cannot reach the output.
 #[derive(Debug, Default)]
-struct Known(BTreeMap<usize, u64>);
+struct Known {
+    numbers: HashMap<usize, u64, FixedState>,
+    entry: Writer,
+}
 
 impl Known {
     fn reference<T>(&mut self, writer: &mut Writer, value: &T, write: impl FnOnce(&T, &mut Writer)) {
         let address = std::ptr::from_ref(value) as usize;
-        if let Some(number) = self.0.get(&address) {
+        let next = self.numbers.len() as u64;
+        let number = *self.numbers.entry(address).or_insert(next);
+        if number < next {
             writer.uint(number + 1);
             return;
         }
-        self.0.insert(address, self.0.len() as u64);
         writer.uint(0);
-        let mut entry = Writer::default();
-        write(value, &mut entry);
-        let bytes = entry.into_bytes();
-        writer.uint(bytes.len() as u64);
-        writer.raw(&bytes);
+        self.entry.clear();
+        write(value, &mut self.entry);
+        writer.uint(self.entry.len() as u64);
+        writer.raw(self.entry.as_bytes());
     }
 }
 

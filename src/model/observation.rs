@@ -9,7 +9,7 @@ use super::{Claim, Event, Key, Network, Place, Travel};
 #[derive(Clone, Debug)]
 pub struct Observation<'a> {
     /// What happened. Its account is the roster's spelling where the roster knows one of the names.
-    pub event: Event<'a>,
+    pub event: &'a Event<'a>,
     /// Key of the account.
     pub key: Key,
     /// Time that orders the event in windows, ms: event time, or the append time where [`Self::time_suspect`].

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use hashbrown::hash_map::Entry;
+
 use super::links;
 use super::packed::Unpacked;
 use super::publish::{self, Publisher};
@@ -135,11 +137,14 @@ impl Accounts {
     fn observe(&mut self, chunk: u16, position: Position, seen: &Observation<'_>, outputs: &mut Outputs) {
         let settings = &self.settings;
         let windows = self.chunks.windows(chunk);
-        if !windows.contains_key(&seen.key) && !AccountFacts::may_begin_with(seen) {
-            outputs.counts.add("observations", "no_window");
-            return;
-        }
-        let facts = windows.entry(seen.key).or_default();
+        let facts = match windows.entry(seen.key) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(free) if AccountFacts::may_begin_with(seen) => free.insert(AccountFacts::default()),
+            Entry::Vacant(_) => {
+                outputs.counts.add("observations", "no_window");
+                return;
+            }
+        };
         let distance = claimed_location::compare(seen, &settings.claim);
         let change = facts.apply(seen, position.append_ms, distance, &settings.window);
         count(&change, &mut outputs.counts);
@@ -212,8 +217,13 @@ impl Accounts {
 }
 
 fn send(key: Key, link: &crate::model::Link, outputs: &mut Outputs) {
-    // Text, numbers and lists: serialization cannot fail.
-    let value = serde_json::to_vec(link).unwrap_or_default();
+    /// Bytes of most links.
+    const LINK_BYTES: usize = 1_024;
+    let mut value = Vec::with_capacity(LINK_BYTES);
+    if serde_json::to_writer(&mut value, link).is_err() {
+        // Text, numbers and lists cannot fail to serialize; an empty record would be refused by the stage that reads it.
+        value.clear();
+    }
     outputs.counts.add("links", link.entity_kind.as_str());
     outputs.links.push(RoutedLink { key, value });
 }

@@ -76,14 +76,7 @@ impl Entities {
         resume: Option<&[i64]>,
         outputs: &mut Outputs,
     ) -> Result<(), CodecError> {
-        let link: Link = serde_json::from_slice(record).map_err(|error| CodecError {
-            what: "link",
-            at: error.column(),
-            detail: format!(
-                "not a link as JSON ({:?}): nothing but falsefront may write to this topic",
-                error.classify()
-            ),
-        })?;
+        let link = parse(record)?;
         let position = Position {
             append_ms: link.clock_ms,
             ..position
@@ -112,6 +105,17 @@ impl Entities {
     }
 }
 
+fn parse(record: &[u8]) -> Result<Link, CodecError> {
+    let refused = |at, why: String| CodecError {
+        what: "link",
+        at,
+        detail: format!("not a link as JSON ({why}): nothing but falsefront may write to this topic"),
+    };
+    // Checked once as a whole, or the parser would check every string by itself.
+    let text = std::str::from_utf8(record).map_err(|error| refused(error.valid_up_to(), "not UTF-8".to_owned()))?;
+    serde_json::from_str(text).map_err(|error| refused(error.column(), format!("{:?}", error.classify())))
+}
+
 /// The network's own alert among the withheld ones; alert identities are UUIDs of version 5 and never this small.
 const SHARED_NETWORK: u128 = 1;
 
@@ -126,6 +130,7 @@ struct Judge<'a> {
 impl Judge<'_> {
     fn link(&mut self, mut link: Link, facts: &mut EntityFacts) {
         let offer = link.offer.take();
+        let link = Arc::new(link);
         if facts
             .apply(&link, self.position.append_ms, &self.settings.window)
             .is_none()

@@ -159,7 +159,8 @@ impl Intake {
         std::mem::take(&mut self.outputs)
     }
 
-    fn event(&mut self, mut event: Event<'_>, index: u32, record: &RawRecord<'_>) {
+    fn event<'e>(&'e mut self, mut event: Event<'e>, index: u32, record: &RawRecord<'_>) {
+        let reference = &*self.reference;
         self.outputs.counts.add("events_decoded", "all");
         if event.id.is_empty() {
             event.id = format!("{}/{}/{}/{index}", record.topic, record.partition, record.offset).into();
@@ -169,19 +170,18 @@ impl Intake {
         if time_suspect {
             self.outputs.counts.add("events_time_suspect", "future");
         }
-        let reference = Arc::clone(&self.reference);
         let names = std::iter::once(event.account.as_str()).chain(event.account_aliases.iter().map(Account::as_str));
         let claim = reference.resolve(names);
         let known = claim
             .map(|id| reference.account_name(id))
             .filter(|known| *known != event.account.as_str());
         if let Some(Ok(account)) = known.map(Account::canonical) {
-            event.account = account.into_owned();
+            event.account = account;
         }
         // A private address names a different machine in every network, so it can be neither a place nor a key.
         event.source_ip = event.source_ip.filter(|ip| is_public(*ip));
         let located = event.source_ip.map(|ip| reference.locate(ip)).unwrap_or_default();
-        self.count_place(&event, located.place.is_some());
+        count_place(&event, located.place.is_some(), &mut self.outputs.counts);
         let joined = Joined {
             place: located.place.map(|id| reference.place(id)),
             network: reference.network(located.network),
@@ -197,15 +197,6 @@ impl Intake {
         if packer.len() >= self.settings.packed_bytes_max {
             Self::finish(partition, self.packers[index].take(), &mut self.outputs);
         }
-    }
-
-    fn count_place(&mut self, event: &Event<'_>, found: bool) {
-        let result = match (event.source_ip, found) {
-            (None, _) => "no_public_address",
-            (Some(_), false) => "miss",
-            (Some(_), true) => "hit",
-        };
-        self.outputs.counts.add("geoip_lookups", result);
     }
 
     fn refuse(&mut self, record: &RawRecord<'_>, index: Option<u32>, rejection: &Rejection) {
@@ -239,4 +230,13 @@ impl Intake {
             });
         }
     }
+}
+
+fn count_place(event: &Event<'_>, found: bool, counts: &mut Counts) {
+    let result = match (event.source_ip, found) {
+        (None, _) => "no_public_address",
+        (Some(_), false) => "miss",
+        (Some(_), true) => "hit",
+    };
+    counts.add("geoip_lookups", result);
 }

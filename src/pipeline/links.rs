@@ -3,11 +3,13 @@
 //! A tie travels when it is new, when what the account's window knows has changed, or when it is due for its refresh:
 //! a few per cent of the traffic.
 
+use std::borrow::Cow;
+
 use super::settings::DetectionSettings;
 use crate::detections::claimed_location;
 use crate::detections::indicators::{self, Class};
 use crate::model::{AccountSummary, EntityKind, Link, LinkClaim, LinkPlace, Observation, Place, ToolKind};
-use crate::window::account::{AccountFacts, Change, NetworkFact};
+use crate::window::account::{AccountFacts, Change, DeviceFact, NetworkFact, Told};
 use crate::window::episode::hash;
 use crate::window::{DAY_MS, day_of};
 
@@ -15,6 +17,8 @@ use crate::window::{DAY_MS, day_of};
 const NETWORK_RECENT_DAYS: i64 = 7;
 
 /// The links an observation makes due. Marks them as told.
+///
+/// Most observations make none due, so a link is judged by its signature and only then put into words.
 pub fn due(
     seen: &Observation<'_>,
     facts: &mut AccountFacts,
@@ -22,38 +26,36 @@ pub fn due(
     append_ms: i64,
     settings: &DetectionSettings,
 ) -> Vec<Link> {
-    let base = summary(seen, facts, settings);
-    let mut links = Vec::new();
-    for index in networks_concerned(seen, facts, change, settings) {
-        let fact = &facts.networks[index];
-        let link = network_link(seen, fact, &base, settings);
-        let signature = signature(&link.account_facts);
-        let fact = &mut facts.networks[index];
-        if is_due(
-            fact.linked_append_ms,
-            fact.link_signature,
-            signature,
-            append_ms,
-            settings,
-        ) {
-            (fact.linked_append_ms, fact.link_signature) = (append_ms, signature);
-            links.push(link);
-        }
+    let networks = networks_concerned(seen, facts, change, settings);
+    let device = device_concerned(seen, facts, change);
+    if networks.is_empty() && device.is_none() {
+        return Vec::new();
     }
-    if let Some(index) = device_concerned(seen, facts, change) {
-        let link = device_link(seen, facts, index, &base);
-        let signature = signature(&link.account_facts);
-        let fact = &mut facts.devices[index];
-        if is_due(
-            fact.linked_append_ms,
-            fact.link_signature,
-            signature,
-            append_ms,
-            settings,
-        ) {
-            (fact.linked_append_ms, fact.link_signature) = (append_ms, signature);
-            links.push(link);
-        }
+    let known = Known::of(seen, facts, settings);
+    let is_due = |told: Told, signature: u64| {
+        told.append_ms == i64::MIN
+            || told.signature != signature
+            || append_ms - told.append_ms >= settings.window.link_refresh_ms
+    };
+    let on_networks = networks.as_slice().iter().filter_map(|index| {
+        let fact = &facts.networks[*index];
+        let signature = known.signature(fact.days.count());
+        is_due(fact.told, signature).then(|| (*index, signature, network_link(seen, fact, &known, settings)))
+    });
+    let on_networks: Vec<(usize, u64, Link)> = on_networks.collect();
+    let on_device = device.and_then(|index| {
+        let fact = &facts.devices[index];
+        let signature = known.signature(fact.days.count());
+        is_due(fact.told, signature).then(|| (index, signature, device_link(seen, fact, &known)))
+    });
+    let mut links = Vec::with_capacity(on_networks.len() + usize::from(on_device.is_some()));
+    for (index, signature, link) in on_networks {
+        facts.networks[index].told = Told { append_ms, signature };
+        links.push(link);
+    }
+    if let Some((index, signature, link)) = on_device {
+        facts.devices[index].told = Told { append_ms, signature };
+        links.push(link);
     }
     links
 }
@@ -68,13 +70,30 @@ pub fn to_home_network(
     settings: &DetectionSettings,
 ) -> Option<Link> {
     let own = || facts.networks.iter().filter(|n| !n.network.class.is_shared_by_design());
-    let known = home.and_then(|home| own().find(|n| *n.name == *home));
-    let home = known.or_else(|| own().max_by_key(|n| (n.days.count(), n.last_ms, &n.name)))?;
-    Some(network_link(seen, home, &summary(seen, facts, settings), settings))
+    let settled = home.and_then(|home| own().find(|n| n.name() == home));
+    let use_of = |n: &NetworkFact| (n.days.count(), n.last_ms);
+    let most_used = || own().max_by(|a, b| use_of(a).cmp(&use_of(b)).then_with(|| a.name().cmp(&b.name())));
+    let home = settled.or_else(most_used)?;
+    Some(network_link(seen, home, &Known::of(seen, facts, settings), settings))
 }
 
-fn is_due(linked_ms: i64, told: u64, signature: u64, append_ms: i64, settings: &DetectionSettings) -> bool {
-    linked_ms == i64::MIN || told != signature || append_ms - linked_ms >= settings.window.link_refresh_ms
+/// Indices of networks: one for most observations, a few where the account's tools changed.
+enum Concerned {
+    One([usize; 1]),
+    Several(Vec<usize>),
+}
+
+impl Concerned {
+    fn as_slice(&self) -> &[usize] {
+        match self {
+            Self::One(one) => one,
+            Self::Several(several) => several,
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.as_slice().is_empty()
+    }
 }
 
 /// The network just used, and, when the account's tools changed, those it used lately.
@@ -83,22 +102,21 @@ fn networks_concerned(
     facts: &AccountFacts,
     change: &Change,
     settings: &DetectionSettings,
-) -> Vec<usize> {
+) -> Concerned {
     let is_own = |index: &usize| !facts.networks[*index].network.class.is_shared_by_design();
     if !change.relay_facts {
-        return change.network.into_iter().filter(is_own).collect();
+        let used = change.network.filter(is_own);
+        return used.map_or(Concerned::Several(Vec::new()), |index| Concerned::One([index]));
     }
     let since_ms = seen.order_ms - NETWORK_RECENT_DAYS * DAY_MS;
     let mut recent: Vec<usize> = (0..facts.networks.len()).filter(is_own).collect();
     recent.retain(|index| facts.networks[*index].last_ms >= since_ms || change.network == Some(*index));
-    recent.sort_by_key(|index| {
-        (
-            std::cmp::Reverse(facts.networks[*index].last_ms),
-            facts.networks[*index].name.clone(),
-        )
+    recent.sort_by(|a, b| {
+        let (a, b) = (&facts.networks[*a], &facts.networks[*b]);
+        b.last_ms.cmp(&a.last_ms).then_with(|| a.name().cmp(&b.name()))
     });
     recent.truncate(settings.window.link_networks_max);
-    recent
+    Concerned::Several(recent)
 }
 
 fn device_concerned(seen: &Observation<'_>, facts: &AccountFacts, change: &Change) -> Option<usize> {
@@ -108,59 +126,72 @@ fn device_concerned(seen: &Observation<'_>, facts: &AccountFacts, change: &Chang
     })
 }
 
-fn signature(summary: &AccountSummary) -> u64 {
-    let counts = [
-        summary.days_on_entity,
-        summary.days_located,
-        summary.days_away,
-        summary.rdp_relays,
-    ];
-    let counts: Vec<String> = counts.iter().map(ToString::to_string).collect();
-    let many = u16::from(summary.devices > 1) + summary.devices / 4;
-    let lists = [
-        counts.join(","),
-        summary.remote_tools.join(","),
-        summary.vpn_brands.join(","),
-        summary.kvm.join(","),
-    ];
-    hash(&lists) ^ u64::from(many)
+/// What the account's window knows, whatever the thing: numbers, and names borrowed from the window.
+struct Known<'a> {
+    days_located: u16,
+    days_away: u16,
+    remote_tools: Vec<Cow<'a, str>>,
+    vpn_brands: Vec<Cow<'a, str>>,
+    kvm: Vec<Cow<'a, str>>,
+    rdp_relays: u16,
+    devices: u16,
 }
 
-/// What the account's window knows, whatever the thing.
-fn summary(seen: &Observation<'_>, facts: &AccountFacts, settings: &DetectionSettings) -> AccountSummary {
-    let (days_located, days_away) = claimed_location::ledger(facts, day_of(seen.order_ms), &settings.claim);
-    let found = indicators::of(facts, seen.claim, seen.order_ms, &settings.relay);
-    let labels = |wanted: fn(Class) -> bool| {
-        let mut labels: Vec<String> = found
-            .iter()
-            .filter(|i| wanted(i.class))
-            .map(|i| i.label.clone())
-            .collect();
-        labels.sort_unstable();
-        labels.dedup();
-        labels
-    };
-    let mut vpn_brands: Vec<String> = facts
-        .tools
-        .iter()
-        .filter(|t| t.kind == ToolKind::VpnClient)
-        .map(|t| t.name.to_string())
-        .collect();
-    vpn_brands.sort_unstable();
-    vpn_brands.dedup();
-    let relays = found.iter().filter(|i| i.class == Class::RelayInProgress).count();
-    let devices = facts.devices.iter().filter(|d| !d.fingerprint).count();
-    AccountSummary {
-        days_on_entity: 0,
-        days_located,
-        days_away,
-        claim_gap_km: 0,
-        remote_tools: labels(|class| class == Class::RemoteTool),
-        vpn_brands,
-        kvm: labels(Class::is_kvm),
-        rdp_relays: u16::try_from(relays).unwrap_or(u16::MAX),
-        devices: u16::try_from(devices).unwrap_or(u16::MAX),
+impl<'a> Known<'a> {
+    fn of(seen: &Observation<'_>, facts: &'a AccountFacts, settings: &DetectionSettings) -> Self {
+        let (days_located, days_away) = claimed_location::ledger(facts, day_of(seen.order_ms), &settings.claim);
+        let found = indicators::sightings(facts, seen.order_ms, &settings.relay);
+        let labels = |wanted: fn(Class) -> bool| {
+            let labels = found.iter().filter(|i| wanted(i.class)).map(|i| i.label.clone());
+            distinct(labels.collect())
+        };
+        let brands = facts.tools.iter().filter(|t| t.kind == ToolKind::VpnClient);
+        let relays = found.iter().filter(|i| i.class == Class::RelayInProgress).count();
+        let devices = facts.devices.iter().filter(|d| !d.fingerprint).count();
+        Self {
+            days_located,
+            days_away,
+            remote_tools: labels(|class| class == Class::RemoteTool),
+            vpn_brands: distinct(brands.map(|t| Cow::Borrowed(&*t.name)).collect()),
+            kvm: labels(Class::is_kvm),
+            rdp_relays: u16::try_from(relays).unwrap_or(u16::MAX),
+            devices: u16::try_from(devices).unwrap_or(u16::MAX),
+        }
     }
+
+    /// Changes whenever the thing's window should hear of it. More devices do only at the first few.
+    fn signature(&self, days_on_entity: u16) -> u64 {
+        let counts = [days_on_entity, self.days_located, self.days_away, self.rdp_relays];
+        let counts = counts.iter().fold(0, |packed, count| packed << 16 | u64::from(*count));
+        let many = u16::from(self.devices > 1) + self.devices / 4;
+        let mut state = (counts ^ 0xcbf2_9ce4_8422_2325).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        for list in [&self.remote_tools, &self.vpn_brands, &self.kvm] {
+            state = state.rotate_left(23) ^ if list.is_empty() { 0 } else { hash(list) };
+            state = state.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        }
+        state ^ u64::from(many)
+    }
+
+    fn summary(&self, days_on_entity: u16, claim_gap_km: u32) -> AccountSummary {
+        let owned = |texts: &[Cow<'_, str>]| texts.iter().map(|text| text.clone().into_owned()).collect();
+        AccountSummary {
+            days_on_entity,
+            days_located: self.days_located,
+            days_away: self.days_away,
+            claim_gap_km,
+            remote_tools: owned(&self.remote_tools),
+            vpn_brands: owned(&self.vpn_brands),
+            kvm: owned(&self.kvm),
+            rdp_relays: self.rdp_relays,
+            devices: self.devices,
+        }
+    }
+}
+
+fn distinct(mut texts: Vec<Cow<'_, str>>) -> Vec<Cow<'_, str>> {
+    texts.sort_unstable();
+    texts.dedup();
+    texts
 }
 
 fn claim(seen: &Observation<'_>, device: Option<&str>) -> LinkClaim {
@@ -192,12 +223,7 @@ fn place(place: &Place) -> LinkPlace {
     }
 }
 
-fn network_link(
-    seen: &Observation<'_>,
-    fact: &NetworkFact,
-    base: &AccountSummary,
-    settings: &DetectionSettings,
-) -> Link {
+fn network_link(seen: &Observation<'_>, fact: &NetworkFact, known: &Known<'_>, settings: &DetectionSettings) -> Link {
     let gap_km = fact.place.as_ref().map_or(0.0, |place| {
         claimed_location::gap_between_km(place, seen.claim, &settings.claim)
     });
@@ -210,7 +236,7 @@ fn network_link(
     let device = Some(&*fact.device).filter(|d| !d.is_empty());
     Link {
         entity_kind: EntityKind::Network,
-        entity: fact.name.to_string(),
+        entity: fact.name(),
         account: seen.event.account.as_str().to_owned(),
         first_ms: fact.first_ms,
         time_ms: fact.last_ms,
@@ -225,20 +251,15 @@ fn network_link(
         network_label: fact.network.label.clone(),
         asn: fact.network.asn,
         organization: fact.network.organization.clone(),
-        account_facts: AccountSummary {
-            days_on_entity: fact.days.count(),
-            claim_gap_km,
-            ..base.clone()
-        },
+        account_facts: known.summary(fact.days.count(), claim_gap_km),
         data_versions: seen.data_versions.to_owned(),
         clock_ms: 0,
         offer: None,
     }
 }
 
-fn device_link(seen: &Observation<'_>, facts: &AccountFacts, index: usize, base: &AccountSummary) -> Link {
-    let fact = &facts.devices[index];
-    let event = &seen.event;
+fn device_link(seen: &Observation<'_>, fact: &DeviceFact, known: &Known<'_>) -> Link {
+    let event = seen.event;
     Link {
         entity_kind: EntityKind::Device,
         entity: fact.id.to_string(),
@@ -256,10 +277,7 @@ fn device_link(seen: &Observation<'_>, facts: &AccountFacts, index: usize, base:
         network_label: seen.network.label.clone(),
         asn: seen.network.asn,
         organization: seen.network.organization.clone(),
-        account_facts: AccountSummary {
-            days_on_entity: fact.days.count(),
-            ..base.clone()
-        },
+        account_facts: known.summary(fact.days.count(), 0),
         data_versions: seen.data_versions.to_owned(),
         clock_ms: 0,
         offer: None,

@@ -123,9 +123,15 @@ pub struct RoutedLink {
     pub value: Vec<u8>,
 }
 
+/// Name and reason of a counter.
+type Labels = (&'static str, &'static str);
+
 /// Counters by name and reason, in order of name.
+///
+/// A dozen are in use, and each is asked for by the same literals again and again: comparing addresses finds it
+/// without reading a name. Literals that are merged or not by the linker only cost a binary search.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
-pub struct Counts(std::collections::BTreeMap<(&'static str, &'static str), u64>);
+pub struct Counts(Vec<(Labels, u64)>);
 
 impl Counts {
     /// Adds one.
@@ -135,9 +141,25 @@ impl Counts {
 
     /// Adds several.
     pub fn add_many(&mut self, name: &'static str, reason: &'static str, count: u64) {
-        if count > 0 {
-            *self.0.entry((name, reason)).or_default() += count;
+        if count == 0 {
+            return;
         }
+        let is_same = |a: &'static str, b: &'static str| std::ptr::eq(a, b);
+        let known = self
+            .0
+            .iter()
+            .position(|((n, r), _)| is_same(n, name) && is_same(r, reason));
+        let index = known.unwrap_or_else(|| self.index_of((name, reason)));
+        self.0[index].1 += count;
+    }
+
+    fn index_of(&mut self, labels: Labels) -> usize {
+        self.0
+            .binary_search_by_key(&labels, |(known, _)| *known)
+            .unwrap_or_else(|index| {
+                self.0.insert(index, (labels, 0));
+                index
+            })
     }
 
     /// All counts: (name, reason), value.
@@ -148,7 +170,8 @@ impl Counts {
     /// One count.
     #[must_use]
     pub fn of(&self, name: &'static str, reason: &'static str) -> u64 {
-        self.0.get(&(name, reason)).copied().unwrap_or(0)
+        let found = self.0.iter().find(|(labels, _)| *labels == (name, reason));
+        found.map_or(0, |(_, count)| *count)
     }
 
     /// Adds all of `other`.

@@ -247,9 +247,9 @@ impl<'a> Unpacked<'a> {
     /// The observation at `index`.
     #[must_use]
     pub fn observation(&self, index: usize) -> Observation<'_> {
-        let head = self.heads[index].clone();
+        let head = &self.heads[index];
         Observation {
-            event: head.event,
+            event: &head.event,
             key: head.key,
             order_ms: head.order_ms,
             time_suspect: head.time_suspect,
@@ -327,7 +327,7 @@ impl<'a> Unpacker<'a, '_> {
 }
 
 /// An observation whose shared values are still numbers.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 struct Head<'a> {
     event: Event<'a>,
     key: Key,

@@ -26,7 +26,7 @@ use crate::window::intern::Interner;
 /// Partitions of a replay; fixed, so that the output does not depend on the number of threads.
 const PARTITIONS: u32 = 16;
 /// Records decoded as one piece of work.
-const PART_RECORDS: usize = 1_024;
+const PART_RECORDS: usize = 4_096;
 /// Records ordered together: disorder up to a batch is undone before anything is judged.
 const BATCH_RECORDS: usize = 65_536;
 /// Bytes of records ordered together.
@@ -137,7 +137,7 @@ impl Replay {
         let mut outputs = ReplayOutputs::default();
         let packed = self.decode(&batch, &mut outputs);
         let lanes = self.lanes(&packed, &mut outputs.counts);
-        let caused = self.fold_accounts(&lanes);
+        let caused = self.fold_accounts(&lanes, &mut outputs.counts);
         self.fold_entities(caused, &mut outputs);
         outputs
     }
@@ -222,7 +222,7 @@ impl Replay {
         lanes
     }
 
-    fn fold_accounts(&mut self, lanes: &[Lane<'_>]) -> Vec<Caused> {
+    fn fold_accounts(&mut self, lanes: &[Lane<'_>], counts: &mut Counts) -> Vec<Caused> {
         let base = self.observations;
         self.observations += lanes
             .iter()
@@ -230,8 +230,12 @@ impl Replay {
             .max()
             .unwrap_or(0);
         let work: Vec<_> = self.accounts.iter_mut().zip(lanes).collect();
-        let caused = parallel(self.jobs, work, |(accounts, lane)| lane.fold(accounts, base));
-        caused.into_iter().flatten().collect()
+        let folded = parallel(self.jobs, work, |(accounts, lane)| lane.fold(accounts, base));
+        let caused = folded.into_iter().flat_map(|(caused, lane_counts)| {
+            counts.merge(&lane_counts);
+            caused
+        });
+        caused.collect()
     }
 
     /// Folds links in the order of the observations that caused them, and merges both stages' findings in that order.
@@ -240,9 +244,8 @@ impl Replay {
         let mut by_partition: Vec<Vec<(At, RoutedLink)>> = (0..PARTITIONS).map(|_| Vec::new()).collect();
         let mut alerts: Vec<(At, u8, Published)> = Vec::new();
         for cause in caused {
-            outputs.counts.merge(&cause.outputs.counts);
-            alerts.extend(cause.outputs.alerts.into_iter().map(|alert| (cause.at, 0, alert)));
-            for link in cause.outputs.links {
+            alerts.extend(cause.alerts.into_iter().map(|alert| (cause.at, 0, alert)));
+            for link in cause.links {
                 let partition = usize::try_from(link.key.partition(PARTITIONS)).unwrap_or(0);
                 by_partition[partition].push((cause.at, link));
             }
@@ -270,7 +273,8 @@ type At = (i64, u32, i64);
 /// What folding one observation caused.
 struct Caused {
     at: At,
-    outputs: Outputs,
+    alerts: Vec<Published>,
+    links: Vec<RoutedLink>,
 }
 
 /// One partition's observations of a batch.
@@ -333,7 +337,7 @@ impl<'p> Lane<'p> {
         suspects
     }
 
-    fn fold(&self, accounts: &mut Accounts, base: i64) -> Vec<Caused> {
+    fn fold(&self, accounts: &mut Accounts, base: i64) -> (Vec<Caused>, Counts) {
         let mut caused = Vec::new();
         let mut outputs = Outputs::default();
         for (offset, turn) in (base..).zip(&self.order) {
@@ -349,19 +353,14 @@ impl<'p> Lane<'p> {
                 &mut outputs,
             );
             if !outputs.alerts.is_empty() || !outputs.links.is_empty() {
-                let counts = std::mem::take(&mut outputs.counts);
-                let outputs = std::mem::take(&mut outputs);
                 caused.push(Caused {
                     at: (turn.append_ms, self.partition, offset),
-                    outputs: Outputs { counts, ..outputs },
+                    alerts: std::mem::take(&mut outputs.alerts),
+                    links: std::mem::take(&mut outputs.links),
                 });
             }
         }
-        caused.push(Caused {
-            at: (i64::MAX, self.partition, i64::MAX),
-            outputs,
-        });
-        caused
+        (caused, outputs.counts)
     }
 }
 

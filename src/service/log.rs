@@ -231,18 +231,19 @@ pub trait Log {
     /// How often a connection of the producer was lost so far: a request may have been sent twice then.
     fn disconnects(&self) -> u64;
 
-    /// Begins to read a partition outside of the group, committed records only.
+    /// Begins to read a partition outside of the group, committed records only, beside those being read already.
     ///
     /// # Errors
     /// [`Failure::Retry`].
     fn read_from(&mut self, partition: &TopicPartition, offset: i64) -> Result<(), Failure>;
 
-    /// Hands over up to `count_max` records of the partition being read. True at its end.
+    /// Hands over up to `count_max` records of the partitions being read. Returns those that were read to their end
+    /// just now.
     ///
     /// # Errors
     /// [`Failure::Stop`] if records are damaged or gone.
-    fn read(&mut self, wait: Duration, count_max: usize, take: Take<'_>) -> Result<bool, Failure>;
+    fn read(&mut self, wait: Duration, count_max: usize, take: Take<'_>) -> Result<Vec<TopicPartition>, Failure>;
 
-    /// Ends reading.
-    fn read_end(&mut self);
+    /// Ends reading a partition.
+    fn read_end(&mut self, partition: &TopicPartition);
 }

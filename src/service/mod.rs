@@ -19,6 +19,7 @@ pub mod secret;
 pub mod http;
 pub mod logging;
 pub mod geoip;
+mod geoip_records;
 pub mod demo_geoip;
 pub mod reference;
 pub mod reference_watch;

@@ -277,3 +277,141 @@ fn digest(bytes: &[u8]) -> String {
     hasher.write(bytes);
     format!("{:08x}", hasher.finish128().as_u128() >> 96)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::IpAddr;
+
+    use super::*;
+    use crate::enrich::demo_table::{DemoUse, demo_cities, demo_city};
+    use crate::model::NetworkClass;
+    use crate::service::demo_geoip::demo_databases;
+
+    fn demo(networks: &str, roster: &str) -> (Reference, Vec<Problem>) {
+        load_bytes(&ReferenceBytes {
+            geoip: demo_databases().unwrap(),
+            networks: vec![("networks.csv".to_owned(), networks.as_bytes().to_vec())],
+            roster: vec![("roster.csv".to_owned(), roster.as_bytes().to_vec())],
+            travel: None,
+        })
+        .unwrap()
+    }
+
+    const NETWORKS: &str = "network,class,label\n246.42.0.0/16,vpn,Astrill\nAS64498,mobile,Continental\n";
+
+    #[test]
+    fn every_demo_address_is_where_the_table_says() {
+        let (reference, problems) = demo(NETWORKS, "account\na\n");
+        assert_eq!(problems, []);
+        for city in demo_cities() {
+            for block in city.blocks() {
+                let ips: [IpAddr; 2] = [block.address(70_000).into(), block.address_v6(65_535, 1).into()];
+                for ip in ips {
+                    let located = reference.locate(ip);
+                    let place = reference.place(located.place.unwrap());
+                    assert_eq!(
+                        (place.city.as_str(), place.region.as_str()),
+                        (city.name, city.region),
+                        "{ip}"
+                    );
+                    assert_eq!(place.point, city.point);
+                    assert_eq!(
+                        place.radius_km,
+                        if block.usage == DemoUse::Mobile {
+                            100
+                        } else {
+                            city.radius_km
+                        }
+                    );
+                    let network = reference.network(located.network);
+                    assert_eq!(
+                        (network.asn, network.organization.as_str()),
+                        (block.asn, block.organization)
+                    );
+                }
+            }
+        }
+        let vegas = demo_city("Las Vegas", "NV").unwrap();
+        let network = |usage| reference.network(reference.locate(vegas.address(usage, 5).into()).network);
+        assert_eq!(
+            (network(DemoUse::Vpn).class, network(DemoUse::Vpn).label.as_str()),
+            (NetworkClass::Vpn, "Astrill")
+        );
+        assert_eq!(network(DemoUse::Mobile).class, NetworkClass::Mobile);
+        assert_eq!(network(DemoUse::Office).class, NetworkClass::Unknown);
+    }
+
+    #[test]
+    fn claims_by_name_are_placed_by_the_databases_and_the_rest_is_told() {
+        let roster = "account,city,region,country,radius_km\na,Austin,Texas,US,\nb,Austin,TX,US,20\nc,Atlantis,,US,\n";
+        let (reference, problems) = demo(NETWORKS, roster);
+        let told: Vec<_> = problems
+            .iter()
+            .map(|problem| (problem.file.as_str(), problem.line))
+            .collect();
+        assert_eq!(told, [("roster.csv", Some(4))]);
+        let austin = demo_city("Austin", "TX").unwrap();
+        let point = |name| reference.claim(reference.resolve(std::iter::once(name)).unwrap()).point;
+        assert!(point("a").unwrap().point.distance_km(austin.point) < 1.0);
+        assert_eq!((point("a").unwrap().radius_km, point("b").unwrap().radius_km), (50, 20));
+        assert_eq!(point("c"), None);
+        let summary = reference.summary();
+        assert_eq!(
+            (summary.accounts, summary.accounts_placed, summary.datasets.len()),
+            (3, 2, 4)
+        );
+        assert!(
+            reference
+                .versions()
+                .starts_with("falsefront-demo-City 2026-01-01; falsefront-demo-ASN 2026-01-01; networks ")
+        );
+    }
+
+    #[test]
+    fn a_directory_is_taken_by_name_and_a_broken_file_in_it_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let files = ReferenceFiles {
+            geoip: vec![directory.path().to_owned()],
+            ..ReferenceFiles::default()
+        };
+        assert!(load(&files).unwrap_err().to_string().contains("no *.mmdb"));
+        for (name, bytes) in demo_databases().unwrap() {
+            std::fs::write(directory.path().join(&name), bytes).unwrap();
+        }
+        std::fs::write(directory.path().join("README"), "not a database").unwrap();
+        let (reference, problems) = load(&files).unwrap();
+        assert_eq!((problems.len(), reference.summary().datasets.len()), (0, 2));
+
+        let (name, bytes) = demo_databases().unwrap().remove(0);
+        std::fs::write(directory.path().join(&name), &bytes[..bytes.len() / 2]).unwrap();
+        let error = load(&files).unwrap_err();
+        assert!(
+            matches!(&error, LoadError::Refused(problem) if problem.file.ends_with(&name)),
+            "{error}"
+        );
+        assert!(error.to_string().contains("download it again"), "{error}");
+    }
+
+    #[test]
+    fn missing_files_and_missing_databases_are_told() {
+        let missing = ReferenceFiles {
+            roster: vec!["/nonexistent/roster.csv".into()],
+            ..ReferenceFiles::default()
+        };
+        let error = load(&missing).unwrap_err();
+        assert!(matches!(error, LoadError::Unreadable(_)));
+        assert!(
+            error.to_string().starts_with("/nonexistent/roster.csv: cannot be read"),
+            "{error}"
+        );
+
+        let (_, problems) = load_bytes(&ReferenceBytes {
+            networks: vec![("n.csv".to_owned(), NETWORKS.as_bytes().to_vec())],
+            roster: vec![("r.csv".to_owned(), b"account,city\na,Austin\n".to_vec())],
+            ..ReferenceBytes::default()
+        })
+        .unwrap();
+        let files: Vec<&str> = problems.iter().map(|problem| problem.file.as_str()).collect();
+        assert_eq!(files, ["n.csv", "r.csv"]);
+    }
+}

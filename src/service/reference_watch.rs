@@ -21,8 +21,9 @@ use crate::enrich::roster_builder::RosterBuilder;
 
 use super::reference::{LoadError, ReferenceFiles, Sources, load, load_geography, load_roster};
 
-/// A new set of databases with less than this share of the ranges in use, in hundredths, is taken for an accident.
-const RANGES_PERCENT_MIN: u64 = 50;
+/// A new set of databases with less than this share of the ranges or places in use, in hundredths, is taken for an
+/// accident.
+const REMAINING_PERCENT_MIN: u64 = 50;
 
 /// Reference data in use, and the files it comes from.
 pub struct ReferenceWatch {
@@ -205,15 +206,20 @@ enum Caution {
 }
 
 fn refuse_shrinking(old: &Geography, new: &Geography) -> Result<(), LoadError> {
-    let (old, new) = (old.ranges(), new.ranges());
-    if new * 100 >= old * RANGES_PERCENT_MIN {
-        return Ok(());
+    let counts = [
+        ("ranges of addresses", old.ranges(), new.ranges()),
+        ("places", old.places().len() as u64, new.places().len() as u64),
+    ];
+    for (what, old, new) in counts {
+        if new * 100 < old * REMAINING_PERCENT_MIN {
+            let complaint = Complaint::new(
+                format!("{new} {what} where {old} are in use"),
+                "check the files; if they are meant, reload by SIGHUP",
+            );
+            return Err(LoadError::Refused(complaint.at("geoip.files", None)));
+        }
     }
-    let complaint = Complaint::new(
-        format!("{new} ranges of addresses where {old} are in use"),
-        "check the files; if they are meant, reload by SIGHUP",
-    );
-    Err(LoadError::Refused(complaint.at("geoip.files", None)))
+    Ok(())
 }
 
 /// Path, time of change and length of every file; unreadable ones have neither.
@@ -243,4 +249,106 @@ fn stamps(files: &ReferenceFiles) -> Stamps {
 fn stamp(path: &PathBuf) -> Stamp {
     let seen = std::fs::metadata(path).and_then(|metadata| Ok((metadata.modified()?, metadata.len())));
     (path.clone(), seen.ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::service::demo_geoip::demo_databases;
+
+    fn files(directory: &Path) -> ReferenceFiles {
+        let databases = directory.join("geoip");
+        std::fs::create_dir(&databases).unwrap();
+        for (name, bytes) in demo_databases().unwrap() {
+            std::fs::write(databases.join(name), bytes).unwrap();
+        }
+        let roster = directory.join("roster.csv");
+        std::fs::write(&roster, "account\na\n").unwrap();
+        ReferenceFiles {
+            geoip: vec![databases],
+            roster: vec![roster],
+            ..ReferenceFiles::default()
+        }
+    }
+
+    fn knows(watch: &ReferenceWatch, name: &str) -> bool {
+        watch.current().resolve(std::iter::once(name)).is_some()
+    }
+
+    #[test]
+    fn a_change_is_used_once_it_has_settled_and_databases_are_not_read_again() {
+        let directory = tempfile::tempdir().unwrap();
+        let files = files(directory.path());
+        let (watch, problems) = ReferenceWatch::open(files.clone()).unwrap();
+        assert_eq!(problems, []);
+        assert!(matches!(watch.poll(), Polled::Unchanged));
+        let before = watch.current();
+        std::fs::write(&files.roster[0], "account\na\nnew\n").unwrap();
+        assert!(matches!(watch.poll(), Polled::Settling));
+        assert!(!knows(&watch, "new"));
+        assert!(matches!(watch.poll(), Polled::Reloaded(_)));
+        assert!(knows(&watch, "new"));
+        assert!(Arc::ptr_eq(before.geography(), watch.current().geography()));
+        assert!(matches!(watch.poll(), Polled::Unchanged));
+    }
+
+    #[test]
+    fn a_broken_file_leaves_the_old_data_in_use_and_says_so_once() {
+        let directory = tempfile::tempdir().unwrap();
+        let files = files(directory.path());
+        let (watch, _) = ReferenceWatch::open(files.clone()).unwrap();
+        let before = watch.current();
+        let database = files.geoip[0].join("falsefront-demo-City.mmdb");
+        let sound = std::fs::read(&database).unwrap();
+        std::fs::write(&database, &sound[..sound.len() / 2]).unwrap();
+        assert!(matches!(watch.poll(), Polled::Settling));
+        assert!(matches!(watch.poll(), Polled::Failed(LoadError::Refused(_))));
+        assert!(
+            matches!(watch.poll(), Polled::Unchanged),
+            "not read again until it changes"
+        );
+        assert!(Arc::ptr_eq(&before, &watch.current()));
+        let status = watch.status();
+        assert_eq!((status.reloads, status.failures), (0, 1));
+        assert!(status.last_error.unwrap().contains("falsefront-demo-City.mmdb"));
+
+        std::fs::write(&database, &sound).unwrap();
+        assert!(matches!(watch.reload(), Polled::Reloaded(_)));
+        assert_eq!(watch.status().last_error, None);
+    }
+
+    #[test]
+    fn databases_that_vanish_are_taken_for_an_accident_until_somebody_asks() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut files = files(directory.path());
+        let list = directory.path().join("networks.csv");
+        std::fs::write(&list, "network,class,label\n").unwrap();
+        files.networks = vec![list.clone()];
+        files.geoip = vec![files.geoip[0].join("falsefront-demo-City.mmdb")];
+        let (watch, _) = ReferenceWatch::open(files).unwrap();
+        let full = watch.current().summary().places;
+        let small = watch.files.geoip[0].with_file_name("falsefront-demo-ASN.mmdb");
+        std::fs::copy(small, &watch.files.geoip[0]).unwrap();
+        watch.poll();
+        assert!(matches!(watch.poll(), Polled::Failed(_)), "no city database is left");
+        assert_eq!(watch.current().summary().places, full);
+        assert!(matches!(watch.reload(), Polled::Reloaded(_)));
+        assert_eq!(watch.current().summary().places, 0);
+    }
+
+    #[test]
+    fn a_topic_s_roster_outlives_a_reload() {
+        let directory = tempfile::tempdir().unwrap();
+        let files = files(directory.path());
+        let (watch, _) = ReferenceWatch::open(files).unwrap();
+        let mut builder = RosterBuilder::default();
+        builder
+            .upsert("ref.roster", "from.topic", b"{\"city\":\"Austin\",\"country\":\"US\"}")
+            .unwrap();
+        assert_eq!(watch.use_topic_roster(builder), []);
+        assert!(matches!(watch.reload(), Polled::Reloaded(_)));
+        assert!(knows(&watch, "from.topic") && !knows(&watch, "a"));
+    }
 }

@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use super::days::Days;
 use super::episode::{Episodes, hash};
+pub use super::network_fact::{NetworkFact, Told, network_name};
+use super::recent_ids::RecentIds;
 use super::settings::WindowSettings;
 use super::visits::{Inserted, Visit, Visits};
 use super::{DAY_MS, HOUR_MS, day_of};
@@ -37,39 +39,10 @@ pub struct AccountFacts {
     pub rdp_logons: Vec<RdpFact>,
     /// Open alerts.
     pub episodes: Episodes,
-    /// Hashes of the latest event ids, oldest first.
-    pub event_ids: Vec<u64>,
-}
-
-/// A network the account used.
-#[derive(Clone, Debug, PartialEq)]
-pub struct NetworkFact {
-    /// Key of the network as evidence spells it: an IPv4 address or an IPv6 /64.
-    pub name: Box<str>,
-    /// Latest address on it.
-    pub address: IpAddr,
-    /// Network.
-    pub network: Arc<Network>,
-    /// Place, if known.
-    pub place: Option<Arc<Place>>,
-    /// Days on it.
-    pub days: Days,
-    /// Days on it that were far from the claim.
-    pub away: Days,
-    /// First and latest event on it, ms.
-    pub first_ms: i64,
-    /// See `first_ms`.
-    pub last_ms: i64,
-    /// Latest device on it; empty if unknown.
-    pub device: Box<str>,
-    /// Id and product of the latest event on it.
-    pub event_id: Box<str>,
-    /// See `event_id`.
-    pub product: Box<str>,
-    /// Append time of the last link told, ms; `i64::MIN` if none.
-    pub linked_append_ms: i64,
-    /// Signature of the last link told.
-    pub link_signature: u64,
+    /// The latest event ids.
+    pub event_ids: RecentIds,
+    /// No fact but a visit or an episode was last seen before this, ms, so none can expire before its time has come.
+    pub(super) oldest_ms: OldestMs,
 }
 
 /// A device the account used.
@@ -85,10 +58,8 @@ pub struct DeviceFact {
     pub first_ms: i64,
     /// See `first_ms`.
     pub last_ms: i64,
-    /// Append time of the last link told, ms; `i64::MIN` if none.
-    pub linked_append_ms: i64,
-    /// Signature of the last link told.
-    pub link_signature: u64,
+    /// The last link told of it.
+    pub told: Told,
 }
 
 /// A VPN session.
@@ -230,7 +201,7 @@ pub enum ClaimDistance {
 /// Whether the observation shows its account at work: it worked, a person did it.
 #[must_use]
 pub fn is_presence(seen: &Observation<'_>) -> bool {
-    let event = &seen.event;
+    let event = seen.event;
     let kind = matches!(
         event.kind,
         EventKind::Login | EventKind::VpnOpen | EventKind::VpnRenew | EventKind::Activity
@@ -260,15 +231,12 @@ impl AccountFacts {
         // Sources are read at different speeds, so the clock of an account must not be carried back by a slow one.
         let append_ms = self.last_append_ms.max(append_ms);
         self.last_append_ms = append_ms;
-        if self.event_ids.contains(&id_hash) {
+        if !self.event_ids.insert(id_hash, settings.event_ids_max) {
             change.duplicate = true;
             return change;
         }
-        if self.event_ids.len() >= settings.event_ids_max.max(1) {
-            self.event_ids.remove(0);
-        }
-        self.event_ids.push(id_hash);
         self.forget(append_ms, settings);
+        self.oldest_ms.0 = self.oldest_ms.0.min(seen.order_ms);
         change.lateness = lateness(seen.order_ms, append_ms, settings.allowed_lateness_ms);
         if is_presence(seen) {
             self.apply_presence(seen, id_hash, append_ms, distance, settings, &mut change);
@@ -324,12 +292,10 @@ impl AccountFacts {
     }
 
     fn network_index(&mut self, seen: &Observation<'_>, address: IpAddr, networks_max: usize) -> usize {
-        let name = network_name(address);
-        let found = self.networks.iter().position(|n| *n.name == *name);
+        let found = self.networks.iter().position(|n| n.holds(address));
         let index = found.unwrap_or_else(|| {
             make_room(&mut self.networks, networks_max, |n| n.last_ms);
             self.networks.push(NetworkFact {
-                name: name.into(),
                 address,
                 network: Arc::clone(seen.network),
                 place: seen.place.cloned(),
@@ -338,10 +304,9 @@ impl AccountFacts {
                 first_ms: seen.order_ms,
                 last_ms: i64::MIN,
                 device: Box::default(),
-                event_id: Box::default(),
+                event_id: String::new(),
                 product: Box::default(),
-                linked_append_ms: i64::MIN,
-                link_signature: 0,
+                told: Told::NEVER,
             });
             self.networks.len() - 1
         });
@@ -352,10 +317,10 @@ impl AccountFacts {
             fact.address = address;
             fact.network = Arc::clone(seen.network);
             fact.place = seen.place.cloned();
-            fact.event_id = seen.event.id.as_ref().into();
-            fact.product = seen.event.product.as_ref().into();
+            seen.event.id.as_ref().clone_into(&mut fact.event_id);
+            replace(&mut fact.product, &seen.event.product);
             if let Some(device) = &seen.event.device {
-                fact.device = device.id.as_ref().into();
+                replace(&mut fact.device, &device.id);
             }
         }
         index
@@ -370,8 +335,7 @@ impl AccountFacts {
                 days: Days::default(),
                 first_ms: time_ms,
                 last_ms: time_ms,
-                linked_append_ms: i64::MIN,
-                link_signature: 0,
+                told: Told::NEVER,
             });
             self.devices.len() - 1
         });
@@ -382,7 +346,7 @@ impl AccountFacts {
     }
 
     fn apply_relay(&mut self, seen: &Observation<'_>, settings: &WindowSettings, change: &mut Change) {
-        let event = &seen.event;
+        let event = seen.event;
         match event.kind {
             EventKind::VpnOpen | EventKind::VpnRenew | EventKind::VpnClose => {
                 self.apply_session(seen, settings.sessions_max);
@@ -415,28 +379,23 @@ impl AccountFacts {
                 .tools
                 .iter()
                 .any(|t| *t.name == *brand && t.kind == ToolKind::VpnClient);
-            self.tool(&brand, ToolKind::VpnClient, false, seen, settings.sightings_max);
+            self.tool(brand, ToolKind::VpnClient, false, seen, settings.sightings_max);
             change.relay_facts |= !known;
         }
     }
 
     fn tool(&mut self, name: &str, kind: ToolKind, unattended: bool, seen: &Observation<'_>, sightings_max: usize) {
-        let device: Box<str> = seen
-            .event
-            .device
-            .as_ref()
-            .map(|d| d.id.as_ref().into())
-            .unwrap_or_default();
+        let device = seen.event.device.as_ref().map_or("", |d| d.id.as_ref());
         let found = self
             .tools
             .iter()
-            .position(|t| *t.name == *name && t.kind == kind && t.device == device);
+            .position(|t| *t.name == *name && t.kind == kind && *t.device == *device);
         let index = found.unwrap_or_else(|| {
             make_room(&mut self.tools, sightings_max, |t| t.last_ms);
             self.tools.push(ToolFact {
                 name: name.into(),
                 kind,
-                device,
+                device: device.into(),
                 unattended,
                 days: Days::default(),
                 first_ms: seen.order_ms,
@@ -458,7 +417,7 @@ impl AccountFacts {
     }
 
     fn apply_session(&mut self, seen: &Observation<'_>, sessions_max: usize) {
-        let event = &seen.event;
+        let event = seen.event;
         if event.outcome == Outcome::Failure {
             return;
         }
@@ -506,13 +465,27 @@ impl AccountFacts {
             .saturating_sub(lateness);
         self.visits
             .forget_before(append_ms - i64::from(settings.visits_hours) * HOUR_MS - lateness);
+        self.episodes.forget_before(horizon);
+        if self.oldest_ms.0 >= horizon {
+            return;
+        }
         self.networks.retain(|n| n.last_ms >= horizon);
         self.devices.retain(|d| d.last_ms >= horizon);
         self.sessions.retain(|s| s.seen_ms >= horizon);
         self.tools.retain(|t| t.last_ms >= horizon);
         self.peripherals.retain(|p| p.time_ms >= horizon);
         self.rdp_logons.retain(|r| r.time_ms >= horizon);
-        self.episodes.forget_before(horizon);
+        self.oldest_ms = self.find_oldest();
+    }
+
+    pub(super) fn find_oldest(&self) -> OldestMs {
+        let seen = (self.networks.iter().map(|n| n.last_ms))
+            .chain(self.devices.iter().map(|d| d.last_ms))
+            .chain(self.sessions.iter().map(|s| s.seen_ms))
+            .chain(self.tools.iter().map(|t| t.last_ms))
+            .chain(self.peripherals.iter().map(|p| p.time_ms))
+            .chain(self.rdp_logons.iter().map(|r| r.time_ms));
+        OldestMs(seen.min().unwrap_or(i64::MAX))
     }
 
     /// Whether nothing would be left at this append time.
@@ -520,6 +493,29 @@ impl AccountFacts {
     pub fn is_expired(&self, append_ms: i64, settings: &WindowSettings) -> bool {
         let kept_ms = i64::from(settings.retention_days) * DAY_MS + settings.allowed_lateness_ms;
         self.last_append_ms < append_ms.saturating_sub(kept_ms)
+    }
+}
+
+/// A lower bound that is found again after a restore, so two windows may differ in it and be the same.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct OldestMs(i64);
+
+impl Default for OldestMs {
+    fn default() -> Self {
+        Self(i64::MAX)
+    }
+}
+
+impl PartialEq for OldestMs {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+/// Writes `text` over `old`, allocating only if it differs.
+fn replace(old: &mut Box<str>, text: &str) {
+    if **old != *text {
+        *old = text.into();
     }
 }
 
@@ -544,7 +540,7 @@ fn lateness(order_ms: i64, append_ms: i64, allowed_ms: i64) -> Lateness {
 }
 
 fn visit(seen: &Observation<'_>, id_hash: u64, address: IpAddr, place: &Arc<Place>) -> Visit {
-    let event = &seen.event;
+    let event = seen.event;
     Visit {
         order_ms: seen.order_ms,
         id_hash,
@@ -559,7 +555,7 @@ fn visit(seen: &Observation<'_>, id_hash: u64, address: IpAddr, place: &Arc<Plac
 }
 
 fn rdp(seen: &Observation<'_>) -> RdpFact {
-    let event = &seen.event;
+    let event = seen.event;
     RdpFact {
         time_ms: seen.order_ms,
         address: event.source_ip,
@@ -572,7 +568,7 @@ fn rdp(seen: &Observation<'_>) -> RdpFact {
 }
 
 fn peripheral(seen: &Observation<'_>) -> Option<PeripheralFact> {
-    let event = &seen.event;
+    let event = seen.event;
     let peripheral = event.peripheral.as_ref()?;
     let join = |parts: [&Option<std::borrow::Cow<'_, str>>; 3]| {
         let known: Vec<&str> = parts
@@ -606,22 +602,10 @@ fn peripheral(seen: &Observation<'_>) -> Option<PeripheralFact> {
 }
 
 /// Commercial VPN brand that the network list or the identity provider named for this observation.
-fn vpn_brand(seen: &Observation<'_>) -> Option<String> {
-    if let Some(brand) = seen.event.anonymizer.as_deref().filter(|b| !b.is_empty()) {
-        return Some(brand.to_owned());
-    }
-    let is_vpn = seen.network.class == crate::model::NetworkClass::Vpn;
-    (is_vpn && !seen.network.label.is_empty()).then(|| seen.network.label.clone())
-}
-
-/// A network as links and evidence name it: the IPv4 address, or the IPv6 /64 that one line gets.
-#[must_use]
-pub fn network_name(address: IpAddr) -> String {
-    match address {
-        IpAddr::V4(v4) => v4.to_string(),
-        IpAddr::V6(v6) => {
-            let [a, b, c, d, ..] = v6.segments();
-            format!("{}/64", std::net::Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
-        }
-    }
+fn vpn_brand<'s>(seen: &'s Observation<'_>) -> Option<&'s str> {
+    let named = seen.event.anonymizer.as_deref().filter(|b| !b.is_empty());
+    named.or_else(|| {
+        let is_vpn = seen.network.class == crate::model::NetworkClass::Vpn;
+        (is_vpn && !seen.network.label.is_empty()).then_some(seen.network.label.as_str())
+    })
 }

@@ -1,8 +1,9 @@
 //! The account window as bytes of a checkpoint chunk.
 
-use super::account::{AccountFacts, DeviceFact, NetworkFact, PeripheralFact, RdpFact, SessionFact, ToolFact};
+use super::account::{AccountFacts, DeviceFact, NetworkFact, PeripheralFact, RdpFact, SessionFact, Told, ToolFact};
 use super::days::Days;
 use super::episode::Episodes;
+use super::recent_ids::RecentIds;
 use super::shared::{SharedReader, SharedWriter};
 use super::visits::{Visit, Visits};
 use crate::model::ToolKind;
@@ -23,7 +24,8 @@ impl AccountFacts {
         list(writer, &self.peripherals, write_peripheral);
         list(writer, &self.rdp_logons, write_rdp);
         self.episodes.write(&mut writer.plain);
-        list(writer, &self.event_ids, |writer, id| writer.plain.uint(*id));
+        writer.plain.uint(self.event_ids.len() as u64);
+        self.event_ids.iter().for_each(|id| writer.plain.uint(id));
     }
 
     /// Reads a window.
@@ -31,7 +33,7 @@ impl AccountFacts {
     /// # Errors
     /// [`Malformed`] if the bytes are no window.
     pub fn read(reader: &mut SharedReader<'_, '_>) -> Result<Self, Malformed> {
-        Ok(Self {
+        let mut facts = Self {
             last_append_ms: reader.plain.int()?,
             located: Days::read(&mut reader.plain)?,
             near: Days::read(&mut reader.plain)?,
@@ -44,8 +46,11 @@ impl AccountFacts {
             peripherals: items(reader, read_peripheral)?,
             rdp_logons: items(reader, read_rdp)?,
             episodes: Episodes::read(&mut reader.plain)?,
-            event_ids: items(reader, |reader| reader.plain.uint())?,
-        })
+            event_ids: RecentIds::from_oldest_first(items(reader, |reader| reader.plain.uint())?),
+            ..Self::default()
+        };
+        facts.oldest_ms = facts.find_oldest();
+        Ok(facts)
     }
 }
 
@@ -100,13 +105,12 @@ fn write_network(writer: &mut SharedWriter, fact: &NetworkFact) {
     writer.opt_place(fact.place.as_deref());
     fact.days.write(&mut writer.plain);
     fact.away.write(&mut writer.plain);
-    for time in [fact.first_ms, fact.last_ms, fact.linked_append_ms] {
-        writer.plain.int(time);
-    }
-    for text in [&fact.name, &fact.device, &fact.event_id, &fact.product] {
+    writer.plain.int(fact.first_ms);
+    writer.plain.int(fact.last_ms);
+    for text in [&*fact.device, &*fact.event_id, &*fact.product] {
         writer.plain.str(text);
     }
-    writer.plain.uint(fact.link_signature);
+    write_told(writer, fact.told);
 }
 
 fn read_network(reader: &mut SharedReader<'_, '_>) -> Result<NetworkFact, Malformed> {
@@ -114,7 +118,7 @@ fn read_network(reader: &mut SharedReader<'_, '_>) -> Result<NetworkFact, Malfor
     let (network, place) = (reader.network()?, reader.opt_place()?);
     let plain = &mut reader.plain;
     let (days, away) = (Days::read(plain)?, Days::read(plain)?);
-    let (first_ms, last_ms, linked_append_ms) = (plain.int()?, plain.int()?, plain.int()?);
+    let (first_ms, last_ms) = (plain.int()?, plain.int()?);
     Ok(NetworkFact {
         address,
         network,
@@ -123,12 +127,22 @@ fn read_network(reader: &mut SharedReader<'_, '_>) -> Result<NetworkFact, Malfor
         away,
         first_ms,
         last_ms,
-        linked_append_ms,
-        name: boxed(plain)?,
         device: boxed(plain)?,
-        event_id: boxed(plain)?,
+        event_id: plain.str()?.to_owned(),
         product: boxed(plain)?,
-        link_signature: plain.uint()?,
+        told: read_told(plain)?,
+    })
+}
+
+fn write_told(writer: &mut SharedWriter, told: Told) {
+    writer.plain.int(told.append_ms);
+    writer.plain.uint(told.signature);
+}
+
+fn read_told(plain: &mut Reader<'_>) -> Result<Told, Malformed> {
+    Ok(Told {
+        append_ms: plain.int()?,
+        signature: plain.uint()?,
     })
 }
 
@@ -136,10 +150,9 @@ fn write_device(writer: &mut SharedWriter, fact: &DeviceFact) {
     writer.plain.str(&fact.id);
     writer.plain.bool(fact.fingerprint);
     fact.days.write(&mut writer.plain);
-    for time in [fact.first_ms, fact.last_ms, fact.linked_append_ms] {
-        writer.plain.int(time);
-    }
-    writer.plain.uint(fact.link_signature);
+    writer.plain.int(fact.first_ms);
+    writer.plain.int(fact.last_ms);
+    write_told(writer, fact.told);
 }
 
 fn read_device(reader: &mut SharedReader<'_, '_>) -> Result<DeviceFact, Malformed> {
@@ -150,8 +163,7 @@ fn read_device(reader: &mut SharedReader<'_, '_>) -> Result<DeviceFact, Malforme
         days: Days::read(plain)?,
         first_ms: plain.int()?,
         last_ms: plain.int()?,
-        linked_append_ms: plain.int()?,
-        link_signature: plain.uint()?,
+        told: read_told(plain)?,
     })
 }
 

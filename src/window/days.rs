@@ -52,16 +52,15 @@ impl Days {
     /// Only the marked days in `from..=to`.
     #[must_use]
     pub fn between(&self, from: i32, to: i32) -> Self {
-        let mut kept = 0;
-        for back in 0..32 {
-            let day = i64::from(self.latest) - back;
-            if day >= i64::from(from) && day <= i64::from(to) {
-                kept |= self.bits & (1 << back);
-            }
-        }
+        // Bits of the days no older than `from`, less those younger than `to`.
+        let no_older = |day: i32| match i64::from(self.latest) - i64::from(day) {
+            ..0 => 0,
+            back @ 0..31 => (2u32 << back) - 1,
+            31.. => u32::MAX,
+        };
         Self {
             latest: self.latest,
-            bits: kept,
+            bits: self.bits & no_older(from) & !to.checked_add(1).map_or(0, no_older),
         }
     }
 
@@ -124,6 +123,20 @@ mod tests {
             marked(&[140, 100]),
             "days out of reach are forgotten either way"
         );
+    }
+
+    #[test]
+    fn a_span_of_days_is_cut_at_both_ends() {
+        let mut full = Days::default();
+        (69..=100).for_each(|day| {
+            full.mark(day);
+        });
+        for from in [i32::MIN, 0, 68, 69, 70, 99, 100, 101, i32::MAX] {
+            for to in [i32::MIN, 0, 68, 69, 70, 99, 100, 101, i32::MAX] {
+                let expected = (69..=100).filter(|day| (from..=to).contains(day)).count();
+                assert_eq!(usize::from(full.count_between(from, to)), expected, "{from}..={to}");
+            }
+        }
     }
 
     #[test]

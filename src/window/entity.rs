@@ -1,5 +1,7 @@
 //! The window of one shared thing, a device or a network: which accounts used it, when, and what each claims.
 
+use std::sync::Arc;
+
 use super::DAY_MS;
 use super::episode::Episodes;
 use super::settings::WindowSettings;
@@ -35,8 +37,8 @@ pub struct Tie {
     pub last_ms: i64,
     /// Devices used there (for a network), or networks used (for a device); oldest first.
     pub companions: Vec<Box<str>>,
-    /// The latest link of the account, without its offer.
-    pub latest: Link,
+    /// The latest link of the account, without its offer. Shared with the caller, who judges it.
+    pub latest: Arc<Link>,
 }
 
 /// Devices or networks remembered per tie.
@@ -68,8 +70,8 @@ impl EntityFacts {
         }
     }
 
-    /// Folds one link. Gives the index of its tie, unless all places were taken by others.
-    pub fn apply(&mut self, link: &Link, append_ms: i64, settings: &WindowSettings) -> Option<usize> {
+    /// Folds one link, whose offer was taken out. Gives the index of its tie, unless all places were taken by others.
+    pub fn apply(&mut self, link: &Arc<Link>, append_ms: i64, settings: &WindowSettings) -> Option<usize> {
         let append_ms = self.last_append_ms.max(append_ms);
         self.last_append_ms = append_ms;
         self.forget(append_ms, settings);
@@ -83,13 +85,11 @@ impl EntityFacts {
                 return None;
             }
             Err(index) => {
-                let mut latest = link.clone();
-                latest.offer = None;
                 let tie = Tie {
                     first_ms: link.first_ms,
                     last_ms: link.time_ms,
                     companions: Vec::new(),
-                    latest,
+                    latest: Arc::clone(link),
                 };
                 self.ties.insert(index, tie);
                 index
@@ -99,10 +99,7 @@ impl EntityFacts {
         tie.first_ms = tie.first_ms.min(link.first_ms);
         if link.time_ms >= tie.last_ms {
             tie.last_ms = link.time_ms;
-            tie.latest = Link {
-                offer: None,
-                ..link.clone()
-            };
+            tie.latest = Arc::clone(link);
         }
         let companion = match link.entity_kind {
             EntityKind::Network => link.device.as_deref(),

@@ -1,5 +1,7 @@
 //! The window of a shared thing as bytes of a checkpoint chunk.
 
+use std::sync::Arc;
+
 use super::account_codec::{items, list};
 use super::entity::{EntityFacts, Tie};
 use super::episode::Episodes;
@@ -52,7 +54,7 @@ fn write_tie(writer: &mut SharedWriter, tie: &Tie) {
     writer.plain.int(tie.last_ms);
     list(writer, &tie.companions, |writer, companion| writer.plain.str(companion));
     // A link is small, rare and already has one encoding: the JSON it arrived in.
-    let link = serde_json::to_string(&tie.latest).unwrap_or_default();
+    let link = serde_json::to_string(&*tie.latest).unwrap_or_default();
     writer.plain.str(&link);
 }
 
@@ -63,7 +65,8 @@ fn read_tie(reader: &mut SharedReader<'_, '_>) -> Result<Tie, Malformed> {
         companions: items(reader, |reader| reader.plain.str().map(Into::into))?,
         latest: {
             let link = reader.plain.str()?;
-            serde_json::from_str::<Link>(link).map_err(|_| reader.plain.malformed("a link as JSON"))?
+            let link = serde_json::from_str::<Link>(link);
+            Arc::new(link.map_err(|_| reader.plain.malformed("a link as JSON"))?)
         },
     })
 }

@@ -1,20 +1,29 @@
 //! One copy of each place, network and claim per fold, however many facts name it.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
+
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
 
 use crate::model::{Claim, Network, Place, Travel};
 
-/// Interned values by their encoded bytes. Ordered maps: nothing here depends on hash order.
+/// Interned values by their encoded bytes. The tables are asked and swept, never walked in an order that shows.
 ///
 /// Grows with the distinct rows of the databases, not with traffic; [`Interner::sweep`] drops what nothing uses.
+/// Only what an operator loaded is a key here, so nobody can choose keys that collide.
 #[derive(Debug, Default)]
 pub struct Interner {
-    places: BTreeMap<Box<[u8]>, Arc<Place>>,
-    networks: BTreeMap<Box<[u8]>, Arc<Network>>,
-    claims: BTreeMap<Box<[u8]>, Arc<Claim>>,
-    travels: BTreeMap<Box<[u8]>, Arc<Travel>>,
+    places: Table<Place>,
+    networks: Table<Network>,
+    claims: Table<Claim>,
+    travels: Table<Travel>,
+    swept_len: usize,
 }
+
+type Table<T> = HashMap<Box<[u8]>, Arc<T>, FixedState>;
+
+/// Fewer values than this are not worth sweeping.
+const SWEPT_LEN_MIN: usize = 1_024;
 
 macro_rules! interned {
     ($name:ident, $field:ident, $type:ty) => {
@@ -39,12 +48,17 @@ impl Interner {
     interned!(claim, claims, Claim);
     interned!(travel, travels, Travel);
 
-    /// Drops what nothing else holds.
+    /// Drops what nothing else holds, once there are twice as many values as the last sweep left: so a value is looked
+    /// at once or twice in its life, however often this is called.
     pub fn sweep(&mut self) {
+        if self.len() < 2 * self.swept_len.max(SWEPT_LEN_MIN) {
+            return;
+        }
         self.places.retain(|_, value| Arc::strong_count(value) > 1);
         self.networks.retain(|_, value| Arc::strong_count(value) > 1);
         self.claims.retain(|_, value| Arc::strong_count(value) > 1);
         self.travels.retain(|_, value| Arc::strong_count(value) > 1);
+        self.swept_len = self.len();
     }
 
     /// How many values are kept.

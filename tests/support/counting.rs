@@ -18,17 +18,32 @@ use falsefront::service::worker::stage::Take;
 const CHUNKS: u16 = 16;
 
 pub(crate) fn stages(hash_key: HashKey, partitions: u32) -> Stages {
-    Stages {
-        intake: Arc::new(move || {
-            Box::new(CountingIntake {
-                hash_key,
-                partitions,
-                packed: BTreeMap::new(),
-                letters: vec![],
-            })
-        }),
-        accounts: Arc::new(move |_| Box::new(Counting::new(hash_key, 10, '#', 5))),
-        entities: Arc::new(move |_| Box::new(Counting::new(hash_key, 1, '@', u64::MAX))),
+    Flaws::None.stages(hash_key, partitions)
+}
+
+/// Flaws for tests that must notice them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Flaws {
+    /// None.
+    None,
+    /// What a replay causes comes out with the next record.
+    PublishInReplay,
+}
+
+impl Flaws {
+    pub(crate) fn stages(self, hash_key: HashKey, partitions: u32) -> Stages {
+        Stages {
+            intake: Arc::new(move || {
+                Box::new(CountingIntake {
+                    hash_key,
+                    partitions,
+                    packed: BTreeMap::new(),
+                    letters: vec![],
+                })
+            }),
+            accounts: Arc::new(move |_| Box::new(Counting::new(hash_key, self, 10, '#', 5))),
+            entities: Arc::new(move |_| Box::new(Counting::new(hash_key, self, 1, '@', u64::MAX))),
+        }
     }
 }
 
@@ -80,16 +95,20 @@ struct Counting {
     mark: char,
     link_every: u64,
     chunks: Vec<BTreeMap<String, u64>>,
+    flaws: Flaws,
+    replayed: Outputs,
 }
 
 impl Counting {
-    fn new(hash_key: HashKey, alert_every: u64, mark: char, link_every: u64) -> Self {
+    fn new(hash_key: HashKey, flaws: Flaws, alert_every: u64, mark: char, link_every: u64) -> Self {
         Self {
             hash_key,
             alert_every,
             mark,
             link_every,
             chunks: vec![BTreeMap::new(); usize::from(CHUNKS)],
+            flaws,
+            replayed: Outputs::default(),
         }
     }
 
@@ -116,9 +135,19 @@ impl Counting {
     }
 }
 
-impl Fold for Counting {
-    fn fold(&mut self, position: Position, record: &[u8], outputs: &mut Outputs) -> Result<(), CodecError> {
+impl Counting {
+    fn run(
+        &mut self,
+        position: Position,
+        record: &[u8],
+        resume: Option<&[i64]>,
+        outputs: &mut Outputs,
+    ) -> Result<(), CodecError> {
         for account in Self::text(record)?.split('\n') {
+            let chunk = usize::from(self.key(account).chunk(CHUNKS));
+            if resume.is_some_and(|resume| resume[chunk] > position.offset) {
+                continue;
+            }
             let count = self.count(account);
             if count.is_multiple_of(self.link_every) {
                 outputs.links.push(RoutedLink {
@@ -134,14 +163,22 @@ impl Fold for Counting {
         }
         Ok(())
     }
+}
+
+impl Fold for Counting {
+    fn fold(&mut self, position: Position, record: &[u8], outputs: &mut Outputs) -> Result<(), CodecError> {
+        if self.flaws == Flaws::PublishInReplay {
+            outputs.alerts.append(&mut self.replayed.alerts);
+            outputs.links.append(&mut self.replayed.links);
+        }
+        self.run(position, record, None, outputs)
+    }
 
     fn refold(&mut self, position: Position, record: &[u8], resume: &[i64]) -> Result<(), CodecError> {
-        for account in Self::text(record)?.split('\n') {
-            if resume[usize::from(self.key(account).chunk(CHUNKS))] <= position.offset {
-                self.count(account);
-            }
-        }
-        Ok(())
+        let mut replayed = std::mem::take(&mut self.replayed);
+        let result = self.run(position, record, Some(resume), &mut replayed);
+        self.replayed = replayed;
+        result
     }
 
     fn chunk_count(&self) -> u16 {

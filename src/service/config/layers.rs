@@ -95,7 +95,7 @@ fn one(problem: Problem) -> ConfigError {
     }
 }
 
-/// Loads `files` in order, then `environment`, then `flags` (key and value), over the defaults.
+/// Loads `files` in order, then `environment`, then `flags` (key and value), over the defaults, for a service.
 ///
 /// # Errors
 /// [`ConfigError`] with every mistake found.
@@ -104,6 +104,33 @@ pub fn load(
     environment: impl Iterator<Item = (String, String)>,
     flags: &[(String, String)],
 ) -> Result<Config, ConfigError> {
+    let (config, texts) = merge(files, environment, flags)?;
+    let problems = super::validate::validate(&config);
+    settle(config, problems, &texts)
+}
+
+/// As [`load`], for a command that connects to nothing: brokers and sources may be missing.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_offline(
+    files: &[PathBuf],
+    environment: impl Iterator<Item = (String, String)>,
+) -> Result<Config, ConfigError> {
+    let (config, texts) = merge(files, environment, &[])?;
+    let mut problems = super::validate::validate(&config);
+    problems.retain(|problem| problem.key != "sources" && problem.key != "kafka.brokers");
+    settle(config, problems, &texts)
+}
+
+/// A file's path and text.
+type Text = (PathBuf, String);
+
+fn merge(
+    files: &[PathBuf],
+    environment: impl Iterator<Item = (String, String)>,
+    flags: &[(String, String)],
+) -> Result<(Config, Vec<Text>), ConfigError> {
     let mut texts = Vec::new();
     let mut builder = config::Config::builder();
     for path in files {
@@ -151,7 +178,11 @@ pub fn load(
             place: None,
         })
     })?;
-    let mut problems = super::validate::validate(&config);
+    Ok((config, texts))
+}
+
+/// The configuration, or its problems with their places in the files.
+fn settle(config: Config, mut problems: Vec<Problem>, texts: &[Text]) -> Result<Config, ConfigError> {
     for problem in &mut problems {
         problem.place = texts
             .iter()

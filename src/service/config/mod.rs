@@ -8,4 +8,4 @@ mod validate;
 mod suggest;
 
 pub use file::Config;
-pub use layers::{ConfigError, Problem, load};
+pub use layers::{ConfigError, Problem, load, load_offline};

@@ -1,7 +1,6 @@
 //! [`Log`] over a consumer and a transactional producer of librdkafka.
 
 use std::collections::BTreeSet;
-use std::ops::ControlFlow;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -75,7 +74,7 @@ pub struct KafkaLog {
     deliveries: Deliveries,
     disconnects_before: u64,
     reader: Option<BaseConsumer<Quiet>>,
-    reading: Option<TopicPartition>,
+    reading: Vec<TopicPartition>,
     watcher: BaseConsumer<Quiet>,
     consumer: BaseConsumer<Group>,
     fixed: Option<Vec<TopicPartition>>,
@@ -113,7 +112,7 @@ impl KafkaLog {
             deliveries,
             disconnects_before: 0,
             reader,
-            reading: None,
+            reading: Vec::new(),
             watcher,
             consumer,
             fixed,
@@ -463,6 +462,7 @@ impl Log for KafkaLog {
     }
 
     fn read_from(&mut self, partition: &TopicPartition, offset: i64) -> Result<(), Failure> {
+        self.read_end(partition);
         let Some(reader) = &self.reader else {
             return Err(Failure::Stop("opened without a reader".to_owned()));
         };
@@ -471,44 +471,52 @@ impl Log for KafkaLog {
         } else {
             Offset::Offset(offset)
         };
-        let assignment = list(std::slice::from_ref(partition), from)?;
-        reader.assign(&assignment).map_err(|error| question("read", &error))?;
-        self.reading = Some(partition.clone());
+        let added = list(std::slice::from_ref(partition), from)?;
+        reader
+            .incremental_assign(&added)
+            .map_err(|error| question("read", &error))?;
+        self.reading.push(partition.clone());
+        // Otherwise the partition waits for librdkafka's scan for unknown leaders, once a second.
+        reader
+            .fetch_metadata(Some(&partition.topic), ASK)
+            .map_err(|error| question("metadata", &error))?;
         Ok(())
     }
 
-    fn read(&mut self, wait: Duration, count_max: usize, take: Take<'_>) -> Result<bool, Failure> {
-        let (Some(reader), Some(at)) = (&self.reader, &self.reading) else {
-            return Ok(true);
-        };
+    fn read(&mut self, wait: Duration, count_max: usize, take: Take<'_>) -> Result<Vec<TopicPartition>, Failure> {
+        let mut ended = Vec::new();
+        let Some(reader) = &self.reader else { return Ok(ended) };
         let mut wait = wait;
         for _ in 0..count_max {
             match reader.poll(wait) {
-                Some(Ok(message)) if message.partition() == at.partition && message.topic() == &*at.topic => {
-                    if let ControlFlow::Break(()) = take(&record(&message)) {
-                        return Ok(false);
+                Some(Ok(message)) => {
+                    if take(&record(&message)).is_break() {
+                        break;
                     }
                 }
-                // What the partition read before still had on its way.
-                Some(Ok(_)) => {}
-                Some(Err(KafkaError::PartitionEOF(partition))) if partition == at.partition => return Ok(true),
+                // It names no topic; but a worker reads one partition of each number at a time.
+                Some(Err(KafkaError::PartitionEOF(partition))) => {
+                    ended.extend(self.reading.iter().find(|at| at.partition == partition).cloned());
+                }
                 Some(Err(error)) => {
                     if let Some(failure) = consumption(&error) {
                         return Err(failure);
                     }
                 }
-                None => return Ok(false),
+                None => break,
             }
             wait = Duration::ZERO;
         }
-        Ok(false)
+        Ok(ended)
     }
 
-    fn read_end(&mut self) {
-        if self.reading.take().is_some()
-            && let Some(reader) = &self.reader
-        {
-            let _ = reader.unassign();
+    fn read_end(&mut self, partition: &TopicPartition) {
+        let Some(index) = self.reading.iter().position(|at| at == partition) else {
+            return;
+        };
+        self.reading.swap_remove(index);
+        if let (Some(reader), Ok(removed)) = (&self.reader, list(std::slice::from_ref(partition), Offset::Invalid)) {
+            let _ = reader.incremental_unassign(&removed);
         }
     }
 }

@@ -284,8 +284,8 @@ impl<L: Log> Worker<L> {
                 tracing::info!(worker = self.settings.name, partitions = ?names(&partitions), "assigned");
                 self.log.assign(&partitions)?;
                 let now = self.log.now();
+                self.drop_tasks(&partitions);
                 for at in partitions {
-                    self.tasks.retain(|task| task.at != at);
                     self.tasks.push(Task::restoring(at, now));
                 }
                 self.tasks.sort_by(|a, b| a.at.cmp(&b.at));
@@ -299,18 +299,20 @@ impl<L: Log> Worker<L> {
                     // One transaction spans all tasks: all are committed, not only those given up.
                     self.commit()?;
                 }
-                self.tasks.retain(|task| !partitions.contains(&task.at));
+                self.drop_tasks(&partitions);
                 self.metrics.given_up(&partitions);
-                if self.restoring_is_gone() {
-                    self.log.read_end();
-                }
                 self.log.unassign(&partitions)
             }
         }
     }
 
-    fn restoring_is_gone(&self) -> bool {
-        !self.tasks.iter().any(Task::is_restoring)
+    fn drop_tasks(&mut self, partitions: &[TopicPartition]) {
+        for task in self.tasks.iter().filter(|task| partitions.contains(&task.at)) {
+            if let Some(reading) = task.reading() {
+                self.log.read_end(reading);
+            }
+        }
+        self.tasks.retain(|task| !partitions.contains(&task.at));
     }
 }
 

@@ -48,6 +48,15 @@ pub(super) struct Restore {
     origin: i64,
     replayed: u64,
     damage: Option<String>,
+    /// Partition of the log being read for it.
+    reading: Option<TopicPartition>,
+    /// Offset after the last record replayed.
+    next: i64,
+    /// Not to be looked at before.
+    look_at: Duration,
+    /// The first look found trouble. Whoever was asleep meanwhile may have seen another owner's work half done, and
+    /// learns from the group before the second look that the partition is not its own.
+    is_second_look: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,56 +94,117 @@ impl Restore {
             origin: 0,
             replayed: 0,
             damage: None,
+            reading: None,
+            next: 0,
+            look_at: Duration::ZERO,
+            is_second_look: false,
         }
     }
 }
 
 impl<L: Log> Worker<L> {
-    /// Works on the first partition that is not live, for a slice of time.
+    /// Works on every partition that is not live, for a slice of time: they share the reader, so that a worker with
+    /// many partitions waits for the brokers once and not once per partition.
     pub(super) fn restore_some(&mut self) -> Result<(), Failure> {
         let end = self.log.now() + SLICE;
-        while self.log.now() < end {
-            let Some(index) = self.tasks.iter().position(Task::is_restoring) else {
-                break;
-            };
-            let Some(task) = self.tasks.get_mut(index) else { break };
-            let at = task.at.clone();
-            let memory = task.committed;
-            let Phase::Restoring(mut restore) = std::mem::replace(&mut task.phase, Phase::Refused) else {
-                break;
-            };
-            let progress = self.restore_step(&at, memory, &mut restore);
-            let progress = match progress {
-                Ok(progress) => progress,
-                Err(Failure::Retry(detail)) => self.report_waiting(&at, &mut restore, &detail),
-                Err(failure) => return Err(failure),
-            };
-            let is_waiting = matches!(progress, Progress::Wait);
-            let now = self.log.now();
-            let Some(task) = self.tasks.get_mut(index) else { break };
-            match progress {
-                Progress::On | Progress::Wait => task.phase = Phase::Restoring(restore),
-                Progress::Refuse(why) => {
-                    self.log.read_end();
-                    self.metrics.refused();
-                    tracing::error!(worker = self.settings.name, partition = %at, why, "partition not restored, stays paused");
-                }
-                Progress::Done => {
-                    let took = now.saturating_sub(restore.since);
-                    self.metrics.restored(took, restore.replayed);
-                    tracing::info!(
-                        worker = self.settings.name, partition = %at, offset = restore.target,
-                        replayed = restore.replayed, took_ms = took.as_millis(), "live"
-                    );
-                    task.go_live(*restore, now);
-                }
+        while self.tasks.iter().any(Task::is_restoring) && self.log.now() < end {
+            let mut has_moved = false;
+            for index in 0..self.tasks.len() {
+                has_moved |= self.restore_one(index, &[])?;
             }
-            if is_waiting {
+            if self.tasks.iter().any(|task| task.reading().is_some()) {
+                let ended = self.read_some()?;
+                for index in 0..self.tasks.len() {
+                    self.restore_one(index, &ended)?;
+                }
+            } else if !has_moved {
                 self.log.wait(LOOK_AGAIN);
                 break;
             }
         }
         Ok(())
+    }
+
+    /// Takes the next step of one partition, if it can be taken now; true if it was.
+    fn restore_one(&mut self, index: usize, ended: &[TopicPartition]) -> Result<bool, Failure> {
+        let now = self.log.now();
+        let Some(task) = self.tasks.get_mut(index) else {
+            return Ok(false);
+        };
+        let at = task.at.clone();
+        let memory = task.committed;
+        let Phase::Restoring(restore) = &mut task.phase else {
+            return Ok(false);
+        };
+        let is_end = restore.reading.as_ref().is_some_and(|reading| ended.contains(reading));
+        if now < restore.look_at || (restore.reading.is_some() && !is_end && !restore.is_read()) {
+            return Ok(false);
+        }
+        let Phase::Restoring(mut restore) = std::mem::replace(&mut task.phase, Phase::Refused) else {
+            return Ok(false);
+        };
+        if let Some(reading) = restore.reading.take() {
+            self.log.read_end(&reading);
+        }
+        let progress = match self.restore_step(&at, memory, &mut restore) {
+            Ok(progress) => progress,
+            Err(Failure::Retry(detail)) => self.report_waiting(&at, &mut restore, &detail),
+            Err(failure) => return Err(failure),
+        };
+        let now = self.log.now();
+        let is_waiting = matches!(progress, Progress::Wait);
+        let is_refused = matches!(progress, Progress::Refuse(_));
+        let Some(task) = self.tasks.get_mut(index) else {
+            return Ok(false);
+        };
+        match progress {
+            Progress::On => task.phase = Phase::Restoring(restore),
+            Progress::Wait => {
+                restore.look_at = now + LOOK_AGAIN;
+                task.phase = Phase::Restoring(restore);
+            }
+            Progress::Refuse(_) if !restore.is_second_look => {
+                task.phase = Phase::Restoring(Box::new(restore.again(now)));
+            }
+            Progress::Refuse(why) => {
+                self.metrics.refused();
+                tracing::error!(worker = self.settings.name, partition = %at, why, "partition not restored, stays paused");
+            }
+            Progress::Done => {
+                let took = now.saturating_sub(restore.since);
+                self.metrics.restored(took, restore.replayed);
+                tracing::info!(
+                    worker = self.settings.name, partition = %at, offset = restore.target,
+                    replayed = restore.replayed, took_ms = took.as_millis(), "live"
+                );
+                task.go_live(*restore, now);
+            }
+        }
+        Ok(!is_waiting && !is_refused)
+    }
+
+    /// Hands what was read to the partitions it belongs to. Returns the partitions of the log read to their end.
+    fn read_some(&mut self) -> Result<Vec<TopicPartition>, Failure> {
+        let role = self.role();
+        let Self { log, tasks, .. } = self;
+        let ended = log.read(READ_WAIT, READ_RECORDS_MAX, &mut |record| {
+            let reader = tasks.iter_mut().find_map(|task| match &mut task.phase {
+                Phase::Restoring(restore) => {
+                    let reading = restore.reading.as_ref()?;
+                    let is_it = reading.partition == record.partition && &*reading.topic == record.topic;
+                    is_it.then_some((task.at.partition, restore))
+                }
+                Phase::Refused | Phase::Live => None,
+            });
+            // Otherwise it is what a partition read before still had on its way.
+            if let Some((partition, restore)) = reader {
+                restore.take(role, partition, record);
+            }
+            ControlFlow::Continue(())
+        })?;
+        let left = self.tasks.iter().filter_map(Task::left_to_replay).sum();
+        self.metrics.restoring(left);
+        Ok(ended)
     }
 
     fn report_waiting(&self, at: &TopicPartition, restore: &mut Restore, detail: &str) -> Progress {
@@ -156,8 +226,11 @@ impl<L: Log> Worker<L> {
     fn restore_step(&mut self, at: &TopicPartition, memory: i64, restore: &mut Restore) -> Result<Progress, Failure> {
         match restore.step {
             Step::Settle => self.settle(at, memory, restore),
-            Step::ReadChunks => self.read_chunks(at, restore),
-            Step::Replay => self.replay(at, restore),
+            Step::ReadChunks => match restore.damage.take() {
+                Some(damage) => Ok(Progress::Refuse(damage)),
+                None => self.plan_replay(at, restore),
+            },
+            Step::Replay => Ok(self.compare_digest(at, restore)),
             Step::Resume => {
                 self.log.resume_at(at, restore.target)?;
                 Ok(Progress::Done)
@@ -186,15 +259,14 @@ impl<L: Log> Worker<L> {
         if is_fold && self.settings.is_durable {
             // Markers reach the partitions of a transaction one by one (KAFKA-10167): all must be there.
             for partition in [&checkpoints, at] {
-                let (_, stable) = self.log.bounds(partition, Isolation::Committed)?;
                 let (_, end) = self.log.bounds(partition, Isolation::Uncommitted)?;
+                let (start, stable) = self.log.bounds(partition, Isolation::Committed)?;
                 if stable < end {
                     let detail = format!("{partition} has an open transaction at offset {stable} of {end}");
                     return Err(Failure::Retry(detail));
                 }
+                has_chunks |= partition == &checkpoints && start < end;
             }
-            let (start, end) = self.log.bounds(&checkpoints, Isolation::Committed)?;
-            has_chunks = start < end;
         }
         let committed = if self.settings.is_durable {
             self.log.committed(std::slice::from_ref(at))?.first().copied().flatten()
@@ -224,35 +296,10 @@ impl<L: Log> Worker<L> {
         }
         if has_chunks {
             self.log.read_from(&checkpoints, 0)?;
+            restore.reading = Some(checkpoints);
             restore.step = Step::ReadChunks;
             return Ok(Progress::On);
         }
-        self.plan_replay(at, restore)
-    }
-
-    fn read_chunks(&mut self, at: &TopicPartition, restore: &mut Restore) -> Result<Progress, Failure> {
-        let role = self.role();
-        let is_end = self.log.read(
-            READ_WAIT,
-            READ_RECORDS_MAX,
-            &mut |record| match restore.take_checkpoint(role, at.partition, record) {
-                Ok(()) => ControlFlow::Continue(()),
-                Err(error) => {
-                    restore.damage = Some(format!(
-                        "{error} in {}/{} at offset {}",
-                        record.topic, record.partition, record.offset
-                    ));
-                    ControlFlow::Break(())
-                }
-            },
-        )?;
-        if let Some(damage) = restore.damage.take() {
-            return Ok(Progress::Refuse(damage));
-        }
-        if !is_end {
-            return Ok(Progress::On);
-        }
-        self.log.read_end();
         self.plan_replay(at, restore)
     }
 
@@ -287,6 +334,11 @@ impl<L: Log> Worker<L> {
                     tracing::warn!(partition = %at, offset = digest.offset, "the group's offset is gone, taking the checkpoint's");
                     restore.target = digest.offset;
                 } else if digest.offset > restore.target {
+                    if !restore.is_second_look {
+                        return Ok(Progress::Refuse(
+                            "the group's offset is behind the checkpoint".to_owned(),
+                        ));
+                    }
                     self.metrics.torn();
                     tracing::error!(
                         partition = %at, committed = restore.target, checkpoint = digest.offset,
@@ -313,51 +365,9 @@ impl<L: Log> Worker<L> {
             return Ok(self.compare_digest(at, restore));
         }
         self.log.read_from(at, from)?;
+        restore.reading = Some(at.clone());
         restore.step = Step::Replay;
         Ok(Progress::On)
-    }
-
-    fn replay(&mut self, at: &TopicPartition, restore: &mut Restore) -> Result<Progress, Failure> {
-        let mut is_done = false;
-        let Restore {
-            fold,
-            resume,
-            append_ms,
-            replayed,
-            target,
-            ..
-        } = restore;
-        let Some(fold) = fold else { return Ok(Progress::On) };
-        let mut last = None;
-        let is_end = self.log.read(READ_WAIT, READ_RECORDS_MAX, &mut |record| {
-            if record.offset >= *target {
-                is_done = true;
-                return ControlFlow::Break(());
-            }
-            *append_ms = (*append_ms).max(record.append_ms);
-            let position = Position {
-                offset: record.offset,
-                append_ms: *append_ms,
-            };
-            // What could not be folded became a dead letter the first time, and changed nothing then either.
-            if fold.refold(position, record.value.unwrap_or_default(), resume).is_ok() {
-                *replayed += 1;
-            }
-            last = Some(record.offset);
-            if record.offset + 1 >= *target {
-                is_done = true;
-                return ControlFlow::Break(());
-            }
-            ControlFlow::Continue(())
-        })?;
-        if let Some(offset) = last {
-            self.metrics.restoring(restore.target.saturating_sub(offset));
-        }
-        if !is_done && !is_end {
-            return Ok(Progress::On);
-        }
-        self.log.read_end();
-        Ok(self.compare_digest(at, restore))
     }
 
     fn compare_digest(&self, at: &TopicPartition, restore: &mut Restore) -> Progress {
@@ -380,6 +390,52 @@ impl<L: Log> Worker<L> {
 }
 
 impl Restore {
+    /// The same restore from its first step.
+    fn again(&self, now: Duration) -> Self {
+        Self {
+            since: self.since,
+            look_at: now + LOOK_AGAIN,
+            is_second_look: true,
+            ..Self::new(now)
+        }
+    }
+
+    /// Whether nothing more has to be read although more may come.
+    fn is_read(&self) -> bool {
+        self.damage.is_some() || (self.step == Step::Replay && self.next >= self.target)
+    }
+
+    fn take(&mut self, role: Role, partition: i32, record: &Record<'_>) {
+        if self.step == Step::Replay {
+            self.replay(record);
+        } else if let Err(error) = self.take_checkpoint(role, partition, record) {
+            let what = format!(
+                "{error} in {}/{} at offset {}",
+                record.topic, record.partition, record.offset
+            );
+            self.damage.get_or_insert(what);
+        }
+    }
+
+    fn replay(&mut self, record: &Record<'_>) {
+        self.next = self.next.max(record.offset + 1);
+        let Some(fold) = self.fold.as_mut().filter(|_| record.offset < self.target) else {
+            return;
+        };
+        self.append_ms = self.append_ms.max(record.append_ms);
+        let position = Position {
+            offset: record.offset,
+            append_ms: self.append_ms,
+        };
+        // What could not be folded became a dead letter the first time, and changed nothing then either.
+        if fold
+            .refold(position, record.value.unwrap_or_default(), &self.resume)
+            .is_ok()
+        {
+            self.replayed += 1;
+        }
+    }
+
     fn take_checkpoint(&mut self, role: Role, partition: i32, record: &Record<'_>) -> Result<(), CodecError> {
         let Some(key) = record
             .key
@@ -446,6 +502,23 @@ impl Restore {
 }
 
 impl Task {
+    /// Partition of the log that is being read to restore this one.
+    pub(super) fn reading(&self) -> Option<&TopicPartition> {
+        match &self.phase {
+            Phase::Restoring(restore) => restore.reading.as_ref(),
+            Phase::Refused | Phase::Live => None,
+        }
+    }
+
+    fn left_to_replay(&self) -> Option<i64> {
+        match &self.phase {
+            Phase::Restoring(restore) if restore.step == Step::Replay => {
+                Some(restore.target.saturating_sub(restore.next.max(0)))
+            }
+            _ => None,
+        }
+    }
+
     fn go_live(&mut self, restore: Restore, now: Duration) {
         self.phase = Phase::Live;
         self.committed = restore.target;

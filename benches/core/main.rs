@@ -1,0 +1,403 @@
+//! The core without Kafka: one table of parts, each with its floor measured in the same run.
+//!
+//! `cargo bench --bench core` takes about two minutes. `FALSEFRONT_BENCH_ACCOUNTS=10000000` adds a row for that many
+//! accounts (it takes some 15 GB), `FALSEFRONT_BENCH_QUICK=1` leaves all but the small ones out.
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a bench reads the clock and is run by its authors"
+)]
+
+mod floor;
+mod state;
+mod traffic;
+
+use std::hint::black_box;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+use std::time::Instant;
+
+use falsefront::enrich::Reference;
+use falsefront::intake::{Format, decode};
+use falsefront::model::key::HashKey;
+use falsefront::pipeline::accounts::Accounts;
+use falsefront::pipeline::entities::Entities;
+use falsefront::pipeline::intake::{Intake, PackedRecord, RawRecord};
+use falsefront::pipeline::packed::Unpacked;
+use falsefront::pipeline::replay::Replay;
+use falsefront::pipeline::settings::{DetectionSettings, IntakeSettings};
+use falsefront::pipeline::{Fold as _, Outputs, Position};
+use falsefront::service::demo_geoip::demo_databases;
+use falsefront::service::reference::{ReferenceBytes, load_bytes};
+use falsefront::window::intern::Interner;
+
+use floor::{Floor, Scan};
+use traffic::{Random, Records, START_MS, Spread, sign_ins};
+
+/// Each time is the median of so many runs.
+const ROUNDS: usize = 5;
+const SEED: u64 = 7;
+pub(crate) const HASH_KEY: HashKey = HashKey([7; 16]);
+
+fn main() {
+    let quick = std::env::var_os("FALSEFRONT_BENCH_QUICK").is_some();
+    let reference = reference();
+    println!(
+        "{:<44} {:>10} {:>10} {:>7}",
+        "part (ns an event, one core)", "ours", "floor", "ratio"
+    );
+    decoding();
+    places(&reference);
+    packing(&reference);
+    state::one_account(&reference);
+    let mut sizes = vec![1_000, 100_000];
+    if !quick {
+        sizes.push(1_000_000);
+        let more = std::env::var("FALSEFRONT_BENCH_ACCOUNTS").ok();
+        sizes.extend(more.and_then(|accounts| accounts.parse::<u64>().ok()));
+    }
+    for accounts in sizes {
+        for spread in [Spread::Uniform, Spread::Zipf] {
+            whole_core(&reference, accounts, spread);
+        }
+    }
+    all_cores(&reference);
+    from_file(&reference);
+    state::checkpoints(&reference, if quick { 10_000 } else { 200_000 });
+}
+
+/// One line of the table: nanoseconds and how many floors they are.
+pub(crate) fn row(part: &str, ours: f64, floor: f64) {
+    println!("{part:<44} {ours:>10.1} {floor:>10.1} {:>7.2}", floor / ours);
+}
+
+/// Processor time of this thread: a shared machine takes the processor away and a clock on the wall runs on. The
+/// clock on the wall where Linux's /proc is missing.
+fn processor_ns(started: Instant) -> u64 {
+    let ran = std::fs::read_to_string("/proc/thread-self/schedstat");
+    let ran = ran.ok().and_then(|text| text.split_whitespace().next()?.parse().ok());
+    ran.unwrap_or_else(|| started.elapsed().as_nanos() as u64)
+}
+
+/// Nanoseconds for each of `count`, median of the rounds. `prepare` is not counted.
+pub(crate) fn median_ns<T>(count: usize, prepare: impl FnMut() -> T, run: impl FnMut(T)) -> f64 {
+    let origin = Instant::now();
+    median(count, || processor_ns(origin), prepare, run)
+}
+
+/// As [`median_ns`] by the clock on the wall, for work of several threads.
+fn median_wall_ns<T>(count: usize, prepare: impl FnMut() -> T, run: impl FnMut(T)) -> f64 {
+    let origin = Instant::now();
+    median(count, || origin.elapsed().as_nanos() as u64, prepare, run)
+}
+
+fn median<T>(count: usize, clock: impl Fn() -> u64, mut prepare: impl FnMut() -> T, mut run: impl FnMut(T)) -> f64 {
+    let rounds = (0..ROUNDS).map(|_| {
+        let input = prepare();
+        let started = clock();
+        run(input);
+        clock() - started
+    });
+    let mut times: Vec<u64> = rounds.collect();
+    times.sort_unstable();
+    times[ROUNDS / 2] as f64 / count as f64
+}
+
+fn reference() -> Arc<Reference> {
+    let bytes = ReferenceBytes {
+        geoip: demo_databases().unwrap(),
+        ..ReferenceBytes::default()
+    };
+    Arc::new(load_bytes(&bytes).unwrap().0)
+}
+
+fn decoding() {
+    let formats = [
+        Format::Ocsf,
+        Format::Okta,
+        Format::GoogleWorkspace,
+        Format::Fortigate,
+        Format::Auto,
+    ];
+    for format in formats {
+        let records = sign_ins(format, 20_000, 1_000, Spread::Uniform, 1_000, SEED);
+        let scan = Scan::of(format);
+        let floor = median_ns(
+            records.len(),
+            || (),
+            |()| {
+                for record in records.iter() {
+                    scan.each(record, |number, value| {
+                        black_box((number, value));
+                    });
+                }
+            },
+        );
+        let mut events = 0;
+        let ours = median_ns(
+            records.len(),
+            || (),
+            |()| {
+                for record in records.iter() {
+                    decode(format, record, &mut |_, event| events += usize::from(event.is_ok())).unwrap();
+                }
+            },
+        );
+        assert_eq!(
+            events,
+            records.len() * ROUNDS,
+            "{}: a record was refused",
+            format.name()
+        );
+        row(
+            &format!("decode {}, {} B", format.name(), records.mean_bytes()),
+            ours,
+            floor,
+        );
+    }
+}
+
+fn places(reference: &Reference) {
+    const LOOKUPS: usize = 1_000_000;
+    let mut random = Random(SEED);
+    let ips: Vec<IpAddr> = (0..LOOKUPS)
+        .map(|_| Ipv4Addr::from_bits((random.below(8 << 24) + (240 << 24)) as u32).into())
+        .collect();
+    let ranges = (reference.summary().ranges_v4 as usize).max(1);
+    let table: Vec<u64> = (0..ranges as u64).collect();
+    let indices: Vec<usize> = (0..LOOKUPS).map(|_| random.below(ranges as u64) as usize).collect();
+    let floor = median_ns(
+        LOOKUPS,
+        || (),
+        |()| {
+            black_box(indices.iter().fold(0_u64, |sum, index| sum.wrapping_add(table[*index])));
+        },
+    );
+    let ours = median_ns(
+        LOOKUPS,
+        || (),
+        |()| {
+            black_box(ips.iter().filter(|ip| reference.locate(**ip).place.is_some()).count());
+        },
+    );
+    row("place lookup, demo table", ours, floor);
+}
+
+/// Packs every record for one partition, as a batch of the service would.
+pub(crate) fn pack(reference: &Arc<Reference>, records: &Records) -> Vec<PackedRecord> {
+    let settings = IntakeSettings {
+        partitions: 1,
+        ..IntakeSettings::default()
+    };
+    let mut intake = Intake::new(settings, HASH_KEY, Arc::clone(reference));
+    for (offset, record) in (0_i64..).zip(records.iter()) {
+        intake.record(
+            Format::Ocsf,
+            RawRecord {
+                topic: "bench",
+                partition: 0,
+                offset,
+                append_ms: START_MS + offset * records.step_ms,
+                value: Some(record),
+            },
+        );
+    }
+    intake.flush().observations
+}
+
+fn packing(reference: &Arc<Reference>) {
+    let records = sign_ins(Format::Ocsf, 50_000, 10_000, Spread::Uniform, 1_000, SEED);
+    let packed = pack(reference, &records);
+    let bytes: usize = packed.iter().map(|record| record.value.len()).sum();
+    let copy = median_ns(
+        records.len(),
+        || (),
+        |()| {
+            black_box(packed.iter().map(|record| record.value.clone()).collect::<Vec<_>>());
+        },
+    );
+    let decode_only = median_ns(
+        records.len(),
+        || (),
+        |()| {
+            for record in records.iter() {
+                decode(Format::Ocsf, record, &mut |_, event| {
+                    black_box(event.is_ok());
+                })
+                .unwrap();
+            }
+        },
+    );
+    let intake = median_ns(
+        records.len(),
+        || (),
+        |()| {
+            black_box(pack(reference, &records));
+        },
+    );
+    row(
+        &format!("enrich and pack, {} B packed", bytes / records.len()),
+        intake - decode_only,
+        copy,
+    );
+    let mut interner = Interner::default();
+    let unpack = median_ns(
+        records.len(),
+        || (),
+        |()| {
+            for record in &packed {
+                black_box(Unpacked::read(&record.value, &mut interner).unwrap().len());
+            }
+        },
+    );
+    row("unpack", unpack, copy);
+}
+
+/// Intake, accounts and entities of one partition, record for record.
+pub(crate) struct Core {
+    accounts: Accounts,
+    entities: Entities,
+    outputs: Outputs,
+    offset: i64,
+    links: u64,
+}
+
+impl Core {
+    pub(crate) fn new() -> Self {
+        let settings: Arc<DetectionSettings> = Arc::default();
+        Self {
+            accounts: Accounts::new(Arc::clone(&settings), HASH_KEY),
+            entities: Entities::new(settings, HASH_KEY),
+            outputs: Outputs::default(),
+            offset: 0,
+            links: 0,
+        }
+    }
+
+    pub(crate) fn run(&mut self, reference: &Arc<Reference>, records: &Records) {
+        for record in pack(reference, records) {
+            self.fold(&record);
+        }
+    }
+
+    pub(crate) fn fold(&mut self, record: &PackedRecord) {
+        let position = Position {
+            offset: self.offset,
+            append_ms: START_MS,
+        };
+        self.offset += 1;
+        self.accounts.fold(position, &record.value, &mut self.outputs).unwrap();
+        for link in std::mem::take(&mut self.outputs.links) {
+            self.links += 1;
+            self.entities.fold(position, &link.value, &mut self.outputs).unwrap();
+        }
+        self.outputs.alerts.clear();
+    }
+
+    pub(crate) fn accounts(&mut self) -> &mut Accounts {
+        &mut self.accounts
+    }
+}
+
+/// Events of a busy hour, after the accounts were seen once.
+fn whole_core(reference: &Arc<Reference>, accounts: u64, spread: Spread) {
+    const EVENTS: u64 = 100_000;
+    let mut core = Core::new();
+    let mut floor = Floor::new(accounts);
+    let known = sign_ins(Format::Ocsf, accounts, accounts, spread, 1, SEED);
+    core.run(reference, &known);
+    floor.run(known.iter());
+    drop(known);
+    let start = core.links;
+    let next = |round: &mut u64| {
+        *round += 1;
+        sign_ins(Format::Ocsf, EVENTS, accounts, spread, 1, SEED + *round)
+    };
+    let mut round = 0;
+    let ours = median_ns(
+        EVENTS as usize,
+        || next(&mut round),
+        |records| core.run(reference, &records),
+    );
+    let mut round = 0;
+    let least = median_ns(
+        EVENTS as usize,
+        || next(&mut round),
+        |records| floor.run(records.iter()),
+    );
+    black_box(floor.fast_legs);
+    let linked = (core.links - start) as f64 * 100.0 / (EVENTS * ROUNDS as u64) as f64;
+    row(
+        &format!("whole core, {accounts} {} ({linked:.0} % linked)", spread.name()),
+        ours,
+        least,
+    );
+}
+
+/// A partition of its own for each core: what several workers do.
+fn all_cores(reference: &Arc<Reference>) {
+    const ACCOUNTS: u64 = 50_000;
+    const EVENTS: u64 = 50_000;
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let wall = |work: &(dyn Fn(u64) + Sync)| {
+        median_wall_ns(
+            EVENTS as usize * cores,
+            || (),
+            |()| {
+                std::thread::scope(|scope| {
+                    for core in 0..cores as u64 {
+                        scope.spawn(move || work(core));
+                    }
+                });
+            },
+        )
+    };
+    let traffic: Vec<Records> = (0..cores as u64)
+        .map(|core| sign_ins(Format::Ocsf, EVENTS, ACCOUNTS, Spread::Uniform, 1, SEED + core))
+        .collect();
+    let ours = wall(&|core| Core::new().run(reference, &traffic[core as usize]));
+    let least = wall(&|core| Floor::new(ACCOUNTS).run(traffic[core as usize].iter()));
+    row(&format!("whole core, new accounts, {cores} cores (wall)"), ours, least);
+}
+
+fn from_file(reference: &Arc<Reference>) {
+    const ACCOUNTS: u64 = 10_000;
+    let records = sign_ins(Format::Ocsf, 100_000, ACCOUNTS, Spread::Uniform, 1_000, SEED);
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    for record in records.iter() {
+        file.write_all(record).unwrap();
+        file.write_all(b"\n").unwrap();
+    }
+    let least = median_wall_ns(
+        records.len(),
+        || BufReader::new(file.reopen().unwrap()),
+        |reader| {
+            let lines: Vec<Vec<u8>> = reader.split(b'\n').map(Result::unwrap).collect();
+            Floor::new(ACCOUNTS).run(lines.iter().map(Vec::as_slice));
+        },
+    );
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    for jobs in [1, cores] {
+        let ours = median_wall_ns(
+            records.len(),
+            || BufReader::new(file.reopen().unwrap()),
+            |reader| {
+                let mut replay = Replay::new(&Arc::default(), HASH_KEY, Arc::clone(reference), jobs);
+                for (number, line) in (1..).zip(reader.split(b'\n')) {
+                    if replay.push(Format::Auto, "bench", number, &line.unwrap()) {
+                        black_box(replay.run().alerts.len());
+                    }
+                }
+                black_box(replay.run().alerts.len());
+            },
+        );
+        row(
+            &format!("replay from a file, {jobs} jobs (wall)"),
+            ours,
+            least / jobs as f64,
+        );
+    }
+}

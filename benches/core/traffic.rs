@@ -1,0 +1,137 @@
+//! Sign-ins of a made-up company, from a seed: the same bytes in every run.
+
+use falsefront::intake::Format;
+
+/// 2026-03-02T00:00:00Z, a Monday.
+pub(crate) const START_MS: i64 = 1_772_409_600_000;
+
+/// SplitMix64 (Steele, Lea and Flood, 2014).
+#[derive(Clone)]
+pub(crate) struct Random(pub(crate) u64);
+
+impl Random {
+    pub(crate) fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut bits = self.0;
+        bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        bits ^ (bits >> 31)
+    }
+
+    pub(crate) fn below(&mut self, limit: u64) -> u64 {
+        self.next() % limit
+    }
+
+    fn unit(&mut self) -> f64 {
+        (self.next() >> 11) as f64 / (1_u64 << 53) as f64
+    }
+}
+
+/// Which account comes next.
+#[derive(Clone, Copy)]
+pub(crate) enum Spread {
+    Uniform,
+    /// Exponent 1: the inverse of its distribution function is a power of the number of accounts.
+    Zipf,
+}
+
+impl Spread {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Uniform => "uniform",
+            Self::Zipf => "zipf",
+        }
+    }
+
+    fn account(self, accounts: u64, random: &mut Random) -> u64 {
+        match self {
+            Self::Uniform => random.below(accounts),
+            Self::Zipf => (((accounts as f64).powf(random.unit()) as u64).max(1) - 1).min(accounts - 1),
+        }
+    }
+}
+
+/// Records one behind the other, as a file or a batch of a topic holds them.
+#[derive(Default)]
+pub(crate) struct Records {
+    pub(crate) bytes: Vec<u8>,
+    ends: Vec<usize>,
+    /// Milliseconds between two of them.
+    pub(crate) step_ms: i64,
+}
+
+impl Records {
+    fn push(&mut self, record: &str) {
+        self.bytes.extend_from_slice(record.as_bytes());
+        self.ends.push(self.bytes.len());
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        let starts = std::iter::once(0).chain(self.ends.iter().copied());
+        starts.zip(&self.ends).map(|(start, end)| &self.bytes[start..*end])
+    }
+
+    pub(crate) fn mean_bytes(&self) -> usize {
+        self.bytes.len() / self.ends.len().max(1)
+    }
+}
+
+/// `count` sign-ins, `step_ms` apart, each account at its own address and device.
+pub(crate) fn sign_ins(format: Format, count: u64, accounts: u64, spread: Spread, step_ms: i64, seed: u64) -> Records {
+    let mut random = Random(seed);
+    let mut records = Records {
+        step_ms,
+        ..Records::default()
+    };
+    for number in 0..count {
+        let account = spread.account(accounts, &mut random);
+        let time_ms = START_MS + number.cast_signed() * step_ms;
+        records.push(&record(format, account, time_ms, random.next()));
+    }
+    records
+}
+
+/// An address of the demo's part of the Internet, two to an account.
+fn address(account: u64, roll: u64) -> String {
+    let home = account.wrapping_mul(2) + u64::from(roll.is_multiple_of(16));
+    format!(
+        "24{}.{}.{}.{}",
+        account % 8,
+        home >> 16 & 255,
+        home >> 8 & 255,
+        home & 255
+    )
+}
+
+fn record(format: Format, account: u64, time_ms: i64, roll: u64) -> String {
+    let ip = address(account, roll);
+    let seconds = time_ms / 1_000 - START_MS / 1_000;
+    let (day, hour, minute, second) = (
+        seconds / 86_400 + 2,
+        seconds / 3_600 % 24,
+        seconds / 60 % 60,
+        seconds % 60,
+    );
+    let moment = format!(
+        "2026-03-{day:02}T{hour:02}:{minute:02}:{second:02}.{:03}Z",
+        time_ms % 1_000
+    );
+    match format {
+        Format::Okta => format!(
+            r#"{{"uuid":"{roll:016x}{account:08x}","published":"{moment}","eventType":"user.session.start","version":"0","severity":"INFO","displayMessage":"User login to Okta","actor":{{"id":"00u{account:09}","type":"User","alternateId":"p{account}@corp.example","displayName":"Person {account}"}},"client":{{"userAgent":{{"rawUserAgent":"Mozilla/5.0 (Windows NT 10.0; Win64; x64) Chrome/141.0","os":"Windows 10","browser":"CHROME"}},"zone":"null","device":"Computer","ipAddress":"{ip}","geographicalContext":{{"city":"Milton","country":"United States"}}}},"outcome":{{"result":"SUCCESS"}},"debugContext":{{"debugData":{{"requestUri":"/api/v1/authn"}}}}}}"#
+        ),
+        Format::GoogleWorkspace => format!(
+            r#"{{"kind":"admin#reports#activity","id":{{"time":"{moment}","uniqueQualifier":"{roll}","applicationName":"login","customerId":"C01"}},"actor":{{"email":"p{account}@corp.example","profileId":"1{account:09}"}},"ipAddress":"{ip}","events":[{{"type":"login","name":"login_success","parameters":[{{"name":"login_type","value":"google_password"}},{{"name":"is_suspicious","boolValue":false}}]}}]}}"#
+        ),
+        Format::Fortigate => format!(
+            r#"date=2026-03-{day:02} time={hour:02}:{minute:02}:{second:02} devid="FG7" logid="0101039947" type="event" subtype="vpn" eventtime={time_ms}000000 action="tunnel-up" tunneltype="ssl-tunnel" tunnelid={roll} remip={ip} tunnelip=10.8.0.9 user="p{account}" fctuid="F-{account}""#
+        ),
+        Format::Ocsf | Format::Auto => format!(
+            r#"{{"activity_id":1,"category_uid":3,"class_uid":3002,"type_uid":300201,"time":{time_ms},"severity_id":1,"status_id":1,"metadata":{{"version":"1.8.0","product":{{"name":"Meridian ID"}},"uid":"{roll:016x}{account:08x}"}},"user":{{"email_addr":"p{account}@corp.example"}},"src_endpoint":{{"ip":"{ip}"}},"device":{{"uid":"lt-{account:07}","type_id":3}},"is_mfa":true}}"#
+        ),
+    }
+}

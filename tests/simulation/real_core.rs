@@ -1,0 +1,1 @@
+//! The real core over the simulated log.
