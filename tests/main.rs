@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::disallowed_methods, missing_docs)]
 
 mod support;
+#[path = "../deploy/chaos/drill/mod.rs"]
+mod drill;
 mod scenarios;
 mod golden;
 mod alerts_schema;
@@ -9,6 +11,7 @@ mod properties;
 mod limits;
 mod tidy;
 mod in_process_broker;
+mod chaos;
 mod guard;
 mod real_kafka;
 mod simulation;

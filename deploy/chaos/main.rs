@@ -4,6 +4,7 @@
 #![allow(clippy::disallowed_methods, reason = "a drill reads clocks and waits")]
 
 mod drill;
+mod sweep;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -21,6 +22,9 @@ struct Arguments {
     /// SIGKILLs, at fail points and at random.
     #[arg(long, default_value_t = 100, value_name = "N")]
     kills: u32,
+    /// No faults: measure throughput and latency at each commit interval, and print a table.
+    #[arg(long)]
+    sweep: bool,
     /// SIGSTOPs of 5 to 15 seconds.
     #[arg(long, default_value_t = 4, value_name = "N")]
     freezes: u32,
@@ -74,11 +78,16 @@ fn main() -> ExitCode {
         checkpoint_period_s: arguments.checkpoint_period,
         is_verbose: true,
     };
-    match drill::run(&options) {
-        Ok(report) => {
+    let outcome = if arguments.sweep {
+        sweep::run(&options).map(|()| true)
+    } else {
+        drill::run(&options).map(|report| {
             println!("{report}");
-            ExitCode::from(u8::from(!report.violations().is_empty()))
-        }
+            report.violations().is_empty()
+        })
+    };
+    match outcome {
+        Ok(is_well) => ExitCode::from(u8::from(!is_well)),
         Err(error) => {
             eprintln!("error: {error:#}");
             ExitCode::from(3)

@@ -121,7 +121,8 @@ fn is_listed(device: &str, settings: &DeviceSettings) -> bool {
 /// day (setting it up, lending a hand) are no users of this one.
 fn is_user(tie: &Tie, settings: &DeviceSettings) -> bool {
     let devices = tie.latest.account_facts.devices;
-    let is_visitor = devices > 1 && tie.days() < 2 && !tie.latest.claim.owns_device;
+    let claim = &tie.latest.claim;
+    let is_visitor = (devices > 1 || claim.has_device) && tie.days() < 2 && !claim.owns_device;
     tie.latest.claim.kind != AccountKind::Service && devices <= settings.staff_devices && !is_visitor
 }
 

@@ -446,11 +446,13 @@ impl AccountFacts {
             self.sessions.len() - 1
         });
         let fact = &mut self.sessions[index];
+        let is_latest = time_ms >= fact.seen_ms;
         fact.opened_ms = fact.opened_ms.min(time_ms);
         fact.seen_ms = fact.seen_ms.max(time_ms);
         fact.address = fact.address.or(event.source_ip);
+        // A close that arrives late does not end a session that was seen up after it.
         if event.kind == EventKind::VpnClose {
-            fact.closed_ms = Some(fact.closed_ms.map_or(time_ms, |closed| closed.max(time_ms)));
+            fact.closed_ms = if is_latest { Some(time_ms) } else { fact.closed_ms };
         } else if fact.closed_ms.is_some_and(|closed| closed < time_ms) {
             fact.closed_ms = None;
         }

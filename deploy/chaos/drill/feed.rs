@@ -29,8 +29,8 @@ pub(crate) struct Feeder {
 }
 
 impl Feeder {
-    /// Feeds `rate` records a second of the company of `seed`.
-    pub(crate) fn start(setting: &Setting, seed: u64, rate: u32, ledger: &Shared) -> anyhow::Result<Self> {
+    /// Feeds `rate` records a second of the company of `seed`, without the first `skip`.
+    pub(crate) fn start(setting: &Setting, seed: u64, skip: usize, rate: u32, ledger: &Shared) -> anyhow::Result<Self> {
         let is_over = Arc::new(AtomicBool::new(false));
         let mut feed = Feed {
             writer: Writer::new(setting.connection())?,
@@ -41,7 +41,7 @@ impl Feeder {
             is_over: Arc::clone(&is_over),
         };
         let thread = std::thread::Builder::new().name("feed".to_owned());
-        let thread = thread.spawn(move || feed.run(seed))?;
+        let thread = thread.spawn(move || feed.run(seed, skip))?;
         Ok(Self { is_over, thread })
     }
 
@@ -62,9 +62,9 @@ struct Feed {
 }
 
 impl Feed {
-    fn run(&mut self, seed: u64) -> anyhow::Result<()> {
+    fn run(&mut self, seed: u64, skip: usize) -> anyhow::Result<()> {
         let began = Instant::now();
-        for (record, number) in company(seed).zip(0u32..) {
+        for (record, number) in company(seed).skip(skip).zip(0u32..) {
             let due = began + Duration::from_secs(1) * number / self.rate.max(1);
             std::thread::sleep(due.saturating_duration_since(Instant::now()));
             if self.is_over.load(Ordering::Relaxed) {

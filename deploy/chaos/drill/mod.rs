@@ -103,7 +103,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<Report> {
     let setting = Setting::prepare(folder.path(), &cluster.brokers, "chaos", options.seed, &more)?;
     let ledger = Shared::default();
     let watch = Watch::start(&setting, &ledger)?;
-    let feeder = Feeder::start(&setting, options.seed, options.rate, &ledger)?;
+    let feeder = Feeder::start(&setting, options.seed, 0, options.rate, &ledger)?;
     let mut processes = Vec::new();
     for instance in ["a", "b"].iter().take(options.processes) {
         let config = setting.config_of(instance);

@@ -24,7 +24,7 @@ const PATIENCE: Duration = Duration::from_secs(3);
 /// A process stays away for longer than its session, so that the other takes over.
 const AWAY: Duration = Duration::from_secs(13);
 /// Of two processes one stays away once in so many kills.
-const AWAY_EVERY: u32 = 12;
+const AWAY_EVERY: u64 = 20;
 
 /// See the module.
 pub(crate) struct Nemesis<'a> {
@@ -63,21 +63,20 @@ impl<'a> Nemesis<'a> {
         ledger::open(self.ledger).recovered.clear();
         let end = Instant::now() + Duration::from_secs(self.options.seconds);
         let (kills, freezes, restarts) = (self.options.kills, self.options.freezes, self.options.broker_restarts);
-        let half = kills / 2;
-        for kill in 0..kills {
-            if Instant::now() >= end {
-                break;
-            }
-            if is_turn(kill, kills, freezes) {
+        let (mut frozen, mut restarted, mut aways) = (0, 0, 0);
+        while self.report.kills() < u64::from(kills) && Instant::now() < end {
+            let done = self.report.kills();
+            if is_due(done, kills, frozen, freezes) {
+                frozen += 1;
                 self.freeze()?;
-            }
-            if is_turn(kill, kills, restarts) {
+            } else if is_due(done, kills, restarted, restarts) {
+                restarted += 1;
                 self.restart_broker()?;
-            }
-            if kill == half && self.options.broker_pause_s > 0 {
+            } else if self.options.broker_pause_s > 0 && self.report.broker_pauses == 0 && done >= u64::from(kills / 2)
+            {
                 self.pause_brokers()?;
-            }
-            if self.options.processes == 2 && kill % AWAY_EVERY == AWAY_EVERY - 1 {
+            } else if self.options.processes == 2 && done / AWAY_EVERY > aways {
+                aways = done / AWAY_EVERY;
                 self.stay_away()?;
             } else {
                 self.kill_one()?;
@@ -325,7 +324,7 @@ impl<'a> Nemesis<'a> {
     }
 }
 
-/// Whether one of `count` things, spread evenly over `of` turns, is due before turn `turn`.
-fn is_turn(turn: u32, of: u32, count: u32) -> bool {
-    (1..=count).any(|n| turn == n * of / (count + 1))
+/// Whether the next of `count` things, spread evenly over `of` kills, is due after `done` kills and `had` things.
+fn is_due(done: u64, of: u32, had: u32, count: u32) -> bool {
+    had < count && done * u64::from(count + 1) >= u64::from(of) * u64::from(had + 1)
 }

@@ -86,8 +86,8 @@ impl Process {
     }
 
     fn signal(&self, name: &str) -> anyhow::Result<()> {
-        if let Some(child) = &self.child {
-            Command::new("kill").args([name, &child.id().to_string()]).status()?;
+        if let Some(id) = self.id() {
+            Command::new("kill").args([name, &id.to_string()]).status()?;
         }
         Ok(())
     }
@@ -106,15 +106,9 @@ impl Process {
         Ok(false)
     }
 
-    /// User and system time of the present life, microseconds.
-    pub(crate) fn cpu_us(&self) -> Option<u64> {
-        let child = self.child.as_ref()?;
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", child.id())).ok()?;
-        let mut fields = stat.rsplit(')').next()?.split_whitespace().skip(11);
-        let user: u64 = fields.next()?.parse().ok()?;
-        let system: u64 = fields.next()?.parse().ok()?;
-        // Linux counts in hundredths of a second, whatever the kernel's own tick is.
-        Some((user + system) * 10_000)
+    /// Its process id, while it runs.
+    pub(crate) fn id(&self) -> Option<u32> {
+        self.child.as_ref().map(Child::id)
     }
 }
 

@@ -58,7 +58,7 @@ pub(crate) struct Report {
     pub(crate) broker_restarts: u64,
     /// Times that all brokers were away.
     pub(crate) broker_pauses: u64,
-    /// Processes that ended by themselves.
+    /// Processes that ended by themselves, to be started again: safe, so reported and not counted as a violation.
     pub(crate) exits: u64,
     /// How long each fault was felt.
     pub(crate) recovered: Vec<(Fault, Duration)>,
@@ -102,7 +102,6 @@ impl Report {
             ("restored digests different", self.sum(|log| log.digests_different)),
             ("partitions not restored", self.sum(|log| log.refused)),
             ("committed offsets set back", self.set_back),
-            ("processes ended by themselves", self.exits),
             ("stops without a commit", u64::from(!self.stopped_well)),
         ];
         let bad = counts.iter().filter(|(_, count)| *count > 0);
@@ -186,6 +185,15 @@ impl fmt::Display for Report {
                     times.len()
                 )?;
             }
+        }
+        if let Some([p50, p99, max]) = quantiles(&self.latencies) {
+            writeln!(
+                f,
+                "alerts      visible after their event p50 {:.0} ms   p99 {:.1} s   max {:.1} s, faults included",
+                p50.as_secs_f64() * 1_000.0,
+                p99.as_secs_f64(),
+                max.as_secs_f64()
+            )?;
         }
         writeln!(f, "            cut short by a further fault {}", self.cut_short)?;
         writeln!(f, "took        {:.0} s", self.took.as_secs_f64())?;

@@ -1,0 +1,33 @@
+//! The short edition of `deploy/chaos/run`: at least thirty kills of a real service on a real Kafka.
+
+use std::path::PathBuf;
+
+use crate::drill::{self, Options};
+
+/// Runs where Kafka is required; elsewhere three minutes would be too much to ask of every `cargo test`.
+#[test]
+fn thirty_kills_lose_nothing_and_repeat_nothing() {
+    let what = "thirty kills of the service on a real Kafka";
+    if std::env::var("FALSEFRONT_REQUIRE_KAFKA").as_deref() != Ok("1") {
+        eprintln!("SKIPPED, NOT TESTED: {what}: set FALSEFRONT_REQUIRE_KAFKA=1");
+        return;
+    }
+    let options = Options {
+        program: PathBuf::from(env!("CARGO_BIN_EXE_falsefront")),
+        kills: 30,
+        freezes: 1,
+        broker_restarts: 1,
+        rate: 150,
+        seconds: 200,
+        is_verbose: false,
+        ..Options::default()
+    };
+    let report = drill::run(&options).unwrap();
+    println!("{report}");
+    assert_eq!(report.violations(), Vec::<String>::new(), "{report}");
+    assert!(report.kills() >= 30, "{report}");
+    if cfg!(feature = "fail-points") {
+        assert!(report.kills_at_points >= 10, "{report}");
+    }
+    assert!(report.verdict.alerts > 0, "{report}");
+}
