@@ -142,10 +142,10 @@ struct Harm {
 }
 
 /// Two transactions, the request `api` of the first delivered again in the second, a crash, and a new worker.
-fn harm(connection: &Connection, proxy: &Proxy, api: i16, is_guarded: bool) -> Harm {
+fn harm(connection: &Connection, proxy: &Proxy, api: i16, is_guarded: bool, attempt: u32) -> Harm {
     let trial = Trial {
         connection: connection.clone(),
-        names: TopicNames::new(&format!("guard-{api}-{is_guarded}"), 1),
+        names: TopicNames::new(&format!("guard-{api}-{is_guarded}-{attempt}"), 1),
         is_guarded,
     };
     let admin = Admin::new(connection).unwrap();
@@ -187,6 +187,9 @@ fn harm(connection: &Connection, proxy: &Proxy, api: i16, is_guarded: bool) -> H
     }
 }
 
+/// Attempts at showing the harm without the guard.
+const ATTEMPTS: u32 = 5;
+
 #[test]
 fn a_request_delivered_twice_breaks_nothing_behind_the_guard() {
     let proxy = Proxy::start();
@@ -199,12 +202,16 @@ fn a_request_delivered_twice_breaks_nothing_behind_the_guard() {
         repeated: 0,
         is_set_back: false,
     };
+    // The late request has to arrive while the next transaction is open: on a busy machine it may take some attempts to
+    // see the harm. Behind the guard there must be none, however often.
+    let shows = |api: i16, is_harm: fn(&Harm) -> bool| {
+        (0..ATTEMPTS).any(|attempt| is_harm(&harm(&connection, &proxy, api, false, attempt)))
+    };
     // EndTxn commits the second transaction before its offsets are in it, so its records are taken again.
-    let unguarded = harm(&connection, &proxy, END_TXN, false);
-    assert_eq!(unguarded.repeated, ALERTS, "{unguarded:?}");
-    assert_eq!(harm(&connection, &proxy, END_TXN, true), none);
+    assert!(shows(END_TXN, |harm| harm.repeated == ALERTS));
+    assert_eq!(harm(&connection, &proxy, END_TXN, true, 0), none);
     // TxnOffsetCommit sets the group back. A fold notices by its checkpoints; intake, which has none, would not.
-    assert!(harm(&connection, &proxy, TXN_OFFSET_COMMIT, false).is_set_back);
-    assert_eq!(harm(&connection, &proxy, TXN_OFFSET_COMMIT, true), none);
+    assert!(shows(TXN_OFFSET_COMMIT, |harm| harm.is_set_back));
+    assert_eq!(harm(&connection, &proxy, TXN_OFFSET_COMMIT, true, 0), none);
     drop(broker);
 }

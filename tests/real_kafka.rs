@@ -74,11 +74,27 @@ impl Process {
     }
 
     fn ask(&self, path: &str) -> String {
-        let mut stream = TcpStream::connect(("127.0.0.1", self.http)).unwrap();
-        write!(stream, "GET {path} HTTP/1.0\r\n\r\n").unwrap();
+        self.try_ask(path).unwrap()
+    }
+
+    /// Waits until this process has committed alerts, and so checkpoints: a kill before that proves little.
+    fn wait_for_alerts(&self) {
+        let deadline = Instant::now() + Duration::from_secs(90);
+        while !self
+            .try_ask("/metrics")
+            .is_some_and(|text| text.contains("falsefront_alerts_total{"))
+        {
+            assert!(Instant::now() < deadline, "no alert within 90 s");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    fn try_ask(&self, path: &str) -> Option<String> {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.http)).ok()?;
+        write!(stream, "GET {path} HTTP/1.0\r\n\r\n").ok()?;
         let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        answer
+        stream.read_to_string(&mut answer).ok()?;
+        Some(answer)
     }
 
     /// Lets it commit and leave.
@@ -179,7 +195,8 @@ fn kill_9_loses_nothing_and_repeats_nothing() {
 
     let feeder = feed(&connection, &source);
     let mut child = spawn(&connection, &application, folder.path());
-    for pause_ms in [2_500, 1_700, 2_300] {
+    for pause_ms in [900, 300, 700] {
+        child.wait_for_alerts();
         std::thread::sleep(Duration::from_millis(pause_ms));
         child.kill();
         child = spawn(&connection, &application, folder.path());
