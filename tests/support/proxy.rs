@@ -1,4 +1,4 @@
-//! A TCP proxy in front of a broker that keeps one request of a transaction back and delivers it into the next one.
+//! A TCP proxy in front of a broker that keeps one EndTxn of a transaction back and delivers it into the next one.
 //!
 //! That is what a slow network does to a client which sends a request again over a new connection: the first copy
 //! arrives late (KAFKA-17754).
@@ -11,8 +11,6 @@ use std::sync::{Arc, Mutex, MutexGuard};
 const PRODUCE: i16 = 0;
 /// Kafka's number of the EndTxn request.
 pub(crate) const END_TXN: i16 = 26;
-/// Kafka's number of the TxnOffsetCommit request.
-pub(crate) const TXN_OFFSET_COMMIT: i16 = 28;
 
 #[derive(Default)]
 struct Script {
@@ -23,8 +21,6 @@ struct Script {
     held: Option<Vec<u8>>,
     /// The client has sent the held request again.
     is_repeated: bool,
-    /// EndTxn requests since then.
-    ends: u32,
     /// Connection and number of the Produce request whose answer releases the held one.
     awaited: Option<(usize, [u8; 4])>,
     /// The broker's answer to the held request.
@@ -64,8 +60,8 @@ impl Proxy {
         self.script().upstream = Some(broker);
     }
 
-    /// Keeps the next request of that kind back, once; it is delivered into the next transaction: EndTxn after the
-    /// first acknowledged record, TxnOffsetCommit before the commit.
+    /// Keeps the next request of that kind back, once; it is delivered into the next transaction, after its
+    /// first acknowledged record.
     pub(crate) fn hold(&self, api: i16, transactional_id: &str) {
         let mut script = self.script();
         *script = Script {
@@ -126,15 +122,8 @@ impl Proxy {
         let held_api = i16::from_be_bytes([held[4], held[5]]);
         if !script.is_repeated {
             script.is_repeated = api == held_api;
-        } else if held_api == END_TXN && api == PRODUCE && script.awaited.is_none() {
+        } else if api == PRODUCE && script.awaited.is_none() {
             script.awaited = Some((connection, [frame[8], frame[9], frame[10], frame[11]]));
-        } else if held_api == TXN_OFFSET_COMMIT && api == END_TXN {
-            script.ends += 1;
-            // The first ends the transaction that the held request belongs to.
-            if script.ends == 2 {
-                drop(script);
-                self.deliver(&held);
-            }
         }
         true
     }
