@@ -2,7 +2,9 @@
 //! line in Las Vegas, with AnyDesk on both and Astrill beside them (Mandiant, 2025).
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
+use falsefront::enrich::Reference;
 use falsefront::model::Severity;
 use falsefront::pipeline::Published;
 use falsefront::service::reference::ReferenceBytes;
@@ -89,28 +91,32 @@ fn story(order: Order) -> Vec<Vec<u8>> {
     records.into_iter().map(|(_, record)| record).collect()
 }
 
-fn told(order: Order) -> Vec<Published> {
+fn reference() -> Arc<Reference> {
     let roster = "account,kind,employer,country,region,city\n\
         a.reyes@corp.example,contractor,Quillstaff,US,TX,Austin\n\
         b.ward@corp.example,contractor,Northbench,US,FL,Tampa\n";
     let networks = "network,class,label\n246.0.0.0/8,vpn,Astrill\n";
-    let reference = core::reference(ReferenceBytes {
+    core::reference(ReferenceBytes {
         roster: vec![("roster.csv".to_owned(), roster.into())],
         networks: vec![("networks.csv".to_owned(), networks.into())],
         ..ReferenceBytes::default()
-    });
+    })
+}
+
+fn told(order: Order, reference: &Arc<Reference>) -> Vec<Published> {
     let records = story(order);
     let records: Vec<&[u8]> = records.iter().map(Vec::as_slice).collect();
-    let replayed = core::replay(&Default::default(), &reference, &records, 1).alerts;
-    let found = core::run(&Default::default(), &reference, &records);
+    let replayed = core::replay(&Arc::default(), reference, &records, 1).alerts;
+    let found = core::run(&Arc::default(), reference, &records);
     assert_eq!(found, replayed, "{order:?}: replay says otherwise");
     found
 }
 
 #[test]
 fn every_order_of_the_story_is_one_critical_alert_that_names_everything() {
+    let reference = reference();
     for order in orders() {
-        let found = told(order);
+        let found = told(order, &reference);
         let alerts: Vec<&Published> = found.iter().filter(|record| record.is_alert).collect();
         let identities: BTreeSet<(&str, &str)> = alerts.iter().map(|a| (a.detection, a.uid.as_str())).collect();
         assert_eq!(identities.len(), 1, "{order:?}: {identities:?}");
@@ -138,8 +144,12 @@ fn every_order_of_the_story_is_one_critical_alert_that_names_everything() {
 /// An update is for what the alert did not say yet; a story that adds nothing to its first record has no other.
 #[test]
 fn what_adds_nothing_is_not_published_again() {
+    let reference = reference();
     for order in orders() {
-        let alerts: Vec<Published> = told(order).into_iter().filter(|record| record.is_alert).collect();
+        let alerts: Vec<Published> = told(order, &reference)
+            .into_iter()
+            .filter(|record| record.is_alert)
+            .collect();
         for pair in alerts.windows(2) {
             assert!(
                 pair[1].severity > pair[0].severity || pair[1].message != pair[0].message,

@@ -2,7 +2,7 @@
 //!
 //! Worlds come from a seed. A failure prints the smallest world that shows it and the one command that replays it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use falsefront::enrich::Reference;
@@ -172,19 +172,6 @@ fn settings() -> Arc<DetectionSettings> {
     Arc::default()
 }
 
-/// What a subscriber is left with: each alert's identity, its detection and everybody named in it. How grave it is may
-/// depend on what was known when it was raised.
-fn identities(published: &[Published]) -> BTreeMap<&str, (&str, BTreeSet<&str>)> {
-    let mut alerts = BTreeMap::new();
-    for record in published.iter().filter(|record| record.is_alert) {
-        let (_, accounts) = alerts
-            .entry(record.uid.as_str())
-            .or_insert((record.detection, BTreeSet::new()));
-        accounts.extend(record.accounts.iter().map(String::as_str));
-    }
-    alerts
-}
-
 /// Legs of impossible travel: the ids of both ends.
 fn legs(published: &[Published]) -> BTreeSet<(String, String)> {
     let travel = published
@@ -199,11 +186,13 @@ fn legs(published: &[Published]) -> BTreeSet<(String, String)> {
         .collect()
 }
 
+/// A rule that something later may excuse (a tunnel's close, another day at home) can speak before that arrives; two
+/// places too far apart stay so, whichever is told first.
 #[test]
-fn arrival_order_within_the_allowed_lateness_changes_no_alert() {
+fn arrival_order_within_the_allowed_lateness_loses_no_leg() {
     let reference = reference();
     check(
-        "arrival_order_within_the_allowed_lateness_changes_no_alert",
+        "arrival_order_within_the_allowed_lateness_loses_no_leg",
         40,
         &acts(60),
         |acts| {
@@ -212,7 +201,6 @@ fn arrival_order_within_the_allowed_lateness_changes_no_alert() {
             let delayed: Vec<Vec<u8>> = delayed.into_iter().map(|(_, record)| record).collect();
             let ordered = core::run(&settings(), &reference, &slices(&in_order(&acts)));
             let late = core::run(&settings(), &reference, &slices(&delayed));
-            prop_assert_eq!(identities(&ordered), identities(&late));
             let (ordered, late) = (legs(&ordered), legs(&late));
             prop_assert!(ordered.is_subset(&late), "legs lost: {:?}", ordered.difference(&late));
             Ok(())

@@ -8,12 +8,16 @@ use std::process::{Child, Command};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use falsefront::service::dead_letter::{self, Reject};
+use falsefront::service::dead_letter_replay::{Wanted, replay};
 use falsefront::service::kafka::Connection;
 use falsefront::service::kafka::admin::Admin;
 use falsefront::service::kafka::io::{ReadRecord, Reader, Writer};
+use falsefront::service::log::Record;
 use falsefront::service::metrics::Metrics;
 use falsefront::service::supervisor::{Service, ServiceSettings};
 use falsefront::service::topics::{self, TopicNames};
+use falsefront::service::worker::stage::Role;
 use falsefront::service::{config, logging, run, settings};
 
 use crate::support::{counting, kafka};
@@ -225,4 +229,70 @@ fn kill_9_loses_nothing_and_repeats_nothing() {
     );
     assert!(!metrics.contains("result=\"different\""), "{metrics}");
     assert!(metrics.contains("result=\"equal\""), "{metrics}");
+    for family in ["falsefront_consumer_lag_seconds{", "falsefront_seconds_to_data_loss{"] {
+        assert!(metrics.contains(family), "{family}: {metrics}");
+    }
+}
+
+#[test]
+fn a_dead_letter_goes_back_once_and_three_times_at_most() {
+    let Some(connection) = kafka::broker("replay of dead letters on a real Kafka") else {
+        return;
+    };
+    let names = TopicNames::new(&format!("letters-{}", std::process::id()), PARTITIONS);
+    let source = format!("{}.auth", names.dead_letters);
+    kafka::create_topic(&connection, &source, PARTITIONS);
+    kafka::create_topic(&connection, &names.dead_letters, PARTITIONS);
+    let writer = Writer::new(&connection).unwrap();
+    for (offset, replays) in [(7, 0), (8, 2), (9, 3)] {
+        let value = [0xff, offset];
+        let record = Record {
+            topic: &source,
+            partition: 1,
+            offset: i64::from(offset),
+            append_ms: 5,
+            key: Some(b"key"),
+            value: Some(&value),
+            replays,
+        };
+        let reject = Reject {
+            topic: &source,
+            partition: 1,
+            offset: i64::from(offset),
+            index: None,
+            role: Role::Intake,
+            reason: "not_text",
+            detail: String::new(),
+        };
+        writer
+            .send_outgoing(&dead_letter::encode(&names, &reject, Some(&record)))
+            .unwrap();
+    }
+    writer.flush(kafka::ASK).unwrap();
+    let mut wanted = Wanted {
+        reason: Some("not_text".to_owned()),
+        ..Wanted::default()
+    };
+    let count = |wanted: &Wanted| {
+        let outcome = replay(&connection, &names, std::slice::from_ref(&source), wanted).unwrap();
+        (
+            outcome.replayed.values().sum::<usize>(),
+            outcome.kept.values().sum::<usize>(),
+        )
+    };
+    assert_eq!(count(&wanted), (2, 1), "a dry run says what would be done");
+    assert!(read_all(&connection, &source, 0).is_empty());
+    wanted.is_applied = true;
+    assert_eq!(count(&wanted), (2, 1));
+    assert_eq!(count(&wanted), (0, 3), "a second run finds the marks");
+    let back = read_all(&connection, &source, 2);
+    let back: Vec<_> = back
+        .iter()
+        .map(|record| (record.partition, record.value.clone().unwrap(), record.headers.clone()))
+        .collect();
+    let header = |count: &[u8]| vec![("x-falsefront-replay-count".to_owned(), count.to_vec())];
+    assert_eq!(
+        back,
+        [(1, vec![0xff, 7], header(b"1")), (1, vec![0xff, 8], header(b"3"))]
+    );
 }

@@ -1,10 +1,9 @@
-//! What the state costs: one account's fold, bytes and allocations, checkpoints.
+//! What the state costs: one account's fold, checkpoints.
 
 use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Instant;
 
-use allocation_counter::measure;
 use falsefront::detections::settings::DetectionSettings;
 use falsefront::detections::{claimed_location, impossible_travel, remote_desktop_relay};
 use falsefront::enrich::Reference;
@@ -78,54 +77,6 @@ pub(crate) fn one_account(reference: &Arc<Reference>) {
         },
     );
     row("all detections about one account", rules, least);
-}
-
-/// Bytes of an account and allocations of an event, as the allocator counts them.
-pub(crate) fn memory(reference: &Arc<Reference>) {
-    const ACCOUNTS: u64 = 1_000;
-    println!("{:<44} {:>10} {:>10}", "memory", "ours", "at most");
-    for (what, days, a_day, limit) in [
-        ("seen once", 1, 1, 128),
-        ("a week, 3 a day", 7, 3, 512),
-        ("a month, 3 a day", 28, 3, 512),
-    ] {
-        let events = if days == 1 { ACCOUNTS } else { ACCOUNTS * days * a_day };
-        let step_ms = (days * 86_400_000 / events).cast_signed();
-        let packed = pack(
-            reference,
-            &sign_ins(Format::Ocsf, events, ACCOUNTS, Spread::Uniform, step_ms, SEED),
-        );
-        let empty = measure(|| drop(black_box(Core::new())));
-        let mut core = None;
-        let kept = measure(|| {
-            let mut filled = Core::new();
-            packed.iter().for_each(|record| filled.fold_accounts(record));
-            core = Some(filled);
-        });
-        let accounts = core.as_mut().map_or(1, |core| core.accounts().size().entries).max(1);
-        let bytes = (kept.bytes_current - empty.bytes_current.max(0)) as u64 / accounts;
-        println!("{:<44} {bytes:>10} {limit:>10}", format!("bytes an account, {what}"));
-    }
-    let mut core = Core::new();
-    let records = |seed| sign_ins(Format::Ocsf, 50_000, ACCOUNTS, Spread::Uniform, 1, seed);
-    core.run(reference, &records(SEED));
-    let warm = records(SEED + 1);
-    let whole = measure(|| core.run(reference, &warm));
-    let packing = measure(|| drop(black_box(pack(reference, &warm))));
-    let an_event = |count: u64| count as f64 / warm.len() as f64;
-    println!(
-        "{:<44} {:>10.2} {:>10}",
-        "allocations an event, intake, warm",
-        an_event(packing.count_total),
-        0
-    );
-    let folding = whole.count_total.saturating_sub(packing.count_total);
-    println!(
-        "{:<44} {:>10.2} {:>10}",
-        "allocations an event, folds, warm",
-        an_event(folding),
-        0
-    );
 }
 
 /// Writing and restoring the state of a partition.

@@ -87,6 +87,9 @@ enum Command {
     /// Show or make the topics that the service needs.
     #[command(subcommand)]
     Topics(TopicsCommand),
+    /// Give refused records back to the topics they came from.
+    #[command(subcommand)]
+    DeadLetters(DeadLettersCommand),
     /// Show the configuration.
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -98,6 +101,12 @@ enum TopicsCommand {
     Plan(service::ConfigArgs),
     /// Make the topics that are missing. Changes nothing that exists.
     Apply(service::ConfigArgs),
+}
+
+#[derive(Debug, Subcommand)]
+enum DeadLettersCommand {
+    /// Write the refused records to their topics again, bytes unchanged; each three times at most.
+    Replay(service::DeadLettersReplayArgs),
 }
 
 #[derive(Debug, Subcommand)]
@@ -129,6 +138,7 @@ pub fn main() -> ExitCode {
         Command::Check(args) => service::check(&args),
         Command::Topics(TopicsCommand::Plan(args)) => service::topics_plan(&args),
         Command::Topics(TopicsCommand::Apply(args)) => service::topics_apply(&args),
+        Command::DeadLetters(DeadLettersCommand::Replay(args)) => service::dead_letters_replay(&args),
         Command::Config(ConfigCommand::Print(args)) => service::config_print(&args),
     };
     exit_code(result)

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::service::config::{self, Config};
+use crate::service::dead_letter_replay::{self, Wanted};
 use crate::service::kafka::admin::Admin;
 use crate::service::run::RunError;
 use crate::service::topics::{self, Plan};
@@ -65,6 +66,24 @@ pub fn config_print(file: Option<&Path>) -> Result<String, RunError> {
     let files: Vec<PathBuf> = file.iter().map(|file| (*file).to_owned()).collect();
     let config = load_offline(&files)?;
     toml::to_string_pretty(&config).map_err(|error| RunError::Runtime(error.to_string()))
+}
+
+/// `falsefront dead-letters replay`.
+///
+/// # Errors
+/// [`RunError`] says which exit code.
+pub fn dead_letters_replay(file: &Path, wanted: &Wanted) -> Result<String, RunError> {
+    let config = load(&[file.to_owned()])?;
+    let service = settings::service(&config).map_err(|error| RunError::Configuration(error.to_string()))?;
+    let sources: Vec<String> = service.sources.iter().map(|source| source.topic.clone()).collect();
+    let outcome = dead_letter_replay::replay(&service.connection, &service.topics, &sources, wanted)
+        .map_err(|error| RunError::Runtime(error.to_string()))?;
+    let done = if wanted.is_applied {
+        "given back"
+    } else {
+        "would be given back; add --apply to do it"
+    };
+    Ok(format!("{outcome}: {done}"))
 }
 
 fn plan(file: &Path) -> Result<(Admin, Plan), RunError> {

@@ -20,6 +20,23 @@ pub struct ConfigArgs {
     pub config: PathBuf,
 }
 
+/// Arguments of `dead-letters replay`.
+#[derive(Debug, Args)]
+pub struct DeadLettersReplayArgs {
+    /// Configuration file (TOML).
+    #[arg(short, long, value_name = "FILE")]
+    pub config: PathBuf,
+    /// Only records refused for this reason, such as `malformed_json`.
+    #[arg(long, value_name = "REASON")]
+    pub reason: Option<String>,
+    /// So many records at most.
+    #[arg(long, value_name = "N")]
+    pub limit: Option<usize>,
+    /// Write the records; without it only what would be written is shown.
+    #[arg(long)]
+    pub apply: bool,
+}
+
 /// Arguments of `normalize`.
 #[derive(Debug, Args)]
 pub struct NormalizeArgs {
@@ -74,6 +91,19 @@ pub fn topics_plan(args: &ConfigArgs) -> Result<Ending, Failure> {
 /// [`Failure`] with the exit code's reason.
 pub fn topics_apply(args: &ConfigArgs) -> Result<Ending, Failure> {
     print(super::run::topics_apply(&args.config))
+}
+
+/// `falsefront dead-letters replay`.
+///
+/// # Errors
+/// [`Failure`] with the exit code's reason.
+pub fn dead_letters_replay(args: &DeadLettersReplayArgs) -> Result<Ending, Failure> {
+    let wanted = crate::service::dead_letter_replay::Wanted {
+        reason: args.reason.clone(),
+        limit: args.limit,
+        is_applied: args.apply,
+    };
+    print(super::run::dead_letters_replay(&args.config, &wanted))
 }
 
 /// `falsefront config print`.

@@ -4,6 +4,7 @@ use crate::detections::settings::ClaimSettings;
 use crate::model::geo::Point;
 use crate::model::{Claim, Link, Place, Travel};
 use crate::window::account::ClaimDistance;
+use crate::window::entity::Tie;
 
 /// Kilometers around an approved city that count as being there: a metropolitan area and its airports.
 const TRAVEL_CITY_KM: f64 = 150.0;
@@ -53,6 +54,13 @@ fn covers(travel: &Travel, place: &Place) -> bool {
     }
     // An approval that names no place approves the days.
     travel.city.is_empty() || travel.city.eq_ignore_ascii_case(&place.city)
+}
+
+/// Whether another of the accounts is the same one with its domain: `r.lee` beside `r.lee@corp.example`, which two
+/// sources spell differently and no roster joins.
+pub(super) fn is_short_form(account: &str, others: &[&Tie]) -> bool {
+    let is_long_form = |other: &str| other.strip_prefix(account).is_some_and(|rest| rest.starts_with('@'));
+    !account.contains('@') && others.iter().any(|tie| is_long_form(&tie.latest.account))
 }
 
 /// Whether two accounts claim places that one person's address cannot both be.

@@ -15,7 +15,7 @@
 //! week without any; or all contradicting their claims for days without any tool seen.
 //! Blind to: one line per laptop, with nothing installed and a claim in the farm's own town.
 
-use crate::detections::claims::contradict;
+use crate::detections::claims::{contradict, is_short_form};
 use crate::detections::settings::FarmSettings;
 use crate::detections::shared_network;
 use crate::model::{
@@ -74,7 +74,11 @@ struct Suspect<'a> {
 
 fn suspects<'a>(link: &Link, facts: &'a EntityFacts, settings: &FarmSettings) -> Vec<Suspect<'a>> {
     let since_ms = link.time_ms - i64::from(settings.window_days) * DAY_MS;
-    let with_points = facts.ties_since(since_ms).filter_map(suspect);
+    let present: Vec<&Tie> = facts.ties_since(since_ms).collect();
+    let accounts = present
+        .iter()
+        .filter(|tie| !is_short_form(&tie.latest.account, &present));
+    let with_points = accounts.filter_map(|tie| suspect(tie));
     let mut found: Vec<Suspect<'a>> = with_points.filter(|suspect| suspect.points >= 2).collect();
     // Two accounts on one device are `shared_device`; a farm has a laptop for each.
     let own_device = |suspect: &Suspect<'_>, others: &[Suspect<'_>]| {

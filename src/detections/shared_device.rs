@@ -5,7 +5,7 @@
 //! or alternating. Kiosks, IT staff, hand-overs and browser fingerprints stay quiet or are signals.
 //! Blind to: a different device per account, or ids that the worker can change.
 
-use crate::detections::claims::contradict;
+use crate::detections::claims::{contradict, is_short_form};
 use crate::detections::settings::DeviceSettings;
 use crate::model::{
     AccountKind, Detection, EntityKind, Evidence, Finding, Guard, Link, Measure, NetworkClass, Rule, Severity,
@@ -35,6 +35,11 @@ pub fn detect(link: &Link, facts: &EntityFacts, settings: &DeviceSettings) -> Op
         .ties_since(since_ms)
         .filter(|tie| is_user(tie, settings))
         .collect();
+    let users: Vec<&Tie> = users
+        .iter()
+        .copied()
+        .filter(|tie| !is_short_form(&tie.latest.account, &users))
+        .collect();
     if users.len() < 2 || users.len() + overflow(facts) >= settings.hub_accounts {
         return None;
     }
@@ -58,7 +63,7 @@ pub fn detect(link: &Link, facts: &EntityFacts, settings: &DeviceSettings) -> Op
     if !is_pair_of_interest {
         return None;
     }
-    let is_strong = contractors >= 2 && !is_fingerprint(&together);
+    let is_strong = together.iter().filter(|tie| is_contractor(tie)).count() >= 2 && !is_fingerprint(&together);
     let claims_contradict = pairs(&together).any(|(a, b)| contradict(&a.latest, &b.latest));
     let relayed = together.iter().any(|tie| has_relay(&tie.latest));
     let severity = match (is_strong, claims_contradict, relayed) {
@@ -116,7 +121,8 @@ fn is_listed(device: &str, settings: &DeviceSettings) -> bool {
 /// day (setting it up, lending a hand) are no users of this one.
 fn is_user(tie: &Tie, settings: &DeviceSettings) -> bool {
     let devices = tie.latest.account_facts.devices;
-    let is_visitor = devices > 1 && tie.days() < 2 && !tie.latest.claim.owns_device;
+    let claim = &tie.latest.claim;
+    let is_visitor = (devices > 1 || claim.has_device) && tie.days() < 2 && !claim.owns_device;
     tie.latest.claim.kind != AccountKind::Service && devices <= settings.staff_devices && !is_visitor
 }
 
@@ -137,6 +143,15 @@ fn side_by_side(one: &Tie, other: &Tie, settings: &DeviceSettings) -> bool {
     let both_new_hires =
         one.latest.claim.kind != AccountKind::Employee && other.latest.claim.kind != AccountKind::Employee;
     both_new_hires && apart_ms <= handover_ms
+}
+
+/// Known to be a contractor; or nothing is known, and it was no one-day affair.
+fn is_contractor(tie: &Tie) -> bool {
+    match tie.latest.claim.kind {
+        AccountKind::Contractor => true,
+        AccountKind::Unknown => tie.days() > 1,
+        AccountKind::Employee | AccountKind::Service => false,
+    }
 }
 
 fn is_fingerprint(together: &[&Tie]) -> bool {

@@ -101,6 +101,9 @@ pub struct LinkClaim {
     pub point: Option<(f64, f64, u16)>,
     /// The roster assigns this device to the account.
     pub owns_device: bool,
+    /// The roster assigns some device to the account.
+    #[serde(default)]
+    pub has_device: bool,
     /// First day of employment, days since the epoch.
     pub hire_day: Option<i32>,
 }

@@ -139,7 +139,7 @@ impl Judge<'_> {
         }
         self.outputs.counts.add("links_folded", link.entity_kind.as_str());
         let farm = laptop_farm::detect(&link, facts, &self.settings.farm);
-        let is_farm = farm.is_some() || self.is_farm_open(&link, facts);
+        let is_farm = farm.is_some() || self.is_open(Detection::LaptopFarm, &link, facts);
         if let Some(farm) = farm {
             self.publisher
                 .publish(&farm, &mut facts.episodes, self.position.append_ms, self.outputs);
@@ -164,11 +164,10 @@ impl Judge<'_> {
         }
     }
 
-    fn is_farm_open(&self, link: &Link, facts: &EntityFacts) -> bool {
-        let gap_ms = self.publisher.policy(Detection::LaptopFarm).gap_ms;
-        facts
-            .episodes
-            .is_open(Detection::LaptopFarm, &facts.name, link.time_ms, gap_ms)
+    /// Whether an alert about this very thing is open.
+    fn is_open(&self, detection: Detection, link: &Link, facts: &EntityFacts) -> bool {
+        let gap_ms = self.publisher.policy(detection).gap_ms;
+        facts.episodes.is_open(detection, &facts.name, link.time_ms, gap_ms)
     }
 
     /// Whether a finding should wait because the network may yet turn out to be a farm. It is judged again with the
@@ -187,6 +186,11 @@ impl Judge<'_> {
         let is_alert = offer.finding.strength == Strength::Alert;
         if is_alert && is_farm {
             self.outputs.counts.add("findings_suppressed", "part_of_laptop_farm");
+            return;
+        }
+        let is_claim = offer.finding.detection == Detection::ClaimedLocation;
+        if is_alert && is_claim && self.is_open(Detection::SharedNetwork, link, facts) {
+            self.outputs.counts.add("findings_suppressed", "part_of_shared_network");
             return;
         }
         if is_alert && self.is_withheld(uid.as_u128(), offer.finding.last_ms, link, facts) {

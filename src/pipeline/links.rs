@@ -206,6 +206,7 @@ fn claim(seen: &Observation<'_>, device: Option<&str>) -> LinkClaim {
         },
         country: claim.country.clone(),
         point: claim.point.map(|p| (p.point.latitude, p.point.longitude, p.radius_km)),
+        has_device: !claim.devices.is_empty(),
         owns_device: device.is_some_and(|id| claim.devices.iter().any(|owned| owned.eq_ignore_ascii_case(id))),
         hire_day: claim.hire_day,
     }

@@ -14,6 +14,9 @@ pub const KEY_BYTES_MAX: usize = 64 * 1024;
 /// Characters of the detail kept at most.
 const DETAIL_CHARS_MAX: usize = 1_000;
 
+/// Header of a record that came back from the dead letters: how often.
+pub const REPLAY_COUNT: &str = "x-falsefront-replay-count";
+
 /// Which record, and why.
 #[derive(Debug)]
 pub struct Reject<'a> {
@@ -82,6 +85,9 @@ pub fn encode(topics: &TopicNames, reject: &Reject<'_>, record: Option<&Record<'
     if let Some(index) = reject.index {
         headers.push(("x-falsefront-event-index", index.to_string().into_bytes()));
     }
+    if let Some(record) = record.filter(|record| record.replays > 0) {
+        headers.push((REPLAY_COUNT, record.replays.to_string().into_bytes()));
+    }
     let value = record.and_then(|record| record.value);
     let key = record.and_then(|record| record.key);
     let is_cut =
@@ -127,6 +133,7 @@ mod tests {
             append_ms: 5,
             key: Some(b"k"),
             value: Some(value),
+            replays: 2,
         };
         let reject = Reject {
             topic: "auth",
@@ -160,6 +167,7 @@ mod tests {
             header(&letter, "__connect.errors.exception.message"),
             Some(&b"line 1[31m"[..])
         );
+        assert_eq!(header(&letter, REPLAY_COUNT), Some(&b"2"[..]));
         assert_eq!(header(&letter, "x-falsefront-truncated"), None);
     }
 

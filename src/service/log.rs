@@ -48,6 +48,8 @@ pub struct Record<'a> {
     pub key: Option<&'a [u8]>,
     /// Value; `None` for a tombstone.
     pub value: Option<&'a [u8]>,
+    /// How often it came back from the dead letters.
+    pub replays: u8,
 }
 
 /// A record to be written.

@@ -15,6 +15,7 @@ pub mod log;
 pub mod kafka;
 pub mod topics;
 pub mod dead_letter;
+pub mod dead_letter_replay;
 pub mod metrics;
 pub mod secret;
 pub mod http;

@@ -104,9 +104,9 @@ async fn serve(
         let (watch, metrics) = (watch.clone(), metrics.clone());
         tokio::task::spawn_blocking(move || poll_reference(&watch, &metrics));
     }
-    let (config_of_topics, service_of_topics) = (config.clone(), service.clone());
+    let (config_of_topics, service_of_topics, metrics_of_topics) = (config.clone(), service.clone(), metrics.clone());
     tokio::select! {
-        prepared = tokio::task::spawn_blocking(move || prepare_topics(&config_of_topics, &service_of_topics)) => {
+        prepared = tokio::task::spawn_blocking(move || prepare_topics(&config_of_topics, &service_of_topics, &metrics_of_topics)) => {
             prepared.map_err(runtime)??;
         }
         () = signals.stop() => return Ok(()),
@@ -175,7 +175,7 @@ async fn supervise(
 }
 
 /// Creates what is missing and refuses what is unsafe; waits for brokers that do not answer.
-fn prepare_topics(config: &Config, service: &ServiceSettings) -> Result<(), RunError> {
+fn prepare_topics(config: &Config, service: &ServiceSettings, metrics: &Metrics) -> Result<(), RunError> {
     let admin = Admin::new(&service.connection).map_err(configuration)?;
     let plan = loop {
         match topics::plan(&admin, &service.topics, ASK) {
@@ -212,7 +212,25 @@ fn prepare_topics(config: &Config, service: &ServiceSettings) -> Result<(), RunE
             "source topic does not exist yet; it is read as soon as it does"
         );
     }
+    note_retention(&admin, service, metrics);
     Ok(())
+}
+
+/// Lets the metrics say how long until records that were not read are deleted. Without the right to ask they do not.
+fn note_retention(admin: &Admin, service: &ServiceSettings, metrics: &Metrics) {
+    let sources = service.sources.iter().map(|source| source.topic.as_str());
+    let topics: Vec<&str> = sources
+        .chain([&*service.topics.observations, &*service.topics.links])
+        .collect();
+    match admin.describe(&topics, ASK) {
+        Ok(found) => {
+            for (topic, is) in found {
+                let retention_ms = is.settings.get("retention.ms").and_then(|text| text.parse().ok());
+                metrics.set_retention(&topic, retention_ms.unwrap_or(-1));
+            }
+        }
+        Err(error) => tracing::warn!(%error, "no falsefront_seconds_to_data_loss: the topics' retention is unknown"),
+    }
 }
 
 fn poll_reference(watch: &ReferenceWatch, metrics: &Metrics) {

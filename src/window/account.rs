@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::days::Days;
 use super::episode::{Episodes, hash};
+pub use super::network_fact::{NetworkFact, Told, network_name};
 use super::recent_ids::RecentIds;
 use super::settings::WindowSettings;
 use super::visits::{Inserted, Visit, Visits};
@@ -42,64 +43,6 @@ pub struct AccountFacts {
     pub event_ids: RecentIds,
     /// No fact but a visit or an episode was last seen before this, ms, so none can expire before its time has come.
     pub(super) oldest_ms: OldestMs,
-}
-
-/// A network the account used.
-#[derive(Clone, Debug, PartialEq)]
-pub struct NetworkFact {
-    /// Latest address on it; see [`NetworkFact::name`].
-    pub address: IpAddr,
-    /// Network.
-    pub network: Arc<Network>,
-    /// Place, if known.
-    pub place: Option<Arc<Place>>,
-    /// Days on it.
-    pub days: Days,
-    /// Days on it that were far from the claim.
-    pub away: Days,
-    /// First and latest event on it, ms.
-    pub first_ms: i64,
-    /// See `first_ms`.
-    pub last_ms: i64,
-    /// Latest device on it; empty if unknown.
-    pub device: Box<str>,
-    /// Id and product of the latest event on it. The id changes with every event, hence a string that is written over.
-    pub event_id: String,
-    /// See `event_id`.
-    pub product: Box<str>,
-    /// The last link told of it.
-    pub told: Told,
-}
-
-impl NetworkFact {
-    /// The network as links and evidence spell it: an IPv4 address or an IPv6 /64.
-    #[must_use]
-    pub fn name(&self) -> String {
-        network_name(self.address)
-    }
-
-    /// Whether an address is on this network: the same IPv4 address, or the same IPv6 /64.
-    #[must_use]
-    pub fn holds(&self, address: IpAddr) -> bool {
-        line(self.address) == line(address)
-    }
-}
-
-/// When and with what content a link was last told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Told {
-    /// Append time, ms; `i64::MIN` if never.
-    pub append_ms: i64,
-    /// Signature of the content.
-    pub signature: u64,
-}
-
-impl Told {
-    /// Not told yet.
-    pub const NEVER: Self = Self {
-        append_ms: i64::MIN,
-        signature: 0,
-    };
 }
 
 /// A device the account used.
@@ -312,7 +255,8 @@ impl AccountFacts {
         change: &mut Change,
     ) {
         let day = day_of(seen.order_ms);
-        let locates = seen.network.class.locates_person();
+        // A sign-in whose clock is broken was somewhere, but nobody knows when.
+        let locates = seen.network.class.locates_person() && !seen.time_suspect;
         if let (Some(address), Some(place), true) = (seen.event.source_ip, seen.place, locates) {
             let visit = visit(seen, id_hash, address, place);
             match self
@@ -502,11 +446,13 @@ impl AccountFacts {
             self.sessions.len() - 1
         });
         let fact = &mut self.sessions[index];
+        let is_latest = time_ms >= fact.seen_ms;
         fact.opened_ms = fact.opened_ms.min(time_ms);
         fact.seen_ms = fact.seen_ms.max(time_ms);
         fact.address = fact.address.or(event.source_ip);
+        // A close that arrives late does not end a session that was seen up after it.
         if event.kind == EventKind::VpnClose {
-            fact.closed_ms = Some(fact.closed_ms.map_or(time_ms, |closed| closed.max(time_ms)));
+            fact.closed_ms = if is_latest { Some(time_ms) } else { fact.closed_ms };
         } else if fact.closed_ms.is_some_and(|closed| closed < time_ms) {
             fact.closed_ms = None;
         }
@@ -663,25 +609,4 @@ fn vpn_brand<'s>(seen: &'s Observation<'_>) -> Option<&'s str> {
         let is_vpn = seen.network.class == crate::model::NetworkClass::Vpn;
         (is_vpn && !seen.network.label.is_empty()).then_some(seen.network.label.as_str())
     })
-}
-
-/// What one line has of its own: an IPv4 address, or the upper half of an IPv6 address.
-fn line(address: IpAddr) -> (bool, u64) {
-    match address {
-        IpAddr::V4(v4) => (false, u64::from(v4.to_bits())),
-        #[allow(clippy::cast_possible_truncation, reason = "the upper half of 128 bits")]
-        IpAddr::V6(v6) => (true, (v6.to_bits() >> 64) as u64),
-    }
-}
-
-/// A network as links and evidence name it: the IPv4 address, or the IPv6 /64 that one line gets.
-#[must_use]
-pub fn network_name(address: IpAddr) -> String {
-    match address {
-        IpAddr::V4(v4) => v4.to_string(),
-        IpAddr::V6(v6) => {
-            let [a, b, c, d, ..] = v6.segments();
-            format!("{}/64", std::net::Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
-        }
-    }
 }

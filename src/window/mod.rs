@@ -13,6 +13,7 @@ pub mod settings;
 pub mod days;
 pub mod visits;
 pub mod recent_ids;
+pub mod network_fact;
 pub mod account;
 pub mod shared;
 pub mod account_codec;

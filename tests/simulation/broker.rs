@@ -133,8 +133,8 @@ pub(super) struct Broker {
     swept: Micros,
     /// Markers of a thousand that take seconds.
     pub(super) slow_markers: u64,
-    /// How long those take at most.
-    pub(super) slow_marker: Micros,
+    /// Until then the markers of checkpoints come last and outlive the session of a dead owner.
+    pub(super) late_until: Micros,
     pub(super) violations: Vec<String>,
 }
 
@@ -155,7 +155,7 @@ impl Broker {
             sequence: 0,
             swept: 0,
             slow_markers: 0,
-            slow_marker: 6 * SECOND,
+            late_until: 0,
             violations: Vec::new(),
         }
     }
@@ -250,7 +250,13 @@ impl Broker {
         }
         for marker in markers {
             let is_slow = self.dice.chance(self.slow_markers);
-            let delay = self.dice.between(200, if is_slow { self.slow_marker } else { 8 * MS });
+            let is_late = self.now < self.late_until
+                && matches!(&marker, Marker::Partition(at) if at.topic.ends_with(".checkpoints"));
+            let delay = match (is_late, is_slow) {
+                (true, _) => self.dice.between(15 * SECOND, 25 * SECOND),
+                (false, true) => self.dice.between(200, 6 * SECOND),
+                (false, false) => self.dice.between(200, 8 * MS),
+            };
             self.sequence += 1;
             self.markers
                 .insert((self.now + delay, self.sequence), (producer, marker));

@@ -342,6 +342,7 @@ impl Log for SimulatedLog {
                     append_ms: entry.append_ms,
                     key: entry.key.as_deref(),
                     value: entry.value.as_deref(),
+                    replays: 0,
                 };
                 if take(&record) == ControlFlow::Break(()) {
                     break;
@@ -572,6 +573,7 @@ impl Log for SimulatedLog {
                     append_ms: entry.append_ms,
                     key: entry.key.as_deref(),
                     value: entry.value.as_deref(),
+                    replays: 0,
                 };
                 if take(&record) == ControlFlow::Break(()) {
                     break;

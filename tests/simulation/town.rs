@@ -41,8 +41,8 @@ pub(super) struct Faults {
     pub(super) retry: u64,
     pub(super) undelivered: u64,
     pub(super) slow_markers: u64,
-    /// How long a slow marker takes at most, seconds.
-    pub(super) slow_marker_s: u64,
+    /// Markers of checkpoints come last.
+    pub(super) late_checkpoints: bool,
     pub(super) leave: u64,
 }
 
@@ -71,7 +71,7 @@ impl Faults {
             retry: some(20),
             undelivered: some(3),
             slow_markers: some(60),
-            slow_marker_s: 6,
+            late_checkpoints: false,
             leave: some(2),
         }
     }
@@ -119,11 +119,11 @@ impl Town {
             Kinds::Of(faults) => faults,
         };
         broker.slow_markers = faults.slow_markers;
-        broker.slow_marker = faults.slow_marker_s * SECOND;
         let until = match kinds {
             Kinds::None => 0,
             Kinds::Any | Kinds::Of(_) => broker.dice.between(5, 40) * SECOND,
         };
+        broker.late_until = if faults.late_checkpoints { until } else { 0 };
         let mut slots = Vec::new();
         for role in Role::ALL {
             let (topic, count) = match role {
@@ -337,7 +337,7 @@ impl Town {
                 return Err(violation.clone());
             }
             if self.now() > limit {
-                let seconds = PATIENCE / SECOND;
+                let seconds = (self.now() - self.faults_until.get()) / SECOND;
                 return Err(format!(
                     "no quiet {seconds} s after the last fault: {:?} {}",
                     self.complaints(),

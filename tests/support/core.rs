@@ -2,7 +2,7 @@
 //!
 //! A record's append time is the latest event time so far, so that records in the order of their events are never late.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use falsefront::enrich::Reference;
 use falsefront::intake::Format;
@@ -23,7 +23,8 @@ pub(crate) const PARTITIONS: u32 = 6;
 
 /// Reference data made of the demo's databases and of these lists. Every line must be usable.
 pub(crate) fn reference(lists: ReferenceBytes) -> Arc<Reference> {
-    let geoip = demo_databases().unwrap();
+    static DATABASES: LazyLock<Vec<(String, Vec<u8>)>> = LazyLock::new(|| demo_databases().unwrap());
+    let geoip = DATABASES.clone();
     let (reference, problems) = reference::load_bytes(&ReferenceBytes { geoip, ..lists }).unwrap();
     assert!(problems.is_empty(), "{problems:?}");
     Arc::new(reference)

@@ -122,6 +122,7 @@ pub(crate) fn quantiles(times: &[Duration]) -> Option<[Duration; 3]> {
 }
 
 impl fmt::Display for Report {
+    #[allow(clippy::too_many_lines, reason = "a table: one line after the other")]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let verdict = &self.verdict;
         writeln!(

@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::Headers;
+use rdkafka::message::{Header, Headers, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, Producer, ThreadedProducer};
 use rdkafka::{Message, Offset, TopicPartitionList};
 
 use super::connection::{Connection, Kind};
 use super::context::{Deliveries, Quiet};
 use super::failure::describe;
+use crate::service::log::Outgoing;
 
 /// What went wrong, in librdkafka's words.
 #[derive(Debug, thiserror::Error)]
@@ -73,6 +74,70 @@ impl Writer {
             record.timestamp = timestamp_ms;
             record.key = key;
             record.partition = partition;
+            match self.producer.send(record) {
+                Ok(()) => return Ok(()),
+                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), _)) => {
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+                Err((error, _)) => return Err(io(&error)),
+            }
+        }
+    }
+
+    /// A producer whose records count all or not at all, between [`Writer::begin`] and [`Writer::commit`]. Whoever had
+    /// the same `id` before is shut out.
+    ///
+    /// # Errors
+    /// [`IoError`] if a setting is refused or the brokers do not answer in time.
+    pub fn transactional(connection: &Connection, id: &str, timeout: Duration) -> Result<Self, IoError> {
+        let own = [
+            ("transactional.id", id.to_owned()),
+            ("transaction.timeout.ms", "30000".to_owned()),
+            ("message.timeout.ms", "25000".to_owned()),
+            ("socket.timeout.ms", "25000".to_owned()),
+            ("message.max.bytes", "1048588".to_owned()),
+        ];
+        let deliveries = Deliveries::default();
+        let producer: ThreadedProducer<Deliveries> = connection
+            .client(Kind::Producer, &own)
+            .create_with_context(deliveries.clone())
+            .map_err(|error: KafkaError| io(&error))?;
+        producer.init_transactions(timeout).map_err(|error| io(&error))?;
+        Ok(Self { producer, deliveries })
+    }
+
+    /// Opens a transaction.
+    ///
+    /// # Errors
+    /// [`IoError`] if another producer of the same identity came.
+    pub fn begin(&self) -> Result<(), IoError> {
+        self.producer.begin_transaction().map_err(|error| io(&error))
+    }
+
+    /// Commits.
+    ///
+    /// # Errors
+    /// [`IoError`]; then nothing of the transaction counts, unless only the answer was lost.
+    pub fn commit(&self) -> Result<(), IoError> {
+        self.producer.commit_transaction(None).map_err(|error| io(&error))
+    }
+
+    /// Queues one record with headers.
+    ///
+    /// # Errors
+    /// [`IoError`] if the record can never be sent.
+    pub fn send_outgoing(&self, outgoing: &Outgoing) -> Result<(), IoError> {
+        loop {
+            let mut record: BaseRecord<'_, [u8], [u8]> = BaseRecord::to(&outgoing.topic).partition(outgoing.partition);
+            record.key = outgoing.key.as_deref();
+            record.payload = outgoing.value.as_deref();
+            let headers = OwnedHeaders::new_with_capacity(outgoing.headers.len());
+            record.headers = Some(outgoing.headers.iter().fold(headers, |headers, (key, value)| {
+                headers.insert(Header {
+                    key,
+                    value: Some(value.as_slice()),
+                })
+            }));
             match self.producer.send(record) {
                 Ok(()) => return Ok(()),
                 Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), _)) => {

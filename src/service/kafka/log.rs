@@ -6,10 +6,11 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{BorrowedMessage, Header, OwnedHeaders};
+use rdkafka::message::{BorrowedHeaders, BorrowedMessage, Header, Headers as _, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, Producer, ThreadedProducer};
 use rdkafka::{Message, Offset, Timestamp, TopicPartitionList};
 
+use crate::service::dead_letter::REPLAY_COUNT;
 use crate::service::log::{Failure, Isolation, Log, Outgoing, Polled, Rebalance, Record, Take, TopicPartition};
 use crate::service::metrics::Metrics;
 
@@ -251,7 +252,14 @@ fn record<'m>(message: &'m BorrowedMessage<'_>) -> Record<'m> {
         append_ms,
         key: message.key(),
         value: message.payload(),
+        replays: message.headers().map_or(0, replays),
     }
+}
+
+fn replays(headers: &BorrowedHeaders) -> u8 {
+    let count = headers.iter().find(|header| header.key == REPLAY_COUNT);
+    let text = count.and_then(|header| std::str::from_utf8(header.value?).ok());
+    text.and_then(|text| text.parse().ok()).unwrap_or(0)
 }
 
 impl Log for KafkaLog {

@@ -3,12 +3,13 @@
 //! Counters move when a transaction is durable, so their sums are those of the committed log.
 
 mod families;
+mod lag;
 mod recorder;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use prometheus::core::Collector as _;
 use prometheus::{Encoder as _, GaugeVec, IntCounterVec, Opts, Registry, TextEncoder};
@@ -17,6 +18,7 @@ use crate::service::log::TopicPartition;
 use crate::service::worker::stage::{Role, Tally};
 
 use families::{Flow, Holdings, Protocol};
+use lag::Lag;
 
 /// A worker that has not gone round for this long is stuck.
 const STALL: Duration = Duration::from_secs(60);
@@ -30,6 +32,7 @@ struct Inner {
     flow: Flow,
     protocol: Protocol,
     holdings: Holdings,
+    lag: Lag,
     /// What the core counts, by the names it gives.
     core: Mutex<BTreeMap<&'static str, IntCounterVec>>,
     workers: Mutex<BTreeMap<String, Beat>>,
@@ -79,6 +82,7 @@ impl Metrics {
             flow: Flow::new(&registry)?,
             protocol: Protocol::new(&registry)?,
             holdings: Holdings::new(&registry)?,
+            lag: Lag::new(&registry)?,
             core: Mutex::new(BTreeMap::new()),
             workers: Mutex::new(BTreeMap::new()),
             totals: Totals::default(),
@@ -106,6 +110,12 @@ impl Metrics {
             .flow
             .lag_records
             .remove_label_values(&[topic, &partition.to_string()]);
+        self.0.lag.forget(topic, partition);
+    }
+
+    /// Sets how long a topic keeps its records, ms; below 0 for ever.
+    pub fn set_retention(&self, topic: &str, retention_ms: i64) {
+        self.0.lag.set_retention(topic, retention_ms);
     }
 
     /// The handle of one worker.
@@ -141,6 +151,7 @@ impl Metrics {
 
     /// Sets what is not read yet of one partition.
     pub fn set_lag(&self, topic: &str, partition: i32, records: i64) {
+        self.0.lag.records(topic, partition, records);
         self.0
             .flow
             .lag_records
@@ -165,6 +176,8 @@ impl Metrics {
     /// The text that `/metrics` answers with.
     #[must_use]
     pub fn render(&self) -> Vec<u8> {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        self.0.lag.refresh(i64::try_from(since.as_millis()).unwrap_or(i64::MAX));
         let mut text = Vec::new();
         // The encoder fails on families without metrics only, and gather leaves those out.
         let _ = TextEncoder::new().encode(&self.0.registry.gather(), &mut text);
@@ -297,6 +310,13 @@ impl WorkerMetrics {
                 .last_append
                 .with_label_values(&[&self.name])
                 .set(tally.append_ms as f64 / 1_000.0);
+        }
+    }
+
+    /// Records of a partition up to this append time, ms, are durable.
+    pub fn committed_up_to(&self, at: &TopicPartition, append_ms: i64) {
+        if append_ms > 0 {
+            self.all.0.lag.committed(&at.topic, at.partition, append_ms);
         }
     }
 

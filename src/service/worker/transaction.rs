@@ -219,6 +219,7 @@ impl<L: Log> Worker<L> {
         for task in &mut self.tasks {
             if std::mem::take(&mut task.is_touched) {
                 task.committed = task.next;
+                self.metrics.committed_up_to(&task.at, task.append_ms);
             }
         }
         self.open = None;
@@ -270,7 +271,9 @@ impl<L: Log> Worker<L> {
                 aborted = self.log.abort();
             }
             match aborted {
-                Ok(()) => {}
+                // What failed before it may have been sent twice, and so may the abort itself: its late twin would end
+                // the next transaction. Aborts are rare, a new epoch is cheap.
+                Ok(()) => self.is_suspect = true,
                 Err(stop @ Failure::Stop(_)) => return Err(stop),
                 Err(_) => self.recreate("abort_failed")?,
             }

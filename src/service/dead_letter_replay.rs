@@ -1,0 +1,197 @@
+//! `falsefront dead-letters replay`: gives refused records back to the topics they came from, bytes unchanged.
+//!
+//! A record and the mark that it went back are one transaction, and a letter that has its mark is passed over; so a
+//! replay may be interrupted, and repeated. A record that was refused [`REPLAYS_MAX`] times stays where it is.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use super::dead_letter::REPLAY_COUNT;
+use super::kafka::Connection;
+use super::kafka::io::{IoError, ReadRecord, Reader, Writer};
+use super::log::Outgoing;
+use super::topics::TopicNames;
+
+/// Times that one record is given back at most.
+pub const REPLAYS_MAX: u8 = 3;
+/// Header of a mark: the record that went back, as `topic/partition/offset`.
+const MARK: &str = "x-falsefront-replayed";
+/// Records in one transaction at most.
+const BATCH: usize = 500;
+/// Longest the dead letters may take to be read.
+const READ_MAX: Duration = Duration::from_secs(300);
+/// Longest a question to the brokers may take.
+const ASK: Duration = Duration::from_secs(30);
+
+/// Which letters, and whether to do it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Wanted {
+    /// Only letters of this reason.
+    pub reason: Option<String>,
+    /// So many letters at most, the oldest of each partition first.
+    pub limit: Option<usize>,
+    /// Write; otherwise only say what would be written.
+    pub is_applied: bool,
+}
+
+/// What was done, or would be.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Outcome {
+    /// Records given back, by topic and reason.
+    pub replayed: BTreeMap<(String, String), usize>,
+    /// Letters left alone, by why.
+    pub kept: BTreeMap<&'static str, usize>,
+}
+
+struct Letter {
+    topic: String,
+    partition: i32,
+    reason: String,
+    /// `topic/partition/offset` of the refused record.
+    place: String,
+    replays: u8,
+    key: Option<Vec<u8>>,
+    value: Vec<u8>,
+}
+
+fn header<'a>(record: &'a ReadRecord, name: &str) -> Option<&'a str> {
+    let found = record.headers.iter().find(|(header, _)| header == name);
+    found.and_then(|(_, value)| std::str::from_utf8(value).ok())
+}
+
+/// The record to give back, or why it cannot be.
+fn letter(record: ReadRecord, sources: &[String]) -> Result<Letter, &'static str> {
+    let origin = |name| header(&record, name).map(str::to_owned).ok_or("without origin");
+    let topic = origin("__connect.errors.topic")?;
+    let partition = origin("__connect.errors.partition")?;
+    let offset = origin("__connect.errors.offset")?;
+    let reason = origin("x-falsefront-reason")?;
+    let replays = header(&record, REPLAY_COUNT)
+        .map_or(Ok(0), str::parse)
+        .unwrap_or(REPLAYS_MAX);
+    if !sources.contains(&topic) {
+        return Err("not of a topic in [[sources]]");
+    }
+    if header(&record, "x-falsefront-truncated").is_some() {
+        return Err("cut: the original bytes are gone");
+    }
+    if replays >= REPLAYS_MAX {
+        return Err("given back three times already");
+    }
+    let value = record.value.filter(|value| !value.is_empty()).ok_or("empty")?;
+    Ok(Letter {
+        place: format!("{topic}/{partition}/{offset}"),
+        partition: partition.parse().map_err(|_| "without origin")?,
+        topic,
+        reason,
+        replays,
+        key: record.key,
+        value,
+    })
+}
+
+/// Reads all dead letters and gives back those that are wanted.
+///
+/// # Errors
+/// [`IoError`] if the topics cannot be read or written.
+pub fn replay(
+    connection: &Connection,
+    names: &TopicNames,
+    sources: &[String],
+    wanted: &Wanted,
+) -> Result<Outcome, IoError> {
+    let mut outcome = Outcome::default();
+    let mut letters = Vec::new();
+    let mut marks = BTreeSet::new();
+    for record in read_all(connection, names)? {
+        if let Some(place) = header(&record, MARK) {
+            marks.insert(place.to_owned());
+            continue;
+        }
+        if wanted
+            .reason
+            .as_deref()
+            .is_some_and(|reason| header(&record, "x-falsefront-reason") != Some(reason))
+        {
+            continue;
+        }
+        match letter(record, sources) {
+            Ok(letter) => letters.push(letter),
+            Err(why) => *outcome.kept.entry(why).or_default() += 1,
+        }
+    }
+    let mut seen = BTreeSet::new();
+    // Several events of one record may have been refused, each with a letter; the record goes back once.
+    letters.retain(|letter| seen.insert(letter.place.clone()));
+    let before = letters.len();
+    letters.retain(|letter| !marks.contains(&letter.place));
+    if before > letters.len() {
+        outcome.kept.insert("given back already", before - letters.len());
+    }
+    letters.truncate(wanted.limit.unwrap_or(usize::MAX));
+    for letter in &letters {
+        let kind = (letter.topic.clone(), letter.reason.clone());
+        *outcome.replayed.entry(kind).or_default() += 1;
+    }
+    if wanted.is_applied && !letters.is_empty() {
+        let id = format!("{}.replay", names.dead_letters);
+        let writer = Writer::transactional(connection, &id, ASK)?;
+        for batch in letters.chunks(BATCH) {
+            give_back(&writer, names, batch)?;
+        }
+    }
+    Ok(outcome)
+}
+
+fn give_back(writer: &Writer, names: &TopicNames, batch: &[Letter]) -> Result<(), IoError> {
+    writer.begin()?;
+    for letter in batch {
+        let count = letter.replays.saturating_add(1).to_string().into_bytes();
+        writer.send_outgoing(&Outgoing {
+            topic: letter.topic.as_str().into(),
+            partition: letter.partition,
+            key: letter.key.clone(),
+            value: Some(letter.value.clone()),
+            headers: vec![(REPLAY_COUNT, count)],
+        })?;
+        let partitions = i32::try_from(names.partitions).unwrap_or(i32::MAX);
+        writer.send_outgoing(&Outgoing {
+            topic: names.dead_letters.clone(),
+            partition: letter.partition.rem_euclid(partitions),
+            key: letter.key.clone(),
+            value: Some(Vec::new()),
+            headers: vec![(MARK, letter.place.clone().into_bytes())],
+        })?;
+    }
+    writer.flush(ASK)?;
+    writer.commit()
+}
+
+fn read_all(connection: &Connection, names: &TopicNames) -> Result<Vec<ReadRecord>, IoError> {
+    let mut reader = Reader::new(connection, &names.dead_letters, names.partitions)?;
+    let mut records = Vec::new();
+    let began = Instant::now();
+    while !reader.is_at_end() {
+        records.extend(reader.next(Duration::from_millis(100))?);
+        if began.elapsed() > READ_MAX {
+            let topic = &names.dead_letters;
+            let seconds = READ_MAX.as_secs();
+            return Err(IoError(format!(
+                "{topic} was not read to its end within {seconds} s; check that the brokers answer and the topic exists"
+            )));
+        }
+    }
+    Ok(records)
+}
+
+impl std::fmt::Display for Outcome {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for ((topic, reason), count) in &self.replayed {
+            writeln!(formatter, "{count} records of {topic} refused as {reason}")?;
+        }
+        for (why, count) in &self.kept {
+            writeln!(formatter, "{count} letters stay: {why}")?;
+        }
+        write!(formatter, "{} records in all", self.replayed.values().sum::<usize>())
+    }
+}

@@ -1,0 +1,117 @@
+//! How far behind each partition is, in time, and how long until retention deletes what was not read.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
+use prometheus::{GaugeVec, Opts, Registry};
+
+#[derive(Clone, Copy, Default)]
+struct Standing {
+    /// Records not read yet.
+    records: i64,
+    /// Append time of the latest record committed, ms; 0 if none was.
+    append_ms: i64,
+}
+
+/// What `/metrics` computes from the standing of each partition when it is asked.
+pub(super) struct Lag {
+    partitions: Mutex<BTreeMap<(String, i32), Standing>>,
+    /// By topic, seconds.
+    retention: Mutex<BTreeMap<String, f64>>,
+    seconds: GaugeVec,
+    to_loss: GaugeVec,
+}
+
+impl Lag {
+    pub(super) fn new(registry: &Registry) -> prometheus::Result<Self> {
+        let gauge = |name: &str, help: &str| {
+            let gauge = GaugeVec::new(Opts::new(name, help), &["topic", "partition"])?;
+            registry.register(Box::new(gauge.clone()))?;
+            Ok::<_, prometheus::Error>(gauge)
+        };
+        let seconds = "Age of the latest record committed, while there are records to read; 0 otherwise.";
+        let to_loss = "Time until retention deletes records that were not read; known once records were.";
+        Ok(Self {
+            partitions: Mutex::default(),
+            retention: Mutex::default(),
+            seconds: gauge("falsefront_consumer_lag_seconds", seconds)?,
+            to_loss: gauge("falsefront_seconds_to_data_loss", to_loss)?,
+        })
+    }
+
+    fn change(&self, topic: &str, partition: i32, change: impl FnOnce(&mut Standing)) {
+        let mut partitions = self.partitions.lock().unwrap_or_else(PoisonError::into_inner);
+        change(partitions.entry((topic.to_owned(), partition)).or_default());
+    }
+
+    pub(super) fn records(&self, topic: &str, partition: i32, records: i64) {
+        self.change(topic, partition, |standing| standing.records = records);
+    }
+
+    pub(super) fn committed(&self, topic: &str, partition: i32, append_ms: i64) {
+        self.change(topic, partition, |standing| standing.append_ms = append_ms);
+    }
+
+    pub(super) fn forget(&self, topic: &str, partition: i32) {
+        let mut partitions = self.partitions.lock().unwrap_or_else(PoisonError::into_inner);
+        partitions.remove(&(topic.to_owned(), partition));
+        let labels = [topic, &partition.to_string()];
+        let _ = self.seconds.remove_label_values(&labels);
+        let _ = self.to_loss.remove_label_values(&labels);
+    }
+
+    /// `retention_ms` below 0 means for ever.
+    pub(super) fn set_retention(&self, topic: &str, retention_ms: i64) {
+        let mut retention = self.retention.lock().unwrap_or_else(PoisonError::into_inner);
+        if retention_ms < 0 {
+            retention.remove(topic);
+        } else {
+            retention.insert(topic.to_owned(), seconds(retention_ms));
+        }
+    }
+
+    /// Computes the gauges as of `now_ms`.
+    pub(super) fn refresh(&self, now_ms: i64) {
+        let partitions = self.partitions.lock().unwrap_or_else(PoisonError::into_inner);
+        let retention = self.retention.lock().unwrap_or_else(PoisonError::into_inner);
+        for ((topic, partition), standing) in partitions.iter().filter(|(_, standing)| standing.append_ms > 0) {
+            let age = if standing.records > 0 {
+                seconds(now_ms.saturating_sub(standing.append_ms).max(0))
+            } else {
+                0.0
+            };
+            let labels = [topic.as_str(), &partition.to_string()];
+            self.seconds.with_label_values(&labels).set(age);
+            if let Some(kept) = retention.get(topic) {
+                self.to_loss.with_label_values(&labels).set(kept - age);
+            }
+        }
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "milliseconds since 1970 fit 53 bits")]
+fn seconds(ms: i64) -> f64 {
+    ms as f64 / 1_000.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_partition_behind_says_how_long_until_records_are_lost() {
+        let lag = Lag::new(&Registry::new()).unwrap();
+        lag.set_retention("auth", 3_600_000);
+        lag.committed("auth", 1, 1_000_000);
+        lag.records("auth", 1, 5);
+        lag.refresh(1_060_000);
+        let of = |gauge: &GaugeVec| gauge.with_label_values(&["auth", "1"]).get();
+        assert_eq!((of(&lag.seconds), of(&lag.to_loss)), (60.0, 3_540.0));
+        lag.records("auth", 1, 0);
+        lag.refresh(9_000_000);
+        assert_eq!((of(&lag.seconds), of(&lag.to_loss)), (0.0, 3_600.0), "nothing waits");
+        lag.forget("auth", 1);
+        lag.refresh(9_000_000);
+        assert_eq!(of(&lag.seconds), 0.0);
+    }
+}

@@ -1,0 +1,86 @@
+//! A network as an account's window remembers it, and what one line of the Internet is called.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use super::days::Days;
+use crate::model::{Network, Place};
+
+/// A network the account used.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NetworkFact {
+    /// Latest address on it; see [`NetworkFact::name`].
+    pub address: IpAddr,
+    /// Network.
+    pub network: Arc<Network>,
+    /// Place, if known.
+    pub place: Option<Arc<Place>>,
+    /// Days on it.
+    pub days: Days,
+    /// Days on it that were far from the claim.
+    pub away: Days,
+    /// First and latest event on it, ms.
+    pub first_ms: i64,
+    /// See `first_ms`.
+    pub last_ms: i64,
+    /// Latest device on it; empty if unknown.
+    pub device: Box<str>,
+    /// Id and product of the latest event on it. The id changes with every event, hence a string that is written over.
+    pub event_id: String,
+    /// See `event_id`.
+    pub product: Box<str>,
+    /// The last link told of it.
+    pub told: Told,
+}
+
+impl NetworkFact {
+    /// The network as links and evidence spell it: an IPv4 address or an IPv6 /64.
+    #[must_use]
+    pub fn name(&self) -> String {
+        network_name(self.address)
+    }
+
+    /// Whether an address is on this network: the same IPv4 address, or the same IPv6 /64.
+    #[must_use]
+    pub fn holds(&self, address: IpAddr) -> bool {
+        line(self.address) == line(address)
+    }
+}
+
+/// When and with what content a link was last told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Told {
+    /// Append time, ms; `i64::MIN` if never.
+    pub append_ms: i64,
+    /// Signature of the content.
+    pub signature: u64,
+}
+
+impl Told {
+    /// Not told yet.
+    pub const NEVER: Self = Self {
+        append_ms: i64::MIN,
+        signature: 0,
+    };
+}
+
+/// What one line has of its own: an IPv4 address, or the upper half of an IPv6 address.
+fn line(address: IpAddr) -> (bool, u64) {
+    match address {
+        IpAddr::V4(v4) => (false, u64::from(v4.to_bits())),
+        #[allow(clippy::cast_possible_truncation, reason = "the upper half of 128 bits")]
+        IpAddr::V6(v6) => (true, (v6.to_bits() >> 64) as u64),
+    }
+}
+
+/// A network as links and evidence name it: the IPv4 address, or the IPv6 /64 that one line gets.
+#[must_use]
+pub fn network_name(address: IpAddr) -> String {
+    match address {
+        IpAddr::V4(v4) => v4.to_string(),
+        IpAddr::V6(v6) => {
+            let [a, b, c, d, ..] = v6.segments();
+            format!("{}/64", std::net::Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
+        }
+    }
+}
