@@ -19,6 +19,7 @@ use crate::model::link::Offer;
 use crate::model::{Finding, Key, Observation};
 use crate::window::account::{AccountFacts, Change, Lateness};
 use crate::window::day_of;
+use crate::window::episode::Route;
 use crate::window::intern::Interner;
 use crate::window::shared::{SharedReader, SharedWriter};
 
@@ -197,9 +198,21 @@ impl Accounts {
         outputs: &mut Outputs,
     ) {
         let policy = publisher.policy(finding.detection);
-        // An alert is offered to one network for as long as it is open, or two would publish it.
-        let home = facts.episodes.home(&finding, &policy).map(ToOwned::to_owned);
-        let Some(mut link) = links::to_home_network(seen, facts, home.as_deref(), settings) else {
+        let link = match facts.episodes.route(&finding, &policy) {
+            Some(Route::Here) => None,
+            Some(Route::Offered(home)) => {
+                let home = home.to_owned();
+                let link = links::to_network(seen, facts, &home, settings);
+                if link.is_none() {
+                    // The network was forgotten; whatever was to be told of the episode was told there.
+                    outputs.counts.add("findings_folded", finding.detection.as_str());
+                    return;
+                }
+                link
+            }
+            None => links::to_home_network(seen, facts, settings),
+        };
+        let Some(mut link) = link else {
             publisher.publish(&finding, &mut facts.episodes, position.append_ms, outputs);
             return;
         };

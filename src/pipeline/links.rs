@@ -60,21 +60,24 @@ pub fn due(
     links
 }
 
-/// A link to the network named `home`, else to the one the account mostly works from, to carry a finding to; `None` if
-/// the account has no network of its own.
+/// A link to the network the account mostly works from, to carry a finding to; `None` if it has no network of its own.
 #[must_use]
-pub fn to_home_network(
+pub fn to_home_network(seen: &Observation<'_>, facts: &AccountFacts, settings: &DetectionSettings) -> Option<Link> {
+    let own = facts.networks.iter().filter(|n| !n.network.class.is_shared_by_design());
+    let home = own.max_by_key(|n| (n.days.count(), n.last_ms, n.name()))?;
+    Some(network_link(seen, home, &Known::of(seen, facts, settings), settings))
+}
+
+/// A link to the network of that name; `None` if the account's window has forgotten it.
+#[must_use]
+pub fn to_network(
     seen: &Observation<'_>,
     facts: &AccountFacts,
-    home: Option<&str>,
+    name: &str,
     settings: &DetectionSettings,
 ) -> Option<Link> {
-    let own = || facts.networks.iter().filter(|n| !n.network.class.is_shared_by_design());
-    let settled = home.and_then(|home| own().find(|n| n.name() == home));
-    let use_of = |n: &NetworkFact| (n.days.count(), n.last_ms);
-    let most_used = || own().max_by(|a, b| use_of(a).cmp(&use_of(b)).then_with(|| a.name().cmp(&b.name())));
-    let home = settled.or_else(most_used)?;
-    Some(network_link(seen, home, &Known::of(seen, facts, settings), settings))
+    let network = facts.networks.iter().find(|n| n.name() == name)?;
+    Some(network_link(seen, network, &Known::of(seen, facts, settings), settings))
 }
 
 /// Indices of networks: one for most observations, a few where the account's tools changed.

@@ -41,6 +41,15 @@ pub enum Verdict {
     Fold,
 }
 
+/// Where an open episode is published. It stays so for as long as it is open, or two places would publish one alert.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Route<'a> {
+    /// By the window that found it.
+    Here,
+    /// By the window of that network, to which it is offered.
+    Offered(&'a str),
+}
+
 /// The open episodes of one window.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Episodes(Vec<Episode>);
@@ -71,12 +80,16 @@ impl Episode {
 }
 
 impl Episodes {
-    /// The network that the episode of `finding` is offered to, if it is open and offered.
+    /// Where the open episode of `finding` is published, if one is open.
     #[must_use]
-    pub fn home(&self, finding: &Finding, policy: &EpisodePolicy) -> Option<&str> {
+    pub fn route(&self, finding: &Finding, policy: &EpisodePolicy) -> Option<Route<'_>> {
         let subject = hash(&[&finding.subject]);
         let open = self.0.iter().find(|episode| episode.holds(finding, subject, policy))?;
-        Some(&*open.home).filter(|home| !home.is_empty())
+        Some(if open.home.is_empty() {
+            Route::Here
+        } else {
+            Route::Offered(&open.home)
+        })
     }
 
     /// Remembers which network an alert is offered to.
