@@ -6,6 +6,9 @@ use falsefront::intake::Format;
 use falsefront::service::kafka::io::{Reader, Writer};
 use falsefront::service::kafka::mock::MockBroker;
 use falsefront::service::metrics::Metrics;
+use falsefront::service::reference::ReferenceFiles;
+use falsefront::service::reference_watch::ReferenceWatch;
+use falsefront::service::roster_topic::RosterTopic;
 use falsefront::service::supervisor::{Service, ServiceSettings, Source};
 use falsefront::service::topics::TopicNames;
 
@@ -54,4 +57,42 @@ fn the_demo_broker_carries_all_stages() {
     assert_eq!(totals.records.load(std::sync::atomic::Ordering::Relaxed), 1_001);
     assert_eq!(totals.alerts.load(std::sync::atomic::Ordering::Relaxed), 300);
     assert_eq!(totals.dead_letters.load(std::sync::atomic::Ordering::Relaxed), 1);
+}
+
+#[test]
+fn a_roster_comes_from_its_topic() {
+    let broker = MockBroker::start(&[("ref.roster", 2)]).unwrap();
+    let connection = broker.connection();
+    let writer = Writer::new(&connection).unwrap();
+    let roster = [
+        (
+            "r.lee@corp.example",
+            r#"{"kind":"contractor","country":"US","aliases":["r.lee"]}"#,
+        ),
+        ("k.chan@corp.example", r#"{"kind":"alien"}"#),
+        ("a.ash@corp.example", r#"{"country":"DE"}"#),
+    ];
+    for (partition, (key, value)) in (0..).zip(roster) {
+        let partition = Some(partition % 2);
+        writer
+            .send("ref.roster", partition, Some(key.as_bytes()), value.as_bytes())
+            .unwrap();
+    }
+    writer.flush(Duration::from_secs(10)).unwrap();
+    let (watch, _) = ReferenceWatch::open(ReferenceFiles::default()).unwrap();
+    RosterTopic::open(&connection, "ref.roster")
+        .unwrap()
+        .catch_up(&watch)
+        .unwrap();
+    let reference = watch.current();
+    let claim = reference.resolve(["r.lee"].into_iter()).unwrap();
+    assert_eq!(reference.account_name(claim), "r.lee@corp.example");
+    assert_eq!(reference.claim(claim).country, "US");
+    assert!(reference.resolve(["a.ash@corp.example"].into_iter()).is_some());
+    assert!(
+        reference.resolve(["k.chan@corp.example"].into_iter()).is_none(),
+        "a bad record costs itself alone"
+    );
+    let absent = RosterTopic::open(&connection, "ref.absent").err().unwrap().to_string();
+    assert!(absent.contains("ref.absent does not exist"), "{absent}");
 }

@@ -70,10 +70,10 @@ fn reference_data(config: &Config, report: &mut Report) {
                         .to_owned(),
                 );
             }
-            if config.roster.file.is_none() {
+            if config.roster.file.is_none() && config.roster.topic.is_none() {
                 report
                     .warnings
-                    .push("roster.file is not set: nobody claims to be anywhere".to_owned());
+                    .push("neither roster.file nor roster.topic is set: nobody claims to be anywhere".to_owned());
             }
         }
     }

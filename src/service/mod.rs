@@ -25,3 +25,4 @@ mod geoip_records;
 pub mod demo_geoip;
 pub mod reference;
 pub mod reference_watch;
+pub mod roster_topic;

@@ -7,9 +7,11 @@ use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::config::Config;
+use super::kafka::Connection;
 use super::kafka::admin::{Admin, AdminError};
 use super::metrics::Metrics;
 use super::reference_watch::{Polled, ReferenceWatch};
+use super::roster_topic::RosterTopic;
 use super::supervisor::{Service, ServiceSettings, Stages};
 use super::{http, settings, topics};
 
@@ -111,6 +113,15 @@ async fn serve(
         }
         () = signals.stop() => return Ok(()),
     }
+    if let (Some(topic), Some(watch)) = (config.roster.topic.clone(), watch) {
+        let (connection, watch) = (service.connection.clone(), watch.clone());
+        tokio::select! {
+            begun = tokio::task::spawn_blocking(move || begin_roster(&connection, &topic, &watch)) => {
+                begun.map_err(runtime)??;
+            }
+            () = signals.stop() => return Ok(()),
+        }
+    }
     let running = Service::start(service, stages, &metrics).map_err(runtime)?;
     let outcome = supervise(&running, &mut signals, watch, &metrics).await;
     tracing::info!("stopping: committing and leaving the groups");
@@ -124,6 +135,19 @@ async fn serve(
     failure.map_or(Ok(()), |(worker, failure)| {
         Err(RunError::Runtime(format!("{worker}: {failure}")))
     })
+}
+
+/// Reads the roster's topic to its end, then follows it on a thread of its own.
+fn begin_roster(connection: &Connection, topic: &str, watch: &Arc<ReferenceWatch>) -> Result<(), RunError> {
+    let mut roster = RosterTopic::open(connection, topic).map_err(runtime)?;
+    roster.catch_up(watch).map_err(runtime)?;
+    let watch = watch.clone();
+    let follow = move || roster.follow(&watch);
+    std::thread::Builder::new()
+        .name("roster".to_owned())
+        .spawn(follow)
+        .map_err(runtime)?;
+    Ok(())
 }
 
 struct Signals {

@@ -264,6 +264,8 @@ pub struct Roster {
     pub file: Option<PathBuf>,
     /// Approved travel, CSV.
     pub travel_file: Option<PathBuf>,
+    /// Compacted topic that takes the place of `file`: key is the account, value a roster line as JSON.
+    pub topic: Option<String>,
 }
 
 /// Metrics and health.
