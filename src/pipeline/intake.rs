@@ -79,6 +79,14 @@ const INTENTIONAL: [&str; 4] = [
 /// Dead letters of one record at most; further ones of the same record are counted only.
 const DEAD_LETTERS_PER_RECORD_MAX: u32 = 16;
 
+fn too_many_events() -> Rejection {
+    let detail = "beyond intake.events_per_record_max; send fewer events a record, or raise it".to_owned();
+    Rejection {
+        reason: "too_many_events",
+        detail,
+    }
+}
+
 /// The intake stage.
 pub struct Intake {
     settings: IntakeSettings,
@@ -130,7 +138,8 @@ impl Intake {
         let mut refused = 0;
         let outcome = crate::intake::decode(format, value, &mut |index, event| {
             self.outputs.counts.add("events_received", "all");
-            match event {
+            let is_beyond = usize::try_from(index).is_ok_and(|index| index >= self.settings.events_per_record_max);
+            match event.and_then(|event| if is_beyond { Err(too_many_events()) } else { Ok(event) }) {
                 Ok(event) => self.event(event, index, &record),
                 Err(rejection) => {
                     refused += 1;
@@ -239,4 +248,38 @@ fn count_place(event: &Event<'_>, found: bool, counts: &mut Counts) {
         (Some(_), true) => "hit",
     };
     counts.add("geoip_lookups", result);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn events_beyond_the_limit_of_a_record_are_refused_and_counted() {
+        let event = r#"{"class_uid":3002,"activity_id":1,"status_id":1,"time":1767323045678,"user":{"name":"ann"}}"#;
+        let record = format!("[{event},{event},{event}]");
+        let settings = IntakeSettings {
+            events_per_record_max: 2,
+            ..IntakeSettings::default()
+        };
+        let mut intake = Intake::new(settings, HashKey([0; 16]), Arc::default());
+        let raw = RawRecord {
+            topic: "t",
+            partition: 0,
+            offset: 7,
+            append_ms: 1_767_323_045_678,
+            value: Some(record.as_bytes()),
+        };
+        intake.record(Format::Ocsf, raw);
+        let outputs = intake.flush();
+        assert_eq!(outputs.observations.iter().map(|packed| packed.count).sum::<u32>(), 2);
+        assert_eq!(outputs.dead_letters.len(), 1);
+        assert_eq!(outputs.dead_letters[0].index, Some(2));
+        let counts = &outputs.counts;
+        assert_eq!(counts.of("events_received", "all"), 3);
+        assert_eq!(
+            counts.of("events_decoded", "all") + counts.of("events_discarded", "too_many_events"),
+            3
+        );
+    }
 }

@@ -24,7 +24,7 @@ impl Default for IntakeSettings {
             partitions: 6,
             future_skew_ms: 5 * 60_000,
             packed_bytes_max: 256 * 1024,
-            events_per_record_max: 10_000,
+            events_per_record_max: 100_000,
         }
     }
 }
