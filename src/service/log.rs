@@ -102,6 +102,10 @@ pub enum Failure {
     /// The producer is unusable, or the outcome is unknown. Recreate it, then ask the group what was committed.
     #[error("{0}; the producer is recreated")]
     Recycle(String),
+    /// Another member took this one's place in the group. Join anew; if it happens again and again, two processes
+    /// share a name.
+    #[error("{0}; the group is joined anew")]
+    Rejoin(String),
     /// No retry helps: stop this worker and tell the operator.
     #[error("{0}")]
     Stop(String),
@@ -112,7 +116,7 @@ impl Failure {
     #[must_use]
     pub fn detail(&self) -> &str {
         match self {
-            Self::Retry(text) | Self::Abort(text) | Self::Recycle(text) | Self::Stop(text) => text,
+            Self::Retry(text) | Self::Abort(text) | Self::Recycle(text) | Self::Rejoin(text) | Self::Stop(text) => text,
         }
     }
 }
@@ -140,7 +144,8 @@ pub trait Log {
     /// Serves the group and hands over up to `count_max` records of partitions that are not paused.
     ///
     /// # Errors
-    /// [`Failure::Stop`] if records were lost or damaged; passing troubles are only logged.
+    /// [`Failure::Stop`] if records were lost or damaged, [`Failure::Rejoin`] if the membership is gone for good;
+    /// passing troubles are only logged.
     fn poll(&mut self, wait: Duration, count_max: usize, take: Take<'_>) -> Result<Polled, Failure>;
 
     /// Answers [`Rebalance::Assigned`]. The partitions are paused until [`Log::resume_at`].

@@ -16,11 +16,15 @@ use crate::pipeline::settings::{DetectionSettings, IntakeSettings};
 use super::kafka::Connection;
 use super::kafka::log::{GroupProtocol, KafkaLog, LogSettings, Membership};
 use super::log::{Failure, TopicPartition};
-use super::metrics::Metrics;
+use super::metrics::{Metrics, WorkerMetrics};
 use super::topics::TopicNames;
 use super::worker::stage::{FoldFactory, LiveIntake, Role, SharedReference, Stage, Take};
 use super::worker::{StartFrom, Stop, Worker, WorkerSettings};
 
+/// A member that was replaced by another of its name joins anew; replaced again within this time, it is not alone.
+const REJOIN_WITHIN: Duration = Duration::from_secs(60);
+/// Times in a row that a member joins anew.
+const REJOINS_MAX: u32 = 3;
 /// Pause before a worker that cannot reach its brokers tries again, at most.
 const RETRY_MAX: Duration = Duration::from_secs(5);
 
@@ -242,24 +246,41 @@ impl Job {
 
     fn run(&self) -> Result<(), Failure> {
         let worker_metrics = self.metrics.worker(&self.name(), self.role);
-        worker_metrics.connecting();
-        let log = self.open();
-        let result = match log {
-            Ok(Some(log)) => {
-                let mut worker = Worker::new(
-                    log,
-                    self.stage(),
-                    self.worker_settings(),
-                    worker_metrics.clone(),
-                    self.stop.clone(),
-                );
-                worker.run()
+        let mut rejoins = 0;
+        let result = loop {
+            worker_metrics.connecting();
+            let began = Instant::now();
+            let detail = match self.work(&worker_metrics) {
+                Err(Failure::Rejoin(detail)) => detail,
+                other => break other,
+            };
+            rejoins = if began.elapsed() > REJOIN_WITHIN {
+                1
+            } else {
+                rejoins + 1
+            };
+            if rejoins > REJOINS_MAX {
+                break Err(Failure::Stop(format!(
+                    "{detail}; {REJOINS_MAX} times in a row: give every process an `instance` of its own"
+                )));
             }
-            Ok(None) => Ok(()),
-            Err(failure) => Err(failure),
+            tracing::warn!(
+                worker = self.name(),
+                detail,
+                "replaced in the group by a member of the same name"
+            );
+            worker_metrics.rejoined();
         };
         worker_metrics.gone();
         result
+    }
+
+    /// Connects and works until asked to stop or until something fails. The state is that of the log, so nothing of it
+    /// outlives a failure.
+    fn work(&self, metrics: &WorkerMetrics) -> Result<(), Failure> {
+        let Some(log) = self.open()? else { return Ok(()) };
+        let settings = self.worker_settings();
+        Worker::new(log, self.stage(), settings, metrics.clone(), self.stop.clone()).run()
     }
 
     /// Connects, waiting for brokers that do not answer: their outage must not end us.

@@ -41,7 +41,8 @@ impl Feeder {
             is_over: Arc::clone(&is_over),
         };
         let thread = std::thread::Builder::new().name("feed".to_owned());
-        let thread = thread.spawn(move || feed.run(seed, skip))?;
+        let ledger = Arc::clone(ledger);
+        let thread = thread.spawn(move || ledger::watched(&ledger, "feeder", || feed.run(seed, skip)))?;
         Ok(Self { is_over, thread })
     }
 

@@ -75,6 +75,10 @@ pub(crate) struct Ledger {
     pub(crate) latencies: Vec<Duration>,
     /// How long each fault was felt.
     pub(crate) recovered: Vec<(Fault, Duration)>,
+    /// Why the feeder or a reader ended before its time: without them nothing can be judged.
+    pub(crate) broken: Option<String>,
+    /// The last trouble of a reader that it may get over.
+    pub(crate) reading: Option<String>,
     /// Faults that another fault of the same process cut short.
     pub(crate) cut_short: u64,
     pending: Vec<Recovery>,
@@ -82,6 +86,17 @@ pub(crate) struct Ledger {
 
 /// A ledger that several threads write.
 pub(crate) type Shared = Arc<Mutex<Ledger>>;
+
+/// Runs a part of the drill to its end, and notes its failure.
+pub(crate) fn watched(shared: &Shared, part: &str, run: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Result<()> {
+    let result = run();
+    if let Err(error) = &result {
+        open(shared)
+            .broken
+            .get_or_insert_with(|| format!("the {part} ended: {error:#}"));
+    }
+    result
+}
 
 /// Opens it.
 pub(crate) fn open(shared: &Shared) -> MutexGuard<'_, Ledger> {
@@ -138,7 +153,11 @@ impl Ledger {
                 recovery.wanted
             )
         });
-        left.collect::<Vec<_>>().join("; ")
+        let left = left.collect::<Vec<_>>().join("; ");
+        let observed: u64 = self.observed.values().map(|count| u64::from(*count)).sum();
+        let reading = self.reading.as_deref().unwrap_or("no trouble");
+        let sent = self.expected();
+        format!("{left}; {observed} of {sent} events observed; readers: {reading}")
     }
 
     /// A record of `observations` became visible.

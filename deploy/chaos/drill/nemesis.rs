@@ -105,6 +105,9 @@ impl<'a> Nemesis<'a> {
 
     /// Starts again whoever ended: at a fail point, which is a kill, or by himself, which is noted.
     pub(crate) fn look_after(&mut self) -> anyhow::Result<()> {
+        if let Some(broken) = &ledger::open(self.ledger).broken {
+            bail!("{broken}");
+        }
         for index in 0..self.processes.len() {
             if self.has_ended(index)? {
                 self.processes[index].start(None)?;

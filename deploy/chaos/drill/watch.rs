@@ -45,16 +45,20 @@ impl Watch {
             let mut reader = Reader::new(setting.connection(), topic, partitions)?;
             let (is_over, shared) = (Arc::clone(&is_over), Arc::clone(shared));
             let thread = std::thread::Builder::new().name("watch".to_owned());
-            threads.push(thread.spawn(move || {
+            let name = topic.to_owned();
+            let mut read = move |shared: &Shared| {
                 let mut interner = Interner::default();
                 while !is_over.load(Ordering::Relaxed) {
                     // While brokers are away there is nothing to read; the reader stays where it is.
-                    if let Ok(Some(record)) = reader.next(WAIT) {
-                        note(&record, &mut ledger::open(&shared), &mut interner)?;
+                    match reader.next(WAIT) {
+                        Ok(Some(record)) => note(&record, &mut ledger::open(shared), &mut interner)?,
+                        Ok(None) => {}
+                        Err(error) => ledger::open(shared).reading = Some(format!("{name}: {error}")),
                     }
                 }
                 Ok(())
-            })?);
+            };
+            threads.push(thread.spawn(move || ledger::watched(&shared, "reader", || read(&shared)))?);
         }
         Ok(Self { is_over, threads })
     }

@@ -51,6 +51,8 @@ pub(super) fn question(what: &str, error: &KafkaError) -> Failure {
 pub(super) fn consumption(error: &KafkaError) -> Option<Failure> {
     let detail = describe(error);
     match error {
+        // A broker that restarts may lose its answer to a join: the member's second attempt fences the first.
+        KafkaError::MessageConsumptionFatal(RDKafkaErrorCode::FencedInstanceId) => Some(Failure::Rejoin(detail)),
         KafkaError::MessageConsumptionFatal(_) => Some(Failure::Stop(format!("the consumer is unusable: {detail}"))),
         _ => match error.rdkafka_error_code() {
             // librdkafka goes on behind a damaged batch: records would be lost without a word.

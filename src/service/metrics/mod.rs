@@ -336,6 +336,12 @@ impl WorkerMetrics {
         self.all.0.protocol.recycled.with_label_values(&[reason]).inc();
     }
 
+    /// Another member had our name; we joined anew.
+    pub fn rejoined(&self) {
+        let rejoined = &self.all.0.protocol.rejoined;
+        rejoined.with_label_values(&[self.role.as_str()]).inc();
+    }
+
     /// The group changed what is ours.
     pub fn rebalanced(&self) {
         self.all

@@ -55,7 +55,7 @@ impl<L: Log> Worker<L> {
             }
             match failure {
                 Failure::Retry(_) => self.log.wait(BACKOFF),
-                Failure::Stop(_) => return Err(failure),
+                Failure::Stop(_) | Failure::Rejoin(_) => return Err(failure),
                 Failure::Abort(_) | Failure::Recycle(_) => self.recreate("begin_refused")?,
             }
         }
@@ -86,7 +86,7 @@ impl<L: Log> Worker<L> {
                     Err(Failure::Retry(_)) if self.log.now() < deadline => self.log.wait(Duration::from_millis(1)),
                     Err(Failure::Retry(detail) | Failure::Abort(detail)) => return self.roll_back("send", &detail),
                     Err(Failure::Recycle(detail)) => return self.recycle("send", &detail),
-                    Err(stop @ Failure::Stop(_)) => return Err(stop),
+                    Err(end @ (Failure::Stop(_) | Failure::Rejoin(_))) => return Err(end),
                 }
             }
         }
@@ -154,7 +154,7 @@ impl<L: Log> Worker<L> {
                     return Ok(Some(self.recycle(step, &detail)));
                 }
                 Err(Failure::Abort(detail)) => return Ok(Some(self.roll_back(step, &detail))),
-                Err(stop @ Failure::Stop(_)) => return Err(stop),
+                Err(end @ (Failure::Stop(_) | Failure::Rejoin(_))) => return Err(end),
             }
         }
     }
@@ -274,7 +274,7 @@ impl<L: Log> Worker<L> {
                 // What failed before it may have been sent twice, and so may the abort itself: its late twin would end
                 // the next transaction. Aborts are rare, a new epoch is cheap.
                 Ok(()) => self.is_suspect = true,
-                Err(stop @ Failure::Stop(_)) => return Err(stop),
+                Err(end @ (Failure::Stop(_) | Failure::Rejoin(_))) => return Err(end),
                 Err(_) => self.recreate("abort_failed")?,
             }
         }
@@ -366,7 +366,7 @@ impl<L: Log> Worker<L> {
         loop {
             match self.log.recreate_producer() {
                 Ok(()) => break,
-                Err(stop @ Failure::Stop(_)) => return Err(stop),
+                Err(end @ (Failure::Stop(_) | Failure::Rejoin(_))) => return Err(end),
                 Err(failure) if self.stop.is_requested() => return Err(Failure::Stop(failure.detail().to_owned())),
                 Err(failure) => {
                     tracing::warn!(
