@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use crate::drill::{self, Options};
 
-/// Takes some four minutes, so it runs on demand only.
+/// Takes some four minutes, so it runs where it is asked for; `.ci/run` asks.
 #[test]
 fn thirty_kills_lose_nothing_and_repeat_nothing() {
     let what = "thirty kills of the service on a real Kafka";
@@ -22,7 +22,13 @@ fn thirty_kills_lose_nothing_and_repeat_nothing() {
         is_verbose: false,
         ..Options::default()
     };
-    let report = drill::run(&options).unwrap();
+    // A drill that could not be carried out proves nothing either way, and machines have bad minutes; a violation is
+    // final.
+    let report = drill::run(&options).or_else(|error| {
+        eprintln!("the drill could not be carried out, once more: {error:#}");
+        drill::run(&options)
+    });
+    let report = report.unwrap();
     println!("{report}");
     assert_eq!(report.violations(), Vec::<String>::new(), "{report}");
     assert!(report.kills() >= 30, "{report}");

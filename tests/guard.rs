@@ -9,7 +9,7 @@ use falsefront::service::kafka::Connection;
 use falsefront::service::kafka::admin::Admin;
 use falsefront::service::kafka::io::{Reader, Writer};
 use falsefront::service::kafka::log::{GroupProtocol, KafkaLog, LogSettings, Membership};
-use falsefront::service::log::{Failure, Log, TopicPartition};
+use falsefront::service::log::{Failure, Guarantee, Log, TopicPartition};
 use falsefront::service::metrics::Metrics;
 use falsefront::service::topics::{self, TopicNames};
 use falsefront::service::worker::stage::{Role, Stage};
@@ -43,6 +43,7 @@ impl Trial {
             member,
             protocol: GroupProtocol::Classic,
             membership,
+            guarantee: Guarantee::ExactlyOnce,
             transaction_timeout: Duration::from_secs(10),
             has_reader: true,
             metrics: None,
@@ -75,6 +76,7 @@ impl Trial {
             topics: self.names.clone(),
             hash_key: HASH_KEY,
             commit_interval,
+            guarantee: Guarantee::ExactlyOnce,
             transaction_timeout: Duration::from_secs(10),
             checkpoint_period: Duration::from_secs(60),
             start_from: StartFrom::Earliest,

@@ -12,6 +12,8 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use drill::Options;
+use falsefront::service::kafka::log::GroupProtocol;
+use falsefront::service::log::Guarantee;
 
 /// Kills, freezes and starves a running falsefront on a real Apache Kafka, and says what came of it.
 #[derive(Debug, Parser)]
@@ -52,6 +54,12 @@ struct Arguments {
     /// Another seed gives another company and other faults.
     #[arg(long, default_value_t = 7, value_name = "N")]
     seed: u64,
+    /// Of the processes: a crash may repeat what it does not lose.
+    #[arg(long)]
+    at_least_once: bool,
+    /// Of the processes: the group protocol of KIP-848.
+    #[arg(long)]
+    kip_848: bool,
     /// Of the processes, ms.
     #[arg(long, default_value_t = 100, value_name = "MS")]
     commit_interval: u64,
@@ -74,6 +82,16 @@ fn main() -> ExitCode {
         rate: arguments.rate,
         seconds: arguments.seconds,
         seed: arguments.seed,
+        guarantee: if arguments.at_least_once {
+            Guarantee::AtLeastOnce
+        } else {
+            Guarantee::ExactlyOnce
+        },
+        protocol: if arguments.kip_848 {
+            GroupProtocol::Consumer
+        } else {
+            GroupProtocol::Classic
+        },
         commit_interval_ms: arguments.commit_interval,
         checkpoint_period_s: arguments.checkpoint_period,
         is_verbose: true,

@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, ensure};
 use hdrhistogram::Histogram;
 
+use falsefront::service::log::Guarantee;
+
 use crate::drill::Options;
 use crate::drill::cluster::Cluster;
 use crate::drill::feed::Feeder;
@@ -47,17 +49,21 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         options.rate
     );
     println!("                             ms      events/s    p50 ms    p99 ms    max ms      n    us/event");
-    for interval_ms in INTERVALS_MS {
-        let home = folder.path().join(interval_ms.to_string());
+    let guarantees = [Guarantee::ExactlyOnce, Guarantee::AtLeastOnce];
+    let trials = guarantees
+        .iter()
+        .flat_map(|guarantee| INTERVALS_MS.map(|interval_ms| (guarantee.as_str(), interval_ms)));
+    for (guarantee, interval_ms) in trials {
+        let application = format!("sweep-{guarantee}-{interval_ms}");
+        let home = folder.path().join(&application);
         std::fs::create_dir(&home)?;
-        let application = format!("sweep-{interval_ms}");
-        let more = format!("commit_interval_ms = {interval_ms}");
+        let more = format!("guarantee = '{guarantee}'\ncommit_interval_ms = {interval_ms}");
         let setting = Setting::prepare(&home, &cluster.brokers, &application, options.seed, &more)?;
         let mut process = Process::new(&options.program, &home, "a", &setting.config_of("a"))?;
         let line = measure(&setting, &mut process, options)?;
         let ms = |quantile| Duration::from_micros(line.latency_us.value_at_quantile(quantile)).as_secs_f64() * 1_000.0;
         println!(
-            "exactly-once {interval_ms:>18} {:>13.0} {:>9.0} {:>9.0} {:>9.0} {:>6} {:>11.1}",
+            "{guarantee:<13} {interval_ms:>17} {:>13.0} {:>9.0} {:>9.0} {:>9.0} {:>6} {:>11.1}",
             line.events_per_s,
             ms(0.5),
             ms(0.99),

@@ -90,6 +90,29 @@ pub enum Isolation {
     Uncommitted,
 }
 
+/// What a crash may do to the output.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Guarantee {
+    /// Nothing is lost and nothing is repeated: outputs, checkpoints and offsets are one transaction.
+    #[default]
+    ExactlyOnce,
+    /// Nothing is lost, but what came out between the last commit and a crash comes out again. Without transactions:
+    /// readers need not wait for a commit.
+    AtLeastOnce,
+}
+
+impl Guarantee {
+    /// The guarantee as configuration spells it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::ExactlyOnce => "exactly_once",
+            Self::AtLeastOnce => "at_least_once",
+        }
+    }
+}
+
 /// Why an operation failed, by what the caller does next.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Failure {

@@ -175,6 +175,7 @@ pub fn service(config: &Config) -> Result<ServiceSettings, SettingsError> {
         topics: TopicNames::new(&config.application, config.intake.partitions),
         hash_key: hash_key(config)?,
         commit_interval: Duration::from_millis(config.commit_interval_ms),
+        guarantee: config.guarantee,
         transaction_timeout: TRANSACTION_TIMEOUT,
         checkpoint_period: Duration::from_secs(config.checkpoint_period_s),
         // Checked with the configuration.

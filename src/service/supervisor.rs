@@ -15,7 +15,7 @@ use crate::pipeline::settings::{DetectionSettings, IntakeSettings};
 
 use super::kafka::Connection;
 use super::kafka::log::{GroupProtocol, KafkaLog, LogSettings, Membership};
-use super::log::{Failure, TopicPartition};
+use super::log::{Failure, Guarantee, TopicPartition};
 use super::metrics::{Metrics, WorkerMetrics};
 use super::topics::TopicNames;
 use super::worker::stage::{FoldFactory, LiveIntake, Role, SharedReference, Stage, Take};
@@ -91,6 +91,8 @@ pub struct ServiceSettings {
     pub hash_key: HashKey,
     /// Time from the first record of a transaction to its commit.
     pub commit_interval: Duration,
+    /// What a crash may do to the output.
+    pub guarantee: Guarantee,
     /// The broker aborts a transaction that is older.
     pub transaction_timeout: Duration,
     /// Every chunk is written once in this time.
@@ -121,6 +123,7 @@ impl ServiceSettings {
             topics,
             hash_key: HashKey(*b"falsefront demo!"),
             commit_interval: Duration::from_millis(50),
+            guarantee: Guarantee::ExactlyOnce,
             transaction_timeout: Duration::from_secs(10),
             checkpoint_period: Duration::from_secs(60),
             start_from: StartFrom::Earliest,
@@ -337,6 +340,7 @@ impl Job {
             member: format!("{}-{}-{}", s.application, s.instance, self.name()),
             protocol: s.protocol,
             membership,
+            guarantee: s.guarantee,
             transaction_timeout: s.transaction_timeout,
             has_reader: self.role != Role::Intake,
             metrics: Some(self.metrics.clone()),
@@ -385,6 +389,7 @@ impl Job {
             topics: s.topics.clone(),
             hash_key: s.hash_key,
             commit_interval: s.commit_interval,
+            guarantee: s.guarantee,
             transaction_timeout: s.transaction_timeout,
             checkpoint_period: s.checkpoint_period,
             start_from: s.start_from,

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use falsefront::intake::Format;
 use falsefront::model::key::HashKey;
-use falsefront::service::log::{Failure, Outgoing, TopicPartition};
+use falsefront::service::log::{Failure, Guarantee, Outgoing, TopicPartition};
 use falsefront::service::metrics::Metrics;
 use falsefront::service::supervisor::Stages;
 use falsefront::service::topics::TopicNames;
@@ -314,6 +314,7 @@ impl Town {
             topics: self.names.clone(),
             hash_key: HASH_KEY,
             commit_interval: Duration::from_millis(30),
+            guarantee: Guarantee::ExactlyOnce,
             transaction_timeout: Duration::from_secs(10),
             checkpoint_period: Duration::from_millis(1_500),
             start_from: StartFrom::Earliest,

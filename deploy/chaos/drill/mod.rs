@@ -15,6 +15,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::ensure;
 
+use falsefront::service::kafka::log::GroupProtocol;
+use falsefront::service::log::Guarantee;
+
 use self::cluster::Cluster;
 use self::feed::Feeder;
 use self::ledger::Shared;
@@ -54,6 +57,10 @@ pub(crate) struct Options {
     pub(crate) seconds: u64,
     /// Company and faults.
     pub(crate) seed: u64,
+    /// What the processes promise.
+    pub(crate) guarantee: Guarantee,
+    /// How the members of the processes' groups agree.
+    pub(crate) protocol: GroupProtocol,
     /// Of the processes, ms.
     pub(crate) commit_interval_ms: u64,
     /// Of the processes, s.
@@ -76,6 +83,8 @@ impl Default for Options {
             rate: 500,
             seconds: 3_600,
             seed: 7,
+            guarantee: Guarantee::ExactlyOnce,
+            protocol: GroupProtocol::Classic,
             commit_interval_ms: 100,
             checkpoint_period_s: 60,
             is_verbose: true,
@@ -97,8 +106,11 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<Report> {
     let folder = tempfile::Builder::new().prefix("falsefront-chaos").tempdir()?;
     let cluster = Cluster::start(&folder.path().join("kafka"), options.nodes)?;
     let more = format!(
-        "commit_interval_ms = {}\ncheckpoint_period_s = {}",
-        options.commit_interval_ms, options.checkpoint_period_s
+        "guarantee = '{}'\ngroup_protocol = '{}'\ncommit_interval_ms = {}\ncheckpoint_period_s = {}",
+        options.guarantee.as_str(),
+        options.protocol.as_str(),
+        options.commit_interval_ms,
+        options.checkpoint_period_s
     );
     let setting = Setting::prepare(folder.path(), &cluster.brokers, "chaos", options.seed, &more)?;
     let ledger = Shared::default();
@@ -123,6 +135,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<Report> {
     let verdict = oracle::judge(&setting, &ledger)?;
     let report = Report {
         verdict,
+        may_repeat: options.guarantee == Guarantee::AtLeastOnce,
         stopped_well,
         took: began.elapsed(),
         ..nemesis.report(&ledger)?

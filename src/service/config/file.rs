@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::intake::Format;
 use crate::pipeline::settings::{DetectionSettings, IntakeSettings};
 use crate::service::kafka::log::GroupProtocol;
+use crate::service::log::Guarantee;
 use crate::service::secret::Secret;
 use crate::service::worker::stage::Role;
 
@@ -25,6 +26,8 @@ pub struct Config {
     pub workers: usize,
     /// Time from the first record of a transaction to its commit, ms.
     pub commit_interval_ms: u64,
+    /// What a crash may do to the output: `exactly_once` or `at_least_once`.
+    pub guarantee: Guarantee,
     /// Every part of the state is written to `checkpoints` once in this time, s.
     pub checkpoint_period_s: u64,
     /// Where a group without offsets begins: `earliest`, `latest` or an RFC 3339 time.
@@ -63,6 +66,7 @@ impl Default for Config {
             roles: Role::ALL.to_vec(),
             workers: 1,
             commit_interval_ms: 100,
+            guarantee: Guarantee::ExactlyOnce,
             checkpoint_period_s: 60,
             start_from: "latest".to_owned(),
             group_protocol: GroupProtocol::Classic,

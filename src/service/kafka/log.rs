@@ -4,14 +4,16 @@ use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedHeaders, BorrowedMessage, Header, Headers as _, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, Producer, ThreadedProducer};
 use rdkafka::{Message, Offset, Timestamp, TopicPartitionList};
 
 use crate::service::dead_letter::REPLAY_COUNT;
-use crate::service::log::{Failure, Isolation, Log, Outgoing, Polled, Rebalance, Record, Take, TopicPartition};
+use crate::service::log::{
+    Failure, Guarantee, Isolation, Log, Outgoing, Polled, Rebalance, Record, Take, TopicPartition,
+};
 use crate::service::metrics::Metrics;
 
 use super::connection::{Connection, Kind};
@@ -45,6 +47,17 @@ pub enum GroupProtocol {
     Consumer,
 }
 
+impl GroupProtocol {
+    /// The protocol as configuration spells it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Classic => "classic",
+            Self::Consumer => "consumer",
+        }
+    }
+}
+
 /// What a log is opened with.
 #[derive(Clone)]
 pub struct LogSettings {
@@ -58,6 +71,8 @@ pub struct LogSettings {
     pub protocol: GroupProtocol,
     /// Where partitions come from.
     pub membership: Membership,
+    /// Whether there are transactions.
+    pub guarantee: Guarantee,
     /// The broker aborts a transaction that is older.
     pub transaction_timeout: Duration,
     /// Partitions are read outside of the group too, to restore state. A reader takes a second to come up, so it is
@@ -79,6 +94,8 @@ pub struct KafkaLog {
     watcher: BaseConsumer<Quiet>,
     consumer: BaseConsumer<Group>,
     fixed: Option<Vec<TopicPartition>>,
+    /// At least once: what the next commit tells the group.
+    offsets: Vec<(TopicPartition, i64)>,
 }
 
 impl KafkaLog {
@@ -117,6 +134,7 @@ impl KafkaLog {
             watcher,
             consumer,
             fixed,
+            offsets: Vec::new(),
         })
     }
 
@@ -136,9 +154,7 @@ impl Drop for KafkaLog {
 
 fn producer(settings: &LogSettings, deliveries: &Deliveries) -> Result<ThreadedProducer<Deliveries>, Failure> {
     let timeout = settings.transaction_timeout.as_millis();
-    let own = [
-        ("transactional.id", settings.member.clone()),
-        ("transaction.timeout.ms", timeout.to_string()),
+    let mut own = vec![
         ("message.timeout.ms", (timeout * 9 / 10).to_string()),
         ("socket.timeout.ms", timeout.to_string()),
         // Checked before compression; the broker's own limit with room for the batch.
@@ -153,6 +169,13 @@ fn producer(settings: &LogSettings, deliveries: &Deliveries) -> Result<ThreadedP
         ("queue.buffering.max.kbytes", "65536".to_owned()),
         ("queue.buffering.max.messages", "200000".to_owned()),
     ];
+    match settings.guarantee {
+        Guarantee::ExactlyOnce => {
+            own.push(("transactional.id", settings.member.clone()));
+            own.push(("transaction.timeout.ms", timeout.to_string()));
+        }
+        Guarantee::AtLeastOnce => own.push(("enable.idempotence", "true".to_owned())),
+    }
     let config = settings.connection.client(Kind::Producer, &own);
     let producer: ThreadedProducer<Deliveries> = config
         .create_with_context(deliveries.clone())
@@ -160,6 +183,9 @@ fn producer(settings: &LogSettings, deliveries: &Deliveries) -> Result<ThreadedP
     // With metadata at hand the coordinator is found at once: 62 ms instead of 507.
     if let Err(error) = producer.client().fetch_metadata(Some("__falsefront_warm_up"), ASK) {
         return Err(question("metadata", &error));
+    }
+    if settings.guarantee == Guarantee::AtLeastOnce {
+        return Ok(producer);
     }
     producer
         .init_transactions(INIT)
@@ -231,6 +257,16 @@ fn list(partitions: &[TopicPartition], offset: Offset) -> Result<TopicPartitionL
             .map_err(|error| Failure::Stop(describe(&error)))?;
     }
     Ok(list)
+}
+
+fn plain_offsets(next: &[(TopicPartition, i64)]) -> Result<TopicPartitionList, Failure> {
+    let mut offsets = TopicPartitionList::with_capacity(next.len());
+    for (at, offset) in next {
+        offsets
+            .add_partition_offset(&at.topic, at.partition, Offset::Offset(*offset))
+            .map_err(|error| Failure::Abort(describe(&error)))?;
+    }
+    Ok(offsets)
 }
 
 fn now_ms() -> i64 {
@@ -397,6 +433,9 @@ impl Log for KafkaLog {
 
     fn begin(&mut self) -> Result<(), Failure> {
         self.deliveries.clear();
+        if self.settings.guarantee == Guarantee::AtLeastOnce {
+            return Ok(());
+        }
         self.producer
             .begin_transaction()
             .map_err(|error| transactional("begin", &error))
@@ -430,12 +469,11 @@ impl Log for KafkaLog {
     }
 
     fn send_offsets(&mut self, next: &[(TopicPartition, i64)]) -> Result<(), Failure> {
-        let mut offsets = TopicPartitionList::with_capacity(next.len());
-        for (at, offset) in next {
-            offsets
-                .add_partition_offset(&at.topic, at.partition, Offset::Offset(*offset))
-                .map_err(|error| Failure::Abort(describe(&error)))?;
+        if self.settings.guarantee == Guarantee::AtLeastOnce {
+            next.clone_into(&mut self.offsets);
+            return Ok(());
         }
+        let offsets = plain_offsets(next)?;
         // Taken now: metadata from the transaction's begin carries an older generation after a rebalance.
         let Some(group) = self.consumer.group_metadata() else {
             return Err(Failure::Abort("not a member of the group".to_owned()));
@@ -446,12 +484,20 @@ impl Log for KafkaLog {
     }
 
     fn commit(&mut self) -> Result<(), Failure> {
+        if self.settings.guarantee == Guarantee::AtLeastOnce {
+            let next = plain_offsets(&std::mem::take(&mut self.offsets))?;
+            let committed = self.consumer.commit(&next, CommitMode::Sync);
+            return committed.map_err(|error| Failure::Recycle(format!("commit: {}", describe(&error))));
+        }
         self.producer
             .commit_transaction(None)
             .map_err(|error| transactional("commit", &error))
     }
 
     fn abort(&mut self) -> Result<(), Failure> {
+        if self.settings.guarantee == Guarantee::AtLeastOnce {
+            return Ok(());
+        }
         self.producer
             .abort_transaction(None)
             .map_err(|error| transactional("abort", &error))

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use crate::model::key::HashKey;
 use crate::pipeline::Fold;
-use crate::service::log::{Failure, Log, Polled, Rebalance, TopicPartition};
+use crate::service::log::{Failure, Guarantee, Log, Polled, Rebalance, TopicPartition};
 use crate::service::metrics::WorkerMetrics;
 use crate::service::topics::TopicNames;
 
@@ -55,6 +55,8 @@ pub struct WorkerSettings {
     pub hash_key: HashKey,
     /// Time from the first record of a transaction to its commit.
     pub commit_interval: Duration,
+    /// What a crash may do to the output.
+    pub guarantee: Guarantee,
     /// The broker aborts a transaction that is older.
     pub transaction_timeout: Duration,
     /// Every chunk is written once in this time.

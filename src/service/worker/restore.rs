@@ -12,7 +12,7 @@ use std::ops::ControlFlow;
 use std::time::Duration;
 
 use crate::pipeline::{CodecError, Fold, Position};
-use crate::service::log::{Failure, Isolation, Log, Record, TopicPartition};
+use crate::service::log::{Failure, Guarantee, Isolation, Log, Record, TopicPartition};
 
 use super::checkpoint::{CheckpointKey, ChunkPart, DigestRecord};
 use super::stage::{Role, Stage};
@@ -341,6 +341,9 @@ impl<L: Log> Worker<L> {
                 restore.origin = digest.origin;
                 if restore.is_first {
                     tracing::warn!(partition = %at, offset = digest.offset, "the group's offset is gone, taking the checkpoint's");
+                    restore.target = digest.offset;
+                } else if digest.offset > restore.target && self.settings.guarantee == Guarantee::AtLeastOnce {
+                    // A crash came between the checkpoint, which followed its outputs, and the offsets.
                     restore.target = digest.offset;
                 } else if digest.offset > restore.target {
                     if !restore.is_second_look {

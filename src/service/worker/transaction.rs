@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use crate::service::log::{Failure, Log, Outgoing, TopicPartition};
+use crate::service::log::{Failure, Guarantee, Log, Outgoing, TopicPartition};
 
 use super::checkpoint::{CheckpointKey, ChunkPart, DigestRecord};
 use super::restore::Restore;
@@ -41,11 +41,12 @@ impl<L: Log> Worker<L> {
         if self.log.disconnects() > self.disconnects_seen {
             self.is_suspect = true;
         }
-        if self.is_suspect && self.settings.is_guarded {
+        let is_transactional = self.settings.guarantee == Guarantee::ExactlyOnce;
+        if self.is_suspect && self.settings.is_guarded && is_transactional {
             self.recreate("suspected_resend")?;
         }
         let since_commit = self.log.now().saturating_sub(self.last_commit);
-        if since_commit < PAUSE_AFTER_COMMIT {
+        if is_transactional && since_commit < PAUSE_AFTER_COMMIT {
             self.log.wait(PAUSE_AFTER_COMMIT.saturating_sub(since_commit));
         }
         self.fail_point("begin.before");
@@ -99,6 +100,13 @@ impl<L: Log> Worker<L> {
         self.ensure_open()?;
         if let Stage::Intake { take, .. } = &mut self.stage {
             self.outbox.flush_intake(take.as_mut());
+        }
+        if self.settings.guarantee == Guarantee::AtLeastOnce {
+            // A checkpoint that outlives a crash must not be ahead of the outputs, or they would be lost.
+            self.send_outbox()?;
+            if let Err(detail) = self.drain(self.log.now() + self.settings.transaction_timeout) {
+                return self.roll_back("drain", &detail);
+            }
         }
         self.queue_checkpoints();
         self.send_outbox()?;
