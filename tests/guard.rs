@@ -80,6 +80,7 @@ impl Trial {
             transaction_timeout: Duration::from_secs(10),
             checkpoint_period: Duration::from_secs(60),
             start_from: StartFrom::Earliest,
+            is_fused: false,
             is_durable: true,
             is_guarded: self.is_guarded,
         };

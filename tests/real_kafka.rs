@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::ops::Range;
 use std::path::Path;
 use std::process::{Child, Command};
 use std::thread::JoinHandle;
@@ -44,12 +45,20 @@ struct Process {
     http: u16,
 }
 
-fn spawn(connection: &Connection, application: &str, folder: &Path) -> Process {
+impl Drop for Process {
+    fn drop(&mut self) {
+        // A test that failed must not leave it behind.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn spawn(connection: &Connection, application: &str, more: &str, folder: &Path) -> Process {
     let http = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let file = folder.join(format!("{http}.toml"));
     let brokers = &connection.brokers;
     let text = format!(
-        "application = '{application}'\ninstance = 'a'\ncommit_interval_ms = 50\ncheckpoint_period_s = 2\n\
+        "application = '{application}'\ninstance = 'a'\n{more}\ncommit_interval_ms = 50\ncheckpoint_period_s = 2\n\
          start_from = 'earliest'\nkafka.brokers = '{brokers}'\nhttp.listen = '127.0.0.1:{http}'\n\
          intake.partitions = {PARTITIONS}\n[[sources]]\ntopic = '{application}.auth'\n"
     );
@@ -85,6 +94,14 @@ impl Process {
             .is_some_and(|text| text.contains("falsefront_alerts_total{"))
         {
             assert!(Instant::now() < deadline, "no alert within 90 s");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    fn wait_until_ready(&self) {
+        let deadline = Instant::now() + Duration::from_secs(90);
+        while !self.ask("/readyz").starts_with("HTTP/1.0 200") {
+            assert!(Instant::now() < deadline, "{}", self.ask("/readyz"));
             std::thread::sleep(Duration::from_millis(50));
         }
     }
@@ -161,55 +178,76 @@ fn expected() -> (Vec<String>, usize) {
     (alerts, poison)
 }
 
-/// Writes the input over some eight seconds.
-fn feed(connection: &Connection, source: &str) -> JoinHandle<()> {
+/// Writes a part of the input over some two seconds.
+fn feed(connection: &Connection, source: &str, partition_of: fn(u64) -> i32, part: Range<u64>) -> JoinHandle<()> {
     let (connection, source) = (connection.clone(), source.to_owned());
     std::thread::spawn(move || {
         let writer = Writer::new(&connection).unwrap();
-        for n in 0..RECORDS {
+        for n in part {
             let value = if n.is_multiple_of(POISON_EVERY) {
                 vec![0xff]
             } else {
                 account(n).into_bytes()
             };
-            let partition = i32::from(n.is_multiple_of(3));
-            writer.send(&source, Some(partition), Some(b"key"), &value).unwrap();
+            writer
+                .send(&source, Some(partition_of(n)), Some(b"key"), &value)
+                .unwrap();
             if n.is_multiple_of(20) {
                 std::thread::sleep(Duration::from_millis(8));
             }
         }
-        writer.flush(Duration::from_secs(20)).unwrap();
+        writer.flush(Duration::from_secs(60)).unwrap();
     })
 }
 
 #[test]
 fn kill_9_loses_nothing_and_repeats_nothing() {
-    let Some(connection) = kafka::broker("kill -9 of the service on a real Kafka") else {
+    let any = |n: u64| i32::from(n.is_multiple_of(3));
+    kill_9("kill -9 of the service on a real Kafka", "kill", "", any);
+}
+
+#[test]
+fn kill_9_of_a_fused_service_loses_nothing_and_repeats_nothing() {
+    let by_account = |n: u64| i32::try_from(n * n % ACCOUNTS % u64::from(PARTITIONS)).unwrap();
+    kill_9("kill -9 with rekey = false", "fused", "rekey = false", by_account);
+}
+
+#[test]
+fn kill_9_under_the_newer_group_protocol_loses_nothing_and_repeats_nothing() {
+    let any = |n: u64| i32::from(n.is_multiple_of(3));
+    kill_9("kill -9 under KIP-848", "kip848", "group_protocol = 'consumer'", any);
+}
+
+/// Kills a service three times while it reads; `partition_of` says where each record goes.
+fn kill_9(what: &str, name: &str, more: &str, partition_of: fn(u64) -> i32) {
+    let Some(connection) = kafka::broker(what) else {
         return;
     };
-    let application = format!("kill-{}", std::process::id());
+    let is_fused = more.contains("rekey = false");
+    let application = format!("{name}-{}", std::process::id());
     let names = TopicNames::new(&application, PARTITIONS);
     let folder = tempfile::tempdir().unwrap();
     let source = format!("{application}.auth");
-    kafka::create_topic(&connection, &source, 2);
+    kafka::create_topic(&connection, &source, PARTITIONS);
 
-    let feeder = feed(&connection, &source);
-    let mut child = spawn(&connection, &application, folder.path());
-    for pause_ms in [900, 300, 700] {
+    let pauses_ms = [900, 300, 700, 0];
+    let part = RECORDS / 4;
+    let mut child = spawn(&connection, &application, more, folder.path());
+    for (number, pause_ms) in (0..).zip(pauses_ms) {
+        // Each life has a part of its own, so that it has work however late it starts.
+        let feeder = feed(&connection, &source, partition_of, number * part..(number + 1) * part);
         child.wait_for_alerts();
-        std::thread::sleep(Duration::from_millis(pause_ms));
-        child.kill();
-        child = spawn(&connection, &application, folder.path());
+        if pause_ms > 0 {
+            std::thread::sleep(Duration::from_millis(pause_ms));
+            child.kill();
+            child = spawn(&connection, &application, more, folder.path());
+        }
+        feeder.join().unwrap();
     }
-    feeder.join().unwrap();
 
     let (expected, poison) = expected();
     let alerts = read_all(&connection, &names.alerts, expected.len());
-    assert!(
-        child.ask("/readyz").starts_with("HTTP/1.0 200"),
-        "{}",
-        child.ask("/readyz")
-    );
+    child.wait_until_ready();
     let metrics = child.ask("/metrics");
     child.terminate();
     let admin = Admin::new(&connection).unwrap();
@@ -226,7 +264,7 @@ fn kill_9_loses_nothing_and_repeats_nothing() {
     found.sort();
     assert_eq!(found, expected, "alerts under read_committed are those of the oracle");
 
-    let observations = read_all(&connection, &names.observations, 1);
+    let observations = read_all(&connection, &names.observations, usize::from(!is_fused));
     let observed: usize = observations
         .iter()
         .map(|record| {
@@ -236,7 +274,12 @@ fn kill_9_loses_nothing_and_repeats_nothing() {
                 .count()
         })
         .sum();
-    assert_eq!(observed + poison, usize::try_from(RECORDS).unwrap());
+    let wanted = if is_fused {
+        0
+    } else {
+        usize::try_from(RECORDS).unwrap() - poison
+    };
+    assert_eq!(observed, wanted, "observations");
     let letters = read_all(&connection, &names.dead_letters, poison);
     assert_eq!(letters.len(), poison);
     assert!(

@@ -83,6 +83,8 @@ pub struct Outputs {
     pub alerts: Vec<Published>,
     /// Ties to send to the entities stage.
     pub links: Vec<RoutedLink>,
+    /// Records refused where decoding and folding are one step.
+    pub dead_letters: Vec<intake::DeadLetter>,
     /// What happened, for the metrics: name and reason from a fixed set, never an account or address.
     pub counts: Counts,
 }

@@ -164,6 +164,12 @@ pub trait Log {
     /// Lets time pass without serving the group.
     fn wait(&mut self, time: Duration);
 
+    /// Lets time pass while every partition is paused, and stays in the group. Records on their way are dropped: seek
+    /// before going on. A rebalance is kept for the next poll.
+    fn wait_paused(&mut self, time: Duration) {
+        self.wait(time);
+    }
+
     /// Serves the group and hands over up to `count_max` records of partitions that are not paused.
     ///
     /// # Errors

@@ -236,6 +236,19 @@ fn prepare_topics(config: &Config, service: &ServiceSettings, metrics: &Metrics)
             "source topic does not exist yet; it is read as soon as it does"
         );
     }
+    if !config.rekey {
+        for source in &service.sources {
+            let wanted = usize::try_from(config.intake.partitions).unwrap_or(0);
+            let count = found.get(&source.topic).copied().unwrap_or(0);
+            if count != wanted {
+                let topic = &source.topic;
+                return Err(RunError::Configuration(format!(
+                    "rekey = false: {topic} has {count} partitions and intake.partitions is {wanted}; make them equal \
+                     before the first start, or remove `rekey`"
+                )));
+            }
+        }
+    }
     note_retention(&admin, service, metrics);
     Ok(())
 }

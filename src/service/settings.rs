@@ -165,6 +165,7 @@ pub fn service(config: &Config) -> Result<ServiceSettings, SettingsError> {
         application: config.application.clone(),
         instance: config.instance.clone(),
         roles: config.roles.clone(),
+        rekey: config.rekey,
         workers: config.workers,
         sources: sources
             .map(|source| Source {

@@ -19,7 +19,7 @@ use super::log::{Failure, Guarantee, TopicPartition};
 use super::metrics::{Metrics, WorkerMetrics};
 use super::topics::TopicNames;
 use super::worker::stage::{FoldFactory, LiveIntake, Role, SharedReference, Stage, Take};
-use super::worker::{StartFrom, Stop, Worker, WorkerSettings};
+use super::worker::{Fused, StartFrom, Stop, Worker, WorkerSettings};
 
 /// A member that was replaced by another of its name joins anew; replaced again within this time, it is not alone.
 const REJOIN_WITHIN: Duration = Duration::from_secs(60);
@@ -81,6 +81,8 @@ pub struct ServiceSettings {
     pub instance: String,
     /// Stages of this process.
     pub roles: Vec<Role>,
+    /// False where the only source is partitioned by account already: accounts are folded from it, without intake.
+    pub rekey: bool,
     /// Workers of each stage.
     pub workers: usize,
     /// Sources of intake.
@@ -117,6 +119,7 @@ impl ServiceSettings {
             application: "falsefront".to_owned(),
             instance: "demo".to_owned(),
             roles: Role::ALL.to_vec(),
+            rekey: true,
             workers: 1,
             fixed_sources: Some(BTreeMap::from([(source.topic.clone(), source_partitions)])),
             sources: vec![source],
@@ -149,7 +152,8 @@ impl Service {
         let stop = Stop::default();
         let (sender, ended) = channel();
         let mut threads = Vec::new();
-        for role in &settings.roles {
+        let is_needed = |role: &&Role| settings.rekey || **role != Role::Intake;
+        for role in settings.roles.iter().filter(is_needed) {
             for index in 0..settings.workers.max(1) {
                 let job = Job {
                     role: *role,
@@ -313,9 +317,36 @@ impl Job {
                     .map(|source| (source.topic.clone(), self.fixed_partitions(&source.topic)))
                     .collect()
             }
+            Role::Accounts if self.source().is_some() => {
+                let sources = self.source().into_iter();
+                sources.map(|source| (source.topic.clone(), partitions)).collect()
+            }
             Role::Accounts => vec![(self.settings.topics.observations.to_string(), partitions)],
             Role::Entities => vec![(self.settings.topics.links.to_string(), partitions)],
         }
+    }
+
+    /// The source that this worker folds accounts from, without intake.
+    fn source(&self) -> Option<&Source> {
+        let is_fused = !self.settings.rekey && self.role == Role::Accounts;
+        self.settings.sources.first().filter(|_| is_fused)
+    }
+
+    fn accounts(&self) -> FoldFactory {
+        let factory = self.stages.accounts.clone();
+        let Some(source) = self.source().cloned() else {
+            return factory;
+        };
+        let intake = self.stages.intake.clone();
+        Arc::new(move |partition| {
+            Box::new(Fused {
+                take: intake(),
+                fold: factory(partition),
+                format: source.format,
+                topic: source.topic.clone(),
+                partition,
+            })
+        })
     }
 
     fn fixed_partitions(&self, topic: &str) -> u32 {
@@ -372,7 +403,7 @@ impl Job {
             }
             Role::Accounts => Stage::Fold {
                 role: Role::Accounts,
-                factory: self.stages.accounts.clone(),
+                factory: self.accounts(),
             },
             Role::Entities => Stage::Fold {
                 role: Role::Entities,
@@ -393,6 +424,7 @@ impl Job {
             transaction_timeout: s.transaction_timeout,
             checkpoint_period: s.checkpoint_period,
             start_from: s.start_from,
+            is_fused: self.source().is_some(),
             is_durable: s.fixed_sources.is_none(),
             is_guarded: true,
         }

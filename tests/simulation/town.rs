@@ -318,6 +318,7 @@ impl Town {
             transaction_timeout: Duration::from_secs(10),
             checkpoint_period: Duration::from_millis(1_500),
             start_from: StartFrom::Earliest,
+            is_fused: false,
             is_durable: true,
             is_guarded: true,
         };

@@ -1,11 +1,13 @@
 //! The oracle: what must be in the topics, worked out single-threaded with the library.
 //!
-//! * I1: ids in committed `observations` are those of the valid input, each as often as it was sent
+//! * I1: ids in committed `observations` are those of the valid records of the source, each as often as it stands there
 //! * I2: each alert record is there once
 //! * I3: folding the committed `observations` and `links` gives exactly the committed links, alerts and digests
 
 use std::collections::BTreeMap;
 
+use falsefront::intake::Format;
+use falsefront::pipeline::intake::RawRecord;
 use falsefront::pipeline::{Outputs, Position};
 use falsefront::service::kafka::io::ReadRecord;
 use falsefront::service::worker::stage::FoldFactory;
@@ -13,7 +15,7 @@ use falsefront::window::intern::Interner;
 
 use super::feed::ids;
 use super::ledger::Ledger;
-use super::setting::{PARTITIONS, Setting};
+use super::setting::{PARTITIONS, SOURCE_PARTITIONS, Setting};
 use super::watch::{alert_id, digest, read_all};
 
 /// What the final reading came to. All but the totals must be 0.
@@ -25,7 +27,11 @@ pub(crate) struct Verdict {
     pub(crate) alerts: u64,
     /// Links in the log.
     pub(crate) links: u64,
-    /// Events that were sent and are not there, or rejects without a dead letter.
+    /// Events the feeder's client accepted and the source does not hold.
+    pub(crate) undelivered: u64,
+    /// Of the lost ones, some, with partition and offset in the source.
+    pub(crate) lost_at: Vec<String>,
+    /// Events that the source holds and `observations` does not, or rejects without a dead letter.
     pub(crate) lost: u64,
     /// Events, alerts and dead letters that are there more often than they should.
     pub(crate) duplicated: u64,
@@ -66,9 +72,22 @@ pub(crate) fn judge(setting: &Setting, ledger: &Ledger) -> anyhow::Result<Verdic
             *observed.entry(id).or_default() += 1;
         }
     }
-    let sent = ledger.sent.iter().map(|(id, sent)| (id.clone(), sent.count)).collect();
-    (verdict.lost, verdict.duplicated) = difference(&sent, &observed);
-    (verdict.concurrent_lost, verdict.concurrent_duplicated) = difference(&sent, &ledger.observed);
+    let sent: BTreeMap<String, u32> = ledger.sent.iter().map(|(id, sent)| (id.clone(), sent.count)).collect();
+    let source = source_of(setting)?;
+    let durable: BTreeMap<String, u32> = source
+        .iter()
+        .map(|(id, at)| (id.clone(), u32::try_from(at.len()).unwrap_or(u32::MAX)))
+        .collect();
+    // What the feeder could not deliver was never ours to lose; what it delivered twice was ours to take twice.
+    verdict.undelivered = difference(&sent, &durable).0;
+    (verdict.lost, verdict.duplicated) = difference(&durable, &observed);
+    (verdict.concurrent_lost, verdict.concurrent_duplicated) = difference(&durable, &ledger.observed);
+    for (id, at) in &source {
+        let found = observed.get(id).copied().unwrap_or(0);
+        if usize::try_from(found)? < at.len() && verdict.lost_at.len() < LOST_SHOWN {
+            verdict.lost_at.push(format!("{id} at {at:?}, {found} observed"));
+        }
+    }
     verdict.lost += ledger.rejects.saturating_sub(letters.len() as u64);
     verdict.duplicated += (letters.len() as u64).saturating_sub(ledger.rejects);
 
@@ -88,6 +107,33 @@ pub(crate) fn judge(setting: &Setting, ledger: &Ledger) -> anyhow::Result<Verdic
     verdict.not_as_folded += unlike(folded.alerts, alerts.iter().map(content));
     judge_digests(&mut verdict, &folded.states, &checkpoints)?;
     Ok(verdict)
+}
+
+/// Lost events that are named.
+const LOST_SHOWN: usize = 8;
+
+/// By id, where in the source each event stands that intake must accept.
+fn source_of(setting: &Setting) -> anyhow::Result<BTreeMap<String, Vec<(i32, i64)>>> {
+    let mut take = (setting.stages.intake)();
+    let mut interner = Interner::default();
+    let mut found: BTreeMap<String, Vec<(i32, i64)>> = BTreeMap::new();
+    for record in read_all(setting, &setting.source, SOURCE_PARTITIONS)? {
+        let raw = RawRecord {
+            topic: &setting.source,
+            partition: record.partition,
+            offset: record.offset,
+            append_ms: record.time_ms,
+            value: record.value.as_deref(),
+        };
+        take.record(Format::Ocsf, raw);
+        drop(take.take_dead_letters());
+        for packed in take.flush().observations {
+            for id in ids(&packed.value, &mut interner)? {
+                found.entry(id).or_default().push((record.partition, record.offset));
+            }
+        }
+    }
+    Ok(found)
 }
 
 fn judge_digests(

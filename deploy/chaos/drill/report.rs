@@ -154,9 +154,13 @@ impl fmt::Display for Report {
         )?;
         writeln!(
             f,
-            "final       lost {}   duplicated {}   not as folded {}   digest mismatches {}",
-            verdict.lost, verdict.duplicated, verdict.not_as_folded, verdict.digest_mismatches
+            "final       lost {}   duplicated {}   not as folded {}   digest mismatches {}   (not delivered by the \
+             feeder {})",
+            verdict.lost, verdict.duplicated, verdict.not_as_folded, verdict.digest_mismatches, verdict.undelivered
         )?;
+        for lost in &verdict.lost_at {
+            writeln!(f, "            lost {lost}")?;
+        }
         writeln!(
             f,
             "concurrent  lost {}   duplicated {}   committed offsets set back {}",

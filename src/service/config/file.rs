@@ -22,6 +22,9 @@ pub struct Config {
     pub instance: String,
     /// Stages of this process.
     pub roles: Vec<Role>,
+    /// False if the only source is partitioned by account, into as many partitions as `intake.partitions`: accounts are
+    /// then folded from it directly, without writing `observations`.
+    pub rekey: bool,
     /// Worker threads of each stage.
     pub workers: usize,
     /// Time from the first record of a transaction to its commit, ms.
@@ -64,6 +67,7 @@ impl Default for Config {
             application: "falsefront".to_owned(),
             instance: host_name(),
             roles: Role::ALL.to_vec(),
+            rekey: true,
             workers: 1,
             commit_interval_ms: 100,
             guarantee: Guarantee::ExactlyOnce,

@@ -62,6 +62,13 @@ fn names(config: &Config, problems: &mut Problems) {
             "no source; add a [[sources]] table with the `topic` that holds your events",
         );
     }
+    if !config.rekey && config.sources.len() != 1 {
+        problems.add(
+            "rekey",
+            "false takes exactly one source: events of one account in several topics meet only in `observations`; \
+             remove `rekey`",
+        );
+    }
     for (index, source) in config.sources.iter().enumerate() {
         let key = format!("sources.{index}.topic");
         if source.topic.is_empty() || source.topic.len() > 249 || !source.topic.chars().all(is_name_char) {

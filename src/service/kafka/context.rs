@@ -68,6 +68,14 @@ impl Group {
         }
     }
 
+    pub(super) fn has_next(&self) -> bool {
+        !self
+            .rebalances
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .is_empty()
+    }
+
     pub(super) fn next(&self) -> Option<Rebalance> {
         self.rebalances
             .lock()

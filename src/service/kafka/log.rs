@@ -24,6 +24,9 @@ use super::failure::{consumption, describe, question, transactional};
 const ASK: Duration = Duration::from_secs(5);
 /// Longest the committed offsets may take: while a transaction holds them the broker does not answer.
 const ASK_COMMITTED: Duration = Duration::from_secs(2);
+/// Longest a new producer may take to connect: on a starved broker a shorter attempt, begun anew each time, never
+/// succeeds.
+const CONNECT: Duration = Duration::from_secs(15);
 /// Longest a new producer may take to end its predecessor's transaction.
 const INIT: Duration = Duration::from_secs(20);
 
@@ -94,6 +97,8 @@ pub struct KafkaLog {
     watcher: BaseConsumer<Quiet>,
     consumer: BaseConsumer<Group>,
     fixed: Option<Vec<TopicPartition>>,
+    /// What [`Log::wait_paused`] came upon.
+    failure: Option<Failure>,
     /// At least once: what the next commit tells the group.
     offsets: Vec<(TopicPartition, i64)>,
 }
@@ -134,6 +139,7 @@ impl KafkaLog {
             watcher,
             consumer,
             fixed,
+            failure: None,
             offsets: Vec::new(),
         })
     }
@@ -181,7 +187,7 @@ fn producer(settings: &LogSettings, deliveries: &Deliveries) -> Result<ThreadedP
         .create_with_context(deliveries.clone())
         .map_err(|error| Failure::Stop(format!("producer: {}", describe(&error))))?;
     // With metadata at hand the coordinator is found at once: 62 ms instead of 507.
-    if let Err(error) = producer.client().fetch_metadata(Some("__falsefront_warm_up"), ASK) {
+    if let Err(error) = producer.client().fetch_metadata(Some("__falsefront_warm_up"), CONNECT) {
         return Err(question("metadata", &error));
     }
     if settings.guarantee == Guarantee::AtLeastOnce {
@@ -307,11 +313,28 @@ impl Log for KafkaLog {
         std::thread::sleep(time);
     }
 
+    fn wait_paused(&mut self, time: Duration) {
+        let end = Instant::now() + time;
+        while Instant::now() < end {
+            // Nothing may be polled before a rebalance is answered.
+            if self.consumer.context().has_next() || self.failure.is_some() {
+                std::thread::sleep(end.saturating_duration_since(Instant::now()));
+                return;
+            }
+            if let Some(Err(error)) = self.consumer.poll(end.saturating_duration_since(Instant::now())) {
+                self.failure = consumption(&error);
+            }
+        }
+    }
+
     fn poll(&mut self, wait: Duration, count_max: usize, take: Take<'_>) -> Result<Polled, Failure> {
         let mut polled = Polled::default();
         if let Some(partitions) = self.fixed.take() {
             polled.rebalance = Some(Rebalance::Assigned(partitions));
             return Ok(polled);
+        }
+        if let Some(failure) = self.failure.take() {
+            return Err(failure);
         }
         let mut wait = wait;
         while polled.records < count_max {

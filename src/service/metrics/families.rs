@@ -93,6 +93,7 @@ pub(super) struct Protocol {
     pub(super) aborted: IntCounterVec,
     pub(super) rebalances: IntCounterVec,
     pub(super) rejoined: IntCounterVec,
+    pub(super) stalled: IntCounterVec,
     pub(super) trouble: IntCounterVec,
     pub(super) drain: Recorder,
     pub(super) commit: Recorder,
@@ -122,6 +123,12 @@ impl Protocol {
                 &["reason"],
             )?,
             rebalances: counters(r, "falsefront_rebalances_total", "Changes of assignment.", &["stage"])?,
+            stalled: counters(
+                r,
+                "falsefront_stalls_total",
+                "Times that a worker paused its partitions because the brokers did not answer.",
+                &["stage"],
+            )?,
             rejoined: counters(
                 r,
                 "falsefront_group_rejoined_total",

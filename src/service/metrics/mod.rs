@@ -336,6 +336,12 @@ impl WorkerMetrics {
         self.all.0.protocol.recycled.with_label_values(&[reason]).inc();
     }
 
+    /// The brokers do not answer; everything is paused.
+    pub fn stalled(&self) {
+        let stalled = &self.all.0.protocol.stalled;
+        stalled.with_label_values(&[self.role.as_str()]).inc();
+    }
+
     /// Another member had our name; we joined anew.
     pub fn rejoined(&self) {
         let rejoined = &self.all.0.protocol.rejoined;

@@ -5,6 +5,7 @@
 
 pub mod stage;
 pub mod checkpoint;
+mod fused;
 mod transaction;
 mod restore;
 
@@ -19,6 +20,7 @@ use crate::service::log::{Failure, Guarantee, Log, Polled, Rebalance, TopicParti
 use crate::service::metrics::WorkerMetrics;
 use crate::service::topics::TopicNames;
 
+pub use fused::Fused;
 use restore::Restore;
 use stage::{Outbox, Role, Stage};
 
@@ -28,6 +30,8 @@ const POLL_RECORDS_MAX: usize = 2_000;
 const POLL_BYTES_MAX: usize = 8 << 20;
 /// Bytes one transaction writes at most before it is committed early.
 const TRANSACTION_BYTES_MAX: usize = 32 << 20;
+/// A wait for brokers longer than this pauses everything; librdkafka's `max.poll.interval.ms` is 60 s here.
+const STALL_AFTER: Duration = Duration::from_secs(5);
 /// Longest a poll waits for the first record.
 const POLL_WAIT: Duration = Duration::from_millis(50);
 
@@ -63,6 +67,8 @@ pub struct WorkerSettings {
     pub checkpoint_period: Duration,
     /// For sources of a group without offsets.
     pub start_from: StartFrom,
+    /// Accounts are folded from the source itself: see `rekey`.
+    pub is_fused: bool,
     /// False for a log that keeps neither offsets nor checkpoints: nothing is restored and no checkpoint written.
     pub is_durable: bool,
     /// Replaces a producer whose transaction looked as if one of its requests was sent twice. Off only to show what
@@ -143,6 +149,8 @@ pub struct Worker<L: Log> {
     /// A transaction looked as if one of its requests was sent twice.
     is_suspect: bool,
     aborts_in_a_row: u32,
+    /// Everything is paused because the brokers do not answer.
+    is_stalled: bool,
     /// The group has answered once.
     has_joined: bool,
 }
@@ -164,6 +172,7 @@ impl<L: Log> Worker<L> {
             disconnects_seen: 0,
             is_suspect: false,
             aborts_in_a_row: 0,
+            is_stalled: false,
             has_joined: false,
         }
     }
@@ -187,6 +196,7 @@ impl<L: Log> Worker<L> {
     /// # Errors
     /// [`Failure::Stop`].
     pub fn step(&mut self) -> Result<(), Failure> {
+        self.end_stall()?;
         let polled = self.take_records()?;
         if polled.records > 0 {
             self.ensure_open()?;
@@ -255,6 +265,46 @@ impl<L: Log> Worker<L> {
                 ControlFlow::Break(())
             }
         })
+    }
+
+    /// Waits for brokers without an answer for so long. Whoever polls no more is put out of his group after a minute, so
+    /// a longer wait polls with everything paused.
+    fn stall(&mut self, time: Duration, since: Duration) -> Result<(), Failure> {
+        if self.log.now().saturating_sub(since) < STALL_AFTER {
+            self.log.wait(time);
+            return Ok(());
+        }
+        if !self.is_stalled {
+            let live = self.tasks.iter().filter(|task| task.is_live());
+            let live: Vec<TopicPartition> = live.map(|task| task.at.clone()).collect();
+            if !live.is_empty() {
+                self.log.pause(&live)?;
+            }
+            self.is_stalled = true;
+            self.metrics.stalled();
+        }
+        self.log.wait_paused(time);
+        Ok(())
+    }
+
+    /// Delivers again what a stall had paused.
+    fn end_stall(&mut self) -> Result<(), Failure> {
+        if !self.is_stalled {
+            return Ok(());
+        }
+        for task in self.tasks.iter().filter(|task| task.is_live()) {
+            match self.log.resume_at(&task.at, task.next) {
+                Ok(()) => {}
+                Err(Failure::Retry(detail)) => {
+                    tracing::debug!(worker = self.settings.name, detail, "still stalled");
+                    self.log.wait_paused(POLL_WAIT);
+                    return Ok(());
+                }
+                Err(failure) => return Err(failure),
+            }
+        }
+        self.is_stalled = false;
+        Ok(())
     }
 
     fn poll_wait(&self) -> Duration {

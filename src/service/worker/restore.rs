@@ -285,7 +285,8 @@ impl<L: Log> Worker<L> {
         restore.is_first = committed.is_none();
         let (start, end) = self.log.bounds(at, Isolation::Committed)?;
         restore.log_start = start;
-        restore.target = match (committed, is_fold, self.settings.start_from) {
+        let is_after_intake = is_fold && !self.settings.is_fused;
+        restore.target = match (committed, is_after_intake, self.settings.start_from) {
             (Some(offset), ..) => offset,
             (None, true, _) | (None, false, StartFrom::Earliest) => start,
             (None, false, StartFrom::Latest) => end,
@@ -321,6 +322,7 @@ impl<L: Log> Worker<L> {
         let fingerprint = self.settings.topics.fingerprint(&self.settings.hash_key);
         restore.origin = restore.log_start;
         match restore.digest {
+            None if restore.is_first => restore.origin = restore.target,
             None if restore.target > restore.log_start && self.settings.is_durable => {
                 return Ok(Progress::Refuse(format!(
                     "the group stands at offset {} but `{}` holds no checkpoint of this partition: it was deleted or \

@@ -222,6 +222,9 @@ impl Outbox {
         if let Err(error) = fold.fold(position, record.value.unwrap_or_default(), &mut outputs) {
             self.reject(&Reject::of_fold(role, record, &error), Some(record));
         }
+        for letter in outputs.dead_letters.drain(..) {
+            self.reject(&Reject::of_intake(&letter), Some(record));
+        }
         for published in outputs.alerts.drain(..) {
             let kind = (published.detection, published.severity, published.is_alert);
             *self.tally.alerts.entry(kind).or_default() += 1;

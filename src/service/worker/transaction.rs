@@ -340,7 +340,8 @@ impl<L: Log> Worker<L> {
     /// The committed offsets, waiting for transactions that hold them back, but not for ever: one can hang.
     fn committed_in_time(&mut self, partitions: &[TopicPartition]) -> Result<Vec<Option<i64>>, Failure> {
         let limit = self.settings.transaction_timeout + SWEEP;
-        let mut deadline = self.log.now() + limit;
+        let since = self.log.now();
+        let mut deadline = since + limit;
         loop {
             match self.log.committed(partitions) {
                 Ok(committed) => return Ok(committed),
@@ -359,7 +360,7 @@ impl<L: Log> Worker<L> {
                         self.metrics.hanging();
                         deadline = self.log.now() + limit;
                     }
-                    self.log.wait(BACKOFF);
+                    self.stall(BACKOFF, since)?;
                 }
                 Err(failure) => return Err(failure),
             }
@@ -371,6 +372,7 @@ impl<L: Log> Worker<L> {
         self.metrics.recycled(reason);
         tracing::info!(worker = self.settings.name, reason, "producer recycled");
         let mut pause = BACKOFF;
+        let since = self.log.now();
         loop {
             match self.log.recreate_producer() {
                 Ok(()) => break,
@@ -382,7 +384,7 @@ impl<L: Log> Worker<L> {
                         detail = failure.detail(),
                         "no producer yet"
                     );
-                    self.log.wait(pause);
+                    self.stall(pause, since)?;
                     pause = (pause * 2).min(Duration::from_secs(5));
                 }
             }
