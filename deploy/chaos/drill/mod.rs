@@ -103,7 +103,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<Report> {
         "killing one for good takes two processes"
     );
     let began = Instant::now();
-    let folder = tempfile::Builder::new().prefix("falsefront-chaos").tempdir()?;
+    let mut folder = tempfile::Builder::new().prefix("falsefront-chaos").tempdir()?;
     let cluster = Cluster::start(&folder.path().join("kafka"), options.nodes)?;
     let more = format!(
         "guarantee = '{}'\ngroup_protocol = '{}'\ncommit_interval_ms = {}\ncheckpoint_period_s = {}",
@@ -126,6 +126,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<Report> {
     let fed = feeder.finish();
     if outcome.is_err() || fed.is_err() {
         nemesis.print_logs();
+        keep(&mut folder);
     }
     outcome.and(fed)?;
     settle(&mut nemesis, &ledger)?;
@@ -142,8 +143,15 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<Report> {
     };
     if !report.violations().is_empty() {
         nemesis.print_logs();
+        keep(&mut folder);
     }
     Ok(report)
+}
+
+/// Leaves logs of brokers and processes to whoever wants to know why.
+fn keep(folder: &mut tempfile::TempDir) {
+    folder.disable_cleanup(true);
+    eprintln!("kept: {}", folder.path().display());
 }
 
 fn settle(nemesis: &mut Nemesis<'_>, ledger: &Shared) -> anyhow::Result<()> {
