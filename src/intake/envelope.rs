@@ -20,6 +20,7 @@ use super::marks::{self, Told};
 use super::reason::{
     DUPLICATE_FIELD, EMPTY, FORMAT_UNRECOGNIZED, MALFORMED_JSON, NESTING_TOO_DEEP, TOO_MANY_EVENTS, reject,
 };
+use super::walk::{self, WireObject};
 use super::{Format, Rejection, Sink, fortigate, google_workspace, ocsf, okta};
 use crate::model::{Device, Edid, Event, Mfa, Peripheral, Tool};
 
@@ -239,6 +240,22 @@ impl<'de> Visitor<'de> for ElementsVisitor {
 impl<'de: 'a, 'a> Deserialize<'de> for Elements<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_seq(ElementsVisitor)
+    }
+}
+
+/// Reads a JSON object into a wire struct, by the walk if it is certain and by the parser if not.
+pub(super) fn read<'a, T>(text: &'a str) -> Result<T, Rejection>
+where
+    T: WireObject<'a> + Deserialize<'a> + Default,
+{
+    #[cfg(test)]
+    if super::differential::PARSER_ALONE.get() {
+        return parse(text);
+    }
+    let mut object = T::default();
+    match walk::read(text, &mut object) {
+        Some(()) => Ok(object),
+        None => parse(text),
     }
 }
 
