@@ -45,11 +45,11 @@ fn at_depth<'a>(format: Format, text: &'a str, depth: u8, sink: &mut Sink<'_, 'a
         Some(b'{') => object(format, text, depth, sink),
         Some(b'[') => array(format, text, depth, sink),
         Some(b'"') => quoted(format, text, depth, sink),
+        _ if format == Format::Fortigate => fortigate::decode(text, sink),
         _ if fortigate::is_line(text) => match format {
             Format::Fortigate | Format::Auto => fortigate::decode(text, sink),
             Format::Ocsf | Format::Okta | Format::GoogleWorkspace => Err(unrecognized(format)),
         },
-        _ if format == Format::Fortigate => fortigate::decode(text, sink),
         _ if format == Format::Auto => Err(unrecognized(format)),
         _ => Err(reject(
             MALFORMED_JSON,
@@ -244,19 +244,20 @@ impl<'de: 'a, 'a> Deserialize<'de> for Elements<'a> {
 }
 
 /// Reads a JSON object into a wire struct, by the walk if it is certain and by the parser if not.
-pub(super) fn read<'a, T>(text: &'a str) -> Result<T, Rejection>
+#[inline]
+pub(super) fn read<'a, T>(text: &'a str, object: &mut T) -> Result<(), Rejection>
 where
-    T: WireObject<'a> + Deserialize<'a> + Default,
+    T: WireObject<'a> + Deserialize<'a>,
 {
     #[cfg(test)]
     if super::differential::PARSER_ALONE.get() {
-        return parse(text);
+        *object = parse(text)?;
+        return Ok(());
     }
-    let mut object = T::default();
-    match walk::read(text, &mut object) {
-        Some(()) => Ok(object),
-        None => parse(text),
+    if walk::read(text, object).is_none() {
+        *object = parse(text)?;
     }
+    Ok(())
 }
 
 /// Parses JSON into a wire struct; the one place that calls the parser.

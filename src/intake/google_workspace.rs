@@ -13,7 +13,8 @@ use crate::model::{Event, EventKind, Mfa, Outcome};
 
 /// Decodes one activity; false if the object is none.
 pub(super) fn decode<'a>(text: &'a str, sink: &mut Sink<'_, 'a>) -> Result<bool, Rejection> {
-    let mut activity: Activity<'a> = envelope::read(text)?;
+    let mut activity = Activity::default();
+    envelope::read(text, &mut activity)?;
     let events = std::mem::take(&mut activity.events);
     if events.items.is_empty() || activity.id.0.is_empty() {
         return Ok(false);

@@ -346,13 +346,13 @@ impl Moment<'_> {
 
     /// Milliseconds since the epoch; `field` names the field in a rejection.
     pub(super) fn ms(&self, field: &str) -> Result<i64, Rejection> {
-        if self.0.as_str().trim().is_empty() {
-            return Err(reject(
-                TIME_MISSING,
-                format!("{field} is missing; have the source send the event's time"),
-            ));
-        }
         time::from_text(self.0.as_str()).ok_or_else(|| {
+            if self.0.as_str().trim().is_empty() {
+                return reject(
+                    TIME_MISSING,
+                    format!("{field} is missing; have the source send the event's time"),
+                );
+            }
             reject(
                 TIME_INVALID,
                 format!("{field} is no time between 2000 and 2200; send RFC 3339 or an epoch number"),

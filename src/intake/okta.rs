@@ -13,7 +13,8 @@ use crate::model::{Device, Event, EventKind, Mfa, Outcome};
 
 /// Decodes one System Log event; false if the object is none.
 pub(super) fn decode<'a>(text: &'a str, sink: &mut Sink<'_, 'a>) -> Result<bool, Rejection> {
-    let record: Record<'a> = envelope::read(text)?;
+    let mut record = Record::default();
+    envelope::read(text, &mut record)?;
     // An event hook carries an `eventType` of its own around `data.events`.
     if record.event_type.is_empty() || record.event_type.as_str() == "com.okta.event_hook" {
         return Ok(false);

@@ -64,23 +64,29 @@ impl<'a> Walk<'a> {
     }
 
     /// The first byte of the value ahead.
-    #[inline]
+    #[inline(always)]
     pub(super) fn peek(&mut self) -> Certain<u8> {
-        loop {
-            let byte = *self.bytes.get(self.at)?;
-            if byte > b' ' {
-                return Some(byte);
-            }
-            if !matches!(byte, b' ' | b'\n' | b'\r' | b'\t') {
-                return None;
-            }
-            self.at += 1;
+        match self.bytes.get(self.at) {
+            Some(byte) if *byte > b' ' => Some(*byte),
+            _ => self.peek_behind_space(),
         }
     }
 
-    #[inline]
+    #[cold]
+    fn peek_behind_space(&mut self) -> Certain<u8> {
+        let rest = self.bytes.get(self.at..)?;
+        let is_space = |byte: &&u8| matches!(byte, b' ' | b'\n' | b'\r' | b'\t');
+        self.at += rest.iter().take_while(is_space).count();
+        self.bytes.get(self.at).copied().filter(|byte| *byte > b' ')
+    }
+
+    #[inline(always)]
     fn take(&mut self, wanted: u8) -> Certain<()> {
-        (self.peek()? == wanted).then(|| self.at += 1)
+        if self.peek()? != wanted {
+            return None;
+        }
+        self.at += 1;
+        Some(())
     }
 
     /// Nothing but white space follows.
@@ -336,14 +342,28 @@ fn special(bytes: &[u8], mut at: usize) -> Certain<(usize, u8)> {
 
 /// The high bit of each byte that is a quote, a backslash or a control character. A borrow may mark a byte behind the
 /// first that is; nothing asks for those.
-#[inline]
+#[inline(always)]
 fn specials(eight: u64) -> u64 {
     const ONES: u64 = 0x0101_0101_0101_0101;
-    let below = |bytes: u64, limit: u64| bytes.wrapping_sub(ONES * limit) & !bytes;
-    let quote = below(eight ^ (ONES * 0x22), 1);
-    let backslash = below(eight ^ (ONES * 0x5c), 1);
-    let control = below(eight, 0x20);
-    (quote | backslash | control) & (ONES << 7)
+    let quote = (eight ^ (ONES * 0x22)).wrapping_sub(ONES);
+    let backslash = (eight ^ (ONES * 0x5c)).wrapping_sub(ONES);
+    let control = eight.wrapping_sub(ONES * 0x20);
+    (quote | backslash | control) & !eight & (ONES << 7)
+}
+
+/// A number that tells the keys of one object apart: its ends and its length. Two keys with the same are told apart by
+/// their bytes.
+#[inline(always)]
+pub(super) const fn fingerprint(key: &[u8]) -> u64 {
+    let ends = match (key.first_chunk(), key.last_chunk()) {
+        (Some(first), Some(last)) => (u32::from_le_bytes(*first) as u64) << 32 | u32::from_le_bytes(*last) as u64,
+        _ => match key {
+            [] => 0,
+            [first, .., last] => (*first as u64) << 32 | (*last as u64) << 8 | key[1] as u64,
+            [only] => *only as u64,
+        },
+    };
+    ends ^ (key.len() as u64) << 56
 }
 
 /// Declares wire structs, once for both rungs: the parser reads them by their derived `Deserialize`, the walk by
@@ -370,15 +390,22 @@ macro_rules! wire {
             ) -> $crate::intake::walk::Certain<()> {
                 #[allow(non_camel_case_types, reason = "a field's number, by its name")]
                 enum Number { $($field),* }
-                $(if key == $crate::intake::walk::key!($field $($key)?).as_bytes() {
-                    let bit = 1 << (Number::$field as u32);
-                    if *seen & bit != 0 {
-                        return None;
-                    }
-                    *seen |= bit;
-                    return $crate::intake::walk::Wire::fill(&mut self.$field, walk);
-                })*
-                walk.skip()
+                #[allow(non_upper_case_globals, reason = "named as the fields are")]
+                mod print {
+                    $(pub(super) const $field: u64 =
+                        $crate::intake::walk::fingerprint($crate::intake::walk::key!($field $($key)?).as_bytes());)*
+                }
+                match $crate::intake::walk::fingerprint(key) {
+                    $(print::$field if key == $crate::intake::walk::key!($field $($key)?).as_bytes() => {
+                        let bit = 1 << (Number::$field as u32);
+                        if *seen & bit != 0 {
+                            return None;
+                        }
+                        *seen |= bit;
+                        $crate::intake::walk::Wire::fill(&mut self.$field, walk)
+                    })*
+                    _ => walk.skip(),
+                }
             }
         }
     )*};

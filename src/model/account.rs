@@ -50,6 +50,9 @@ impl<'a> Account<'a> {
         if is_plainly_canonical(name) {
             return Ok(Self(Cow::Borrowed(name)));
         }
+        if name.is_empty() {
+            return Err(AccountRefusal::Missing);
+        }
         Self::canonical_of_any(name)
     }
 

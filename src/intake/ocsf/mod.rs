@@ -26,7 +26,8 @@ const TUNNEL_ACTIVITY: i64 = 4014;
 
 /// Decodes one OCSF event; false if the object is none.
 pub(super) fn decode<'a>(text: &'a str, sink: &mut Sink<'_, 'a>) -> Result<bool, Rejection> {
-    let record: Record<'a> = envelope::read(text)?;
+    let mut record = Record::default();
+    envelope::read(text, &mut record)?;
     let Some(class) = record.class_uid.0.or(record.type_uid.0.map(|uid| uid / 100)) else {
         return Ok(false);
     };
