@@ -74,18 +74,16 @@ pub(crate) fn row(part: &str, ours: f64, floor: f64) {
     println!("{part:<44} {ours:>10.1} {floor:>10.1} {:>7.2}", floor / ours);
 }
 
-/// Processor time of this thread: a shared machine takes the processor away and a clock on the wall runs on. The
-/// clock on the wall where Linux's /proc is missing.
-fn processor_ns(started: Instant) -> u64 {
-    let ran = std::fs::read_to_string("/proc/thread-self/schedstat");
-    let ran = ran.ok().and_then(|text| text.split_whitespace().next()?.parse().ok());
-    ran.unwrap_or_else(|| started.elapsed().as_nanos() as u64)
+/// Processor time of this thread, to the nanosecond: a shared machine takes the processor away, and a clock on the wall
+/// runs on. The scheduler's own account in /proc moves by the tick, which is longer than a run.
+fn processor_ns() -> u64 {
+    let ran = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    ran.tv_sec.cast_unsigned() * 1_000_000_000 + ran.tv_nsec.cast_unsigned()
 }
 
 /// Nanoseconds for each of `count`, median of the rounds. `prepare` is not counted.
 pub(crate) fn median_ns<T>(count: usize, prepare: impl FnMut() -> T, run: impl FnMut(T)) -> f64 {
-    let origin = Instant::now();
-    median(count, || processor_ns(origin), prepare, run)
+    median(count, processor_ns, prepare, run)
 }
 
 /// As [`median_ns`] by the clock on the wall, for work of several threads.

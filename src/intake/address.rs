@@ -18,6 +18,12 @@ pub(super) fn source<'t>(candidates: impl IntoIterator<Item = &'t str>) -> Optio
 ///
 /// An IPv4-mapped IPv6 address, and one translated by NAT64, is the same host as its IPv4 address.
 pub(super) fn parse(text: &str) -> Option<IpAddr> {
+    if let Ok(v4) = text.parse() {
+        return Some(IpAddr::V4(v4));
+    }
+    if text.is_empty() {
+        return None;
+    }
     let text = text.trim();
     let text = match text.strip_prefix('[') {
         Some(bracketed) => bracketed.split_once(']')?.0,

@@ -20,6 +20,7 @@ use super::marks::{self, Told};
 use super::reason::{
     DUPLICATE_FIELD, EMPTY, FORMAT_UNRECOGNIZED, MALFORMED_JSON, NESTING_TOO_DEEP, TOO_MANY_EVENTS, reject,
 };
+use super::walk::{self, WireObject};
 use super::{Format, Rejection, Sink, fortigate, google_workspace, ocsf, okta};
 use crate::model::{Device, Edid, Event, Mfa, Peripheral, Tool};
 
@@ -44,11 +45,11 @@ fn at_depth<'a>(format: Format, text: &'a str, depth: u8, sink: &mut Sink<'_, 'a
         Some(b'{') => object(format, text, depth, sink),
         Some(b'[') => array(format, text, depth, sink),
         Some(b'"') => quoted(format, text, depth, sink),
+        _ if format == Format::Fortigate => fortigate::decode(text, sink),
         _ if fortigate::is_line(text) => match format {
             Format::Fortigate | Format::Auto => fortigate::decode(text, sink),
             Format::Ocsf | Format::Okta | Format::GoogleWorkspace => Err(unrecognized(format)),
         },
-        _ if format == Format::Fortigate => fortigate::decode(text, sink),
         _ if format == Format::Auto => Err(unrecognized(format)),
         _ => Err(reject(
             MALFORMED_JSON,
@@ -240,6 +241,23 @@ impl<'de: 'a, 'a> Deserialize<'de> for Elements<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_seq(ElementsVisitor)
     }
+}
+
+/// Reads a JSON object into a wire struct, by the walk if it is certain and by the parser if not.
+#[inline]
+pub(super) fn read<'a, T>(text: &'a str, object: &mut T) -> Result<(), Rejection>
+where
+    T: WireObject<'a> + Deserialize<'a>,
+{
+    #[cfg(test)]
+    if super::differential::PARSER_ALONE.get() {
+        *object = parse(text)?;
+        return Ok(());
+    }
+    if walk::read(text, object).is_none() {
+        *object = parse(text)?;
+    }
+    Ok(())
 }
 
 /// Parses JSON into a wire struct; the one place that calls the parser.

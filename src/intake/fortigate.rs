@@ -213,7 +213,7 @@ impl<'a> Line<'a> {
         if self.event_time.len() < 16 || self.event_time.len() + self.device.len() + self.log_id.len() > 200 {
             return Cow::Borrowed("");
         }
-        Cow::Owned(format!("{}/{}/{}", self.device, self.log_id, self.event_time))
+        Cow::Owned([self.device, self.log_id, self.event_time].join("/"))
     }
 
     fn vpn_ip(&self) -> Option<std::net::IpAddr> {
@@ -279,18 +279,21 @@ impl<'a> Iterator for Pairs<'a> {
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
-            self.0 = self.0.trim_start();
-            let end = self.0.find(|c: char| c == '=' || c.is_ascii_whitespace())?;
+            if !self.0.as_bytes().first()?.is_ascii_graphic() {
+                self.0 = self.0.trim_start();
+            }
+            let end = position(self.0, |b| b == b'=' || b.is_ascii_whitespace())?;
             let (word, rest) = self.0.split_at(end);
             let Some(rest) = rest.strip_prefix('=') else {
                 self.0 = rest;
                 continue;
             };
             // A syslog priority may touch the first key.
-            let key = word.rsplit(['>', ',']).next().unwrap_or(word);
+            let start = word.bytes().rposition(|b| b == b'>' || b == b',');
+            let key = start.map_or(word, |at| &word[at + 1..]);
             let (value, rest) = match rest.strip_prefix('"') {
                 Some(quoted) => until_quote(quoted),
-                None => rest.split_at(rest.find(|c: char| c.is_ascii_whitespace()).unwrap_or(rest.len())),
+                None => rest.split_at(position(rest, |b| b.is_ascii_whitespace()).unwrap_or(rest.len())),
             };
             self.0 = rest;
             return Some((key, value));
@@ -298,10 +301,16 @@ impl<'a> Iterator for Pairs<'a> {
     }
 }
 
+#[inline]
+fn position(text: &str, is_wanted: impl Fn(u8) -> bool) -> Option<usize> {
+    text.as_bytes().iter().position(|byte| is_wanted(*byte))
+}
+
 fn until_quote(quoted: &str) -> (&str, &str) {
     let bytes = quoted.as_bytes();
     let mut at = 0;
-    while at < bytes.len() {
+    while let Some(found) = bytes[at..].iter().position(|b| matches!(b, b'"' | b'\\')) {
+        at += found;
         match bytes[at] {
             // An escaped quote, unless a new pair follows: the value of `user="CORP\" group=…` ends at the quote.
             b'\\' if bytes.get(at + 1) == Some(&b'"') && !opens_pair(&quoted[at + 2..]) => at += 2,

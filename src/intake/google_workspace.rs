@@ -5,16 +5,16 @@
 
 use std::borrow::Cow;
 
-use serde::Deserialize;
-
 use super::leaf::{Flag, Many, Moment, Obj, Text, Words};
 use super::reason::{ACTOR_NOT_A_PERSON, KIND_UNSUPPORTED, TOO_MANY_EVENTS, reject};
+use super::walk::wire;
 use super::{Rejection, Sink, address, envelope, person};
 use crate::model::{Event, EventKind, Mfa, Outcome};
 
 /// Decodes one activity; false if the object is none.
 pub(super) fn decode<'a>(text: &'a str, sink: &mut Sink<'_, 'a>) -> Result<bool, Rejection> {
-    let mut activity: Activity<'a> = envelope::parse(text)?;
+    let mut activity = Activity::default();
+    envelope::read(text, &mut activity)?;
     let events = std::mem::take(&mut activity.events);
     if events.items.is_empty() || activity.id.0.is_empty() {
         return Ok(false);
@@ -34,28 +34,19 @@ pub(super) fn decode<'a>(text: &'a str, sink: &mut Sink<'_, 'a>) -> Result<bool,
     Ok(true)
 }
 
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct Activity<'a> {
-    #[serde(borrow)]
-    id: Obj<Id<'a>>,
-    #[serde(borrow)]
-    actor: Obj<Actor<'a>>,
-    #[serde(borrow)]
-    ip_address: Text<'a>,
-    #[serde(borrow)]
-    events: Many<Obj<Happening<'a>>>,
-}
+wire! {
+    struct Activity {
+        id: Obj<Id<'a>>,
+        actor: Obj<Actor<'a>>,
+        "ipAddress" ip_address: Text<'a>,
+        events: Many<Obj<Happening<'a>>>,
+    }
 
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct Id<'a> {
-    #[serde(borrow)]
-    time: Moment<'a>,
-    #[serde(borrow)]
-    unique_qualifier: Text<'a>,
-    #[serde(borrow)]
-    application_name: Text<'a>,
+    struct Id {
+        time: Moment<'a>,
+        "uniqueQualifier" unique_qualifier: Text<'a>,
+        "applicationName" application_name: Text<'a>,
+    }
 }
 
 impl Id<'_> {
@@ -64,38 +55,25 @@ impl Id<'_> {
     }
 }
 
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct Actor<'a> {
-    #[serde(borrow)]
-    caller_type: Text<'a>,
-    #[serde(borrow)]
-    email: Text<'a>,
-    #[serde(borrow)]
-    profile_id: Text<'a>,
-    #[serde(borrow)]
-    key: Text<'a>,
-}
+wire! {
+    struct Actor {
+        "callerType" caller_type: Text<'a>,
+        email: Text<'a>,
+        "profileId" profile_id: Text<'a>,
+        key: Text<'a>,
+    }
 
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Happening<'a> {
-    #[serde(borrow)]
-    name: Text<'a>,
-    #[serde(borrow)]
-    parameters: Many<Obj<Parameter<'a>>>,
-}
+    struct Happening {
+        name: Text<'a>,
+        parameters: Many<Obj<Parameter<'a>>>,
+    }
 
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct Parameter<'a> {
-    #[serde(borrow)]
-    name: Text<'a>,
-    #[serde(borrow)]
-    value: Text<'a>,
-    #[serde(borrow)]
-    multi_value: Words<'a>,
-    bool_value: Flag,
+    struct Parameter {
+        name: Text<'a>,
+        value: Text<'a>,
+        "multiValue" multi_value: Words<'a>,
+        "boolValue" bool_value: Flag,
+    }
 }
 
 /// The parameters that matter, of whatever event.

@@ -10,6 +10,7 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use super::reason::{TIME_INVALID, TIME_MISSING, reject};
+use super::walk::{Certain, Scalar, Walk, Wire, WireObject};
 use super::{Rejection, time};
 
 /// Longest id (session, device, factor), in bytes, that is kept; a longer one is no id.
@@ -39,17 +40,23 @@ impl<'a> Text<'a> {
     }
 
     /// The text as an id, unless it is empty, a placeholder, or too long to be one.
+    #[inline]
     pub(super) fn id(self) -> Option<Cow<'a, str>> {
-        const PLACEHOLDERS: [&str; 7] = ["unknown", "n/a", "none", "null", "undefined", "0", "unassigned"];
+        if self.is_empty() {
+            return None;
+        }
         let text = trim(self.0);
-        let is_word = text.bytes().any(|b| b.is_ascii_alphanumeric() || !b.is_ascii());
-        let is_placeholder = PLACEHOLDERS.iter().any(|p| text.eq_ignore_ascii_case(p));
-        (is_word && !is_placeholder && text.len() <= ID_BYTES_MAX).then_some(text)
+        let mut bytes = text.bytes();
+        let is_word = bytes.any(|b| b.is_ascii_alphanumeric() || !b.is_ascii());
+        (is_word && text.len() <= ID_BYTES_MAX && !is_placeholder(&text)).then_some(text)
     }
 
     /// The text as a description, cut to a bounded length, unless it is empty or a placeholder.
     pub(super) fn description(self) -> Option<Cow<'a, str>> {
-        let mut end = self.0.len().min(DESCRIPTION_BYTES_MAX);
+        if self.0.len() <= DESCRIPTION_BYTES_MAX {
+            return self.id();
+        }
+        let mut end = DESCRIPTION_BYTES_MAX;
         while !self.0.is_char_boundary(end) {
             end -= 1;
         }
@@ -57,7 +64,20 @@ impl<'a> Text<'a> {
     }
 }
 
+fn is_placeholder(text: &str) -> bool {
+    const PLACEHOLDERS: [&str; 7] = ["unknown", "n/a", "none", "null", "undefined", "0", "unassigned"];
+    const BYTES_MAX: usize = "unassigned".len();
+    text.len() <= BYTES_MAX && PLACEHOLDERS.iter().any(|p| text.eq_ignore_ascii_case(p))
+}
+
+#[inline]
 fn trim(text: Cow<'_, str>) -> Cow<'_, str> {
+    if let [first, .., last] = text.as_bytes()
+        && first.is_ascii_graphic()
+        && last.is_ascii_graphic()
+    {
+        return text;
+    }
     let trimmed = text.trim();
     if trimmed.len() == text.len() {
         return text;
@@ -123,6 +143,24 @@ impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
     }
 }
 
+impl<'a> Wire<'a> for Text<'a> {
+    #[inline]
+    fn fill(&mut self, walk: &mut Walk<'a>) -> Certain<()> {
+        if let Some(text) = walk.plain_text() {
+            self.0 = Cow::Borrowed(text);
+            return Some(());
+        }
+        self.0 = match walk.scalar()? {
+            Scalar::Text(text) => text,
+            Scalar::Number(digits) => Cow::Borrowed(digits),
+            Scalar::True => Cow::Borrowed("true"),
+            Scalar::False => Cow::Borrowed("false"),
+            Scalar::Null => return Some(()),
+        };
+        Some(())
+    }
+}
+
 /// A whole number, written as a number or as text.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Int(pub(super) Option<i64>);
@@ -167,17 +205,50 @@ impl<'de> Deserialize<'de> for Int {
     }
 }
 
+impl<'a> Wire<'a> for Int {
+    #[inline]
+    fn fill(&mut self, walk: &mut Walk<'a>) -> Certain<()> {
+        if let Some(number) = walk.natural() {
+            self.0 = Some(number);
+            return Some(());
+        }
+        self.0 = match walk.scalar()? {
+            Scalar::Text(text) => text.trim().parse().ok(),
+            Scalar::Number(digits) => digits.parse().ok(),
+            Scalar::True | Scalar::False | Scalar::Null => None,
+        };
+        Some(())
+    }
+}
+
 /// True or false, written as such, as text or as 0 and 1.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Flag(pub(super) Option<bool>);
 
-impl<'de> Deserialize<'de> for Flag {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = Text::deserialize(deserializer)?;
-        let text = text.as_str();
+impl Flag {
+    pub(super) fn of(text: &str) -> Self {
         let is_true = text.eq_ignore_ascii_case("true") || text == "1";
         let is_false = text.eq_ignore_ascii_case("false") || text == "0";
-        Ok(Self((is_true || is_false).then_some(is_true)))
+        Self((is_true || is_false).then_some(is_true))
+    }
+}
+
+impl<'de> Deserialize<'de> for Flag {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Text::deserialize(deserializer).map(|text| Self::of(text.as_str()))
+    }
+}
+
+impl<'a> Wire<'a> for Flag {
+    fn fill(&mut self, walk: &mut Walk<'a>) -> Certain<()> {
+        *self = match walk.scalar()? {
+            Scalar::Text(text) => Self::of(&text),
+            Scalar::Number(digits) => Self::of(digits),
+            Scalar::True => Self(Some(true)),
+            Scalar::False => Self(Some(false)),
+            Scalar::Null => Self(None),
+        };
+        Some(())
     }
 }
 
@@ -225,6 +296,17 @@ impl<'de> Deserialize<'de> for UsbId {
     }
 }
 
+impl<'a> Wire<'a> for UsbId {
+    fn fill(&mut self, walk: &mut Walk<'a>) -> Certain<()> {
+        self.0 = match walk.scalar()? {
+            Scalar::Text(text) => hex_id(&text),
+            Scalar::Number(digits) => digits.parse().ok(),
+            Scalar::True | Scalar::False | Scalar::Null => None,
+        };
+        Some(())
+    }
+}
+
 /// A USB id: up to four hexadecimal digits, with or without `0x`.
 pub(super) fn hex_id(text: &str) -> Option<u16> {
     let text = text.trim();
@@ -246,6 +328,13 @@ impl<'de: 'a, 'a> Deserialize<'de> for Moment<'a> {
     }
 }
 
+impl<'a> Wire<'a> for Moment<'a> {
+    #[inline]
+    fn fill(&mut self, walk: &mut Walk<'a>) -> Certain<()> {
+        self.0.fill(walk)
+    }
+}
+
 impl Moment<'_> {
     pub(super) fn is_missing(&self) -> bool {
         self.0.is_empty()
@@ -257,13 +346,13 @@ impl Moment<'_> {
 
     /// Milliseconds since the epoch; `field` names the field in a rejection.
     pub(super) fn ms(&self, field: &str) -> Result<i64, Rejection> {
-        if self.0.as_str().trim().is_empty() {
-            return Err(reject(
-                TIME_MISSING,
-                format!("{field} is missing; have the source send the event's time"),
-            ));
-        }
         time::from_text(self.0.as_str()).ok_or_else(|| {
+            if self.0.as_str().trim().is_empty() {
+                return reject(
+                    TIME_MISSING,
+                    format!("{field} is missing; have the source send the event's time"),
+                );
+            }
             reject(
                 TIME_INVALID,
                 format!("{field} is no time between 2000 and 2200; send RFC 3339 or an epoch number"),
@@ -323,6 +412,17 @@ impl<'de, T: Deserialize<'de> + Default> Deserialize<'de> for Obj<T> {
     }
 }
 
+impl<'a, T: WireObject<'a>> Wire<'a> for Obj<T> {
+    #[inline]
+    fn fill(&mut self, walk: &mut Walk<'a>) -> Certain<()> {
+        if walk.peek()? == b'{' {
+            walk.object(&mut self.0)
+        } else {
+            walk.null()
+        }
+    }
+}
+
 /// A nested object that few records hold, kept apart so that the others stay small.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Rare<T>(Option<Box<T>>);
@@ -336,6 +436,16 @@ impl<T: Default> Rare<T> {
 impl<'de, T: Deserialize<'de> + Default> Deserialize<'de> for Rare<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         Obj::deserialize(deserializer).map(|Obj(object)| Self(Some(Box::new(object))))
+    }
+}
+
+impl<'a, T: WireObject<'a> + Default> Wire<'a> for Rare<T> {
+    fn fill(&mut self, walk: &mut Walk<'a>) -> Certain<()> {
+        if walk.peek()? == b'{' {
+            walk.object(&mut **self.0.insert(Box::default()))
+        } else {
+            walk.null()
+        }
     }
 }
 
@@ -399,6 +509,21 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Many<T> {
     }
 }
 
+impl<'a, T: Wire<'a> + Default> Wire<'a> for Many<T> {
+    fn fill(&mut self, walk: &mut Walk<'a>) -> Certain<()> {
+        let items = &mut self.items;
+        let mut item = |walk: &mut Walk<'a>| {
+            (items.len() < MANY_MAX).then(|| items.push(T::default()))?;
+            items.last_mut()?.fill(walk)
+        };
+        match walk.peek()? {
+            b'[' => walk.elements(item),
+            b'{' => item(walk),
+            _ => walk.null(),
+        }
+    }
+}
+
 /// A list of words, written as a list, or as one text separated by commas or spaces.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Words<'a>(pub(super) Vec<Text<'a>>);
@@ -429,5 +554,20 @@ impl<'de> Visitor<'de> for WordsVisitor {
 impl<'de: 'a, 'a> Deserialize<'de> for Words<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(WordsVisitor)
+    }
+}
+
+impl<'a> Wire<'a> for Words<'a> {
+    fn fill(&mut self, walk: &mut Walk<'a>) -> Certain<()> {
+        let words = &mut self.0;
+        let mut word = |walk: &mut Walk<'a>| {
+            (words.len() < MANY_MAX).then(|| words.push(Text::default()))?;
+            words.last_mut()?.fill(walk)
+        };
+        match walk.peek()? {
+            b'[' => walk.elements(word),
+            b'"' => word(walk),
+            _ => walk.null(),
+        }
     }
 }

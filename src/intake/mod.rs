@@ -14,10 +14,13 @@ mod person;
 pub(crate) mod address;
 mod time;
 mod marks;
+mod walk;
 mod leaf;
 pub(crate) mod reason;
 #[cfg(test)]
 mod robustness;
+#[cfg(test)]
+mod differential;
 
 use serde::{Deserialize, Serialize};
 

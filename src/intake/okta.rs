@@ -5,16 +5,16 @@
 
 use std::borrow::Cow;
 
-use serde::Deserialize;
-
 use super::leaf::{Flag, Many, Moment, Obj, Text};
 use super::reason::{ACTOR_NOT_A_PERSON, KIND_UNSUPPORTED, reject};
+use super::walk::wire;
 use super::{Rejection, Sink, address, envelope, person, tools};
 use crate::model::{Device, Event, EventKind, Mfa, Outcome};
 
 /// Decodes one System Log event; false if the object is none.
 pub(super) fn decode<'a>(text: &'a str, sink: &mut Sink<'_, 'a>) -> Result<bool, Rejection> {
-    let record: Record<'a> = envelope::parse(text)?;
+    let mut record = Record::default();
+    envelope::read(text, &mut record)?;
     // An event hook carries an `eventType` of its own around `data.events`.
     if record.event_type.is_empty() || record.event_type.as_str() == "com.okta.event_hook" {
         return Ok(false);
@@ -23,137 +23,80 @@ pub(super) fn decode<'a>(text: &'a str, sink: &mut Sink<'_, 'a>) -> Result<bool,
     Ok(true)
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-#[derive(Default)]
-struct Record<'a> {
-    #[serde(borrow)]
-    uuid: Text<'a>,
-    #[serde(borrow)]
-    published: Moment<'a>,
-    #[serde(borrow)]
-    event_type: Text<'a>,
-    #[serde(borrow)]
-    outcome: Obj<Verdict<'a>>,
-    #[serde(borrow)]
-    actor: Obj<Party<'a>>,
-    #[serde(borrow)]
-    client: Obj<Client<'a>>,
-    #[serde(borrow)]
-    device: Obj<Endpoint<'a>>,
-    #[serde(borrow)]
-    request: Obj<Request<'a>>,
-    #[serde(borrow)]
-    authentication_context: Obj<AuthenticationContext<'a>>,
-    #[serde(borrow)]
-    transaction: Obj<Transaction<'a>>,
-    security_context: Obj<SecurityContext>,
-    #[serde(borrow)]
-    debug_context: Obj<DebugContext<'a>>,
-    #[serde(borrow)]
-    target: Many<Obj<Party<'a>>>,
-}
+wire! {
+    struct Record {
+        uuid: Text<'a>,
+        published: Moment<'a>,
+        "eventType" event_type: Text<'a>,
+        outcome: Obj<Verdict<'a>>,
+        actor: Obj<Party<'a>>,
+        client: Obj<Client<'a>>,
+        device: Obj<Endpoint<'a>>,
+        request: Obj<Request<'a>>,
+        "authenticationContext" authentication_context: Obj<AuthenticationContext<'a>>,
+        transaction: Obj<Transaction<'a>>,
+        "securityContext" security_context: Obj<SecurityContext<'a>>,
+        "debugContext" debug_context: Obj<DebugContext<'a>>,
+        target: Many<Obj<Party<'a>>>,
+    }
 
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Verdict<'a> {
-    #[serde(borrow)]
-    result: Text<'a>,
-}
+    struct Verdict {
+        result: Text<'a>,
+    }
 
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct Party<'a> {
-    #[serde(borrow)]
-    id: Text<'a>,
-    #[serde(borrow, rename = "type")]
-    kind: Text<'a>,
-    #[serde(borrow)]
-    alternate_id: Text<'a>,
-    #[serde(borrow)]
-    display_name: Text<'a>,
-}
+    struct Party {
+        id: Text<'a>,
+        "type" kind: Text<'a>,
+        "alternateId" alternate_id: Text<'a>,
+        "displayName" display_name: Text<'a>,
+    }
 
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct Client<'a> {
-    #[serde(borrow)]
-    ip_address: Text<'a>,
-    #[serde(borrow)]
-    user_agent: Obj<UserAgent<'a>>,
-}
+    struct Client {
+        "ipAddress" ip_address: Text<'a>,
+        "userAgent" user_agent: Obj<UserAgent<'a>>,
+    }
 
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct UserAgent<'a> {
-    #[serde(borrow)]
-    raw_user_agent: Text<'a>,
-}
+    struct UserAgent {
+        "rawUserAgent" raw_user_agent: Text<'a>,
+    }
 
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Endpoint<'a> {
-    #[serde(borrow)]
-    id: Text<'a>,
-    #[serde(borrow)]
-    name: Text<'a>,
-    managed: Flag,
-}
+    struct Endpoint {
+        id: Text<'a>,
+        name: Text<'a>,
+        managed: Flag,
+    }
 
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct Request<'a> {
-    #[serde(borrow)]
-    ip_chain: Many<Obj<Hop<'a>>>,
-}
+    struct Request {
+        "ipChain" ip_chain: Many<Obj<Hop<'a>>>,
+    }
 
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Hop<'a> {
-    #[serde(borrow)]
-    ip: Text<'a>,
-}
+    struct Hop {
+        ip: Text<'a>,
+    }
 
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct AuthenticationContext<'a> {
-    #[serde(borrow)]
-    external_session_id: Text<'a>,
-    #[serde(borrow)]
-    root_session_id: Text<'a>,
-}
+    struct AuthenticationContext {
+        "externalSessionId" external_session_id: Text<'a>,
+        "rootSessionId" root_session_id: Text<'a>,
+    }
 
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Transaction<'a> {
-    #[serde(borrow, rename = "type")]
-    kind: Text<'a>,
-}
+    struct Transaction {
+        "type" kind: Text<'a>,
+    }
 
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct SecurityContext {
-    is_proxy: Flag,
-}
+    struct SecurityContext {
+        "isProxy" is_proxy: Text<'a>,
+    }
 
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct DebugContext<'a> {
-    #[serde(borrow)]
-    debug_data: Obj<DebugData<'a>>,
-}
+    struct DebugContext {
+        "debugData" debug_data: Obj<DebugData<'a>>,
+    }
 
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct DebugData<'a> {
-    #[serde(borrow)]
-    dt_hash: Text<'a>,
-    #[serde(borrow)]
-    device_fingerprint: Text<'a>,
-    #[serde(borrow)]
-    factor: Text<'a>,
-    #[serde(borrow)]
-    tunnels: Text<'a>,
+    struct DebugData {
+        "dtHash" dt_hash: Text<'a>,
+        "deviceFingerprint" device_fingerprint: Text<'a>,
+        factor: Text<'a>,
+        tunnels: Text<'a>,
+    }
 }
 
 /// What an event type means here.
@@ -163,6 +106,7 @@ struct Meaning {
 }
 
 impl<'a> Record<'a> {
+    #[inline]
     fn into_event(self) -> Result<Event<'a>, Rejection> {
         let actor = self.actor.0;
         if !actor.kind.is_empty() && !actor.kind.as_str().eq_ignore_ascii_case("user") {
@@ -187,7 +131,7 @@ impl<'a> Record<'a> {
         }
         let outcome = outcome(self.outcome.0.result.as_str());
         let debug = self.debug_context.0.debug_data.0;
-        let anonymizer = anonymizer(&debug.tunnels, self.security_context.0.is_proxy);
+        let anonymizer = anonymizer(&debug.tunnels, Flag::of(self.security_context.0.is_proxy.as_str()));
         let speaks_of_mfa = self.event_type.as_str() == "user.authentication.auth_via_mfa" || !debug.factor.is_empty();
         let session = self.authentication_context.0;
         let time_ms = self.published.ms("published")?;
@@ -294,14 +238,12 @@ fn device<'a>(endpoint: Endpoint<'a>, dt_hash: Text<'a>, fingerprint: Text<'a>) 
     })
 }
 
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Tunnel<'a> {
-    #[serde(borrow)]
-    operator: Text<'a>,
-    #[serde(borrow, rename = "type")]
-    kind: Text<'a>,
-    anonymous: Flag,
+wire! {
+    struct Tunnel {
+        operator: Text<'a>,
+        "type" kind: Text<'a>,
+        anonymous: Flag,
+    }
 }
 
 /// The brand in `debugData.tunnels`, which is JSON inside a string; else `proxy` where Okta knows only that.

@@ -28,6 +28,10 @@ pub(super) fn from_number(number: i64) -> Option<i64> {
 /// `+01` or no zone at all, which means UTC.
 pub(super) fn from_text(text: &str) -> Option<i64> {
     let text = text.trim();
+    // A dash there is a date's; no number has one.
+    if text.as_bytes().get(4) == Some(&b'-') {
+        return from_date(text);
+    }
     if let Ok(number) = text.parse::<i64>() {
         return from_number(number);
     }
@@ -37,6 +41,10 @@ pub(super) fn from_text(text: &str) -> Option<i64> {
     {
         return plausible(seconds.checked_mul(1000)?.checked_add(fraction_ms(fraction))?);
     }
+    from_date(text)
+}
+
+fn from_date(text: &str) -> Option<i64> {
     let (date, rest) = text.split_at_checked(10)?;
     let rest = rest.strip_prefix(['T', 't', ' '])?;
     let day_ms = date_ms(date)?;

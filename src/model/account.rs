@@ -47,6 +47,16 @@ impl<'a> Account<'a> {
     /// # Errors
     /// [`AccountRefusal`] for names that would merge unrelated people or that are no person's.
     pub fn canonical(name: &'a str) -> Result<Self, AccountRefusal> {
+        if is_plainly_canonical(name) {
+            return Ok(Self(Cow::Borrowed(name)));
+        }
+        if name.is_empty() {
+            return Err(AccountRefusal::Missing);
+        }
+        Self::canonical_of_any(name)
+    }
+
+    fn canonical_of_any(name: &'a str) -> Result<Self, AccountRefusal> {
         let name = name.trim();
         let name = name.rsplit_once('\\').map_or(name, |(_, user)| user);
         if name.is_empty() {
@@ -89,6 +99,26 @@ impl<'a> Account<'a> {
     pub fn into_owned(self) -> Account<'static> {
         Account(Cow::Owned(self.0.into_owned()))
     }
+}
+
+/// Whether the name is canonical at first sight, as most are: one lower-case word of letters, digits and joiners, too
+/// long for a placeholder or a principal.
+fn is_plainly_canonical(name: &str) -> bool {
+    const PLACEHOLDER_BYTES_MAX: usize = "anonymous".len();
+    const IS_JOINED: [bool; 256] = {
+        let mut table = [false; 256];
+        let joined = b"abcdefghijklmnopqrstuvwxyz0123456789.@_-+";
+        let mut index = 0;
+        while index < joined.len() {
+            table[joined[index] as usize] = true;
+            index += 1;
+        }
+        table
+    };
+    let bytes = name.as_bytes();
+    (PLACEHOLDER_BYTES_MAX + 1..=ACCOUNT_BYTES_MAX).contains(&bytes.len())
+        && bytes[0].is_ascii_alphanumeric()
+        && bytes.iter().all(|byte| IS_JOINED[usize::from(*byte)])
 }
 
 fn is_mask(name: &str) -> bool {
@@ -139,6 +169,25 @@ mod tests {
             Account::canonical("Ünal@corp.example").unwrap().as_str(),
             "ünal@corp.example"
         );
+    }
+
+    #[test]
+    fn what_is_canonical_at_first_sight_is_canonical() {
+        for name in [
+            "r.lee@corp.example",
+            "anonymous",
+            "anonymous0",
+            "----------",
+            "00u1a2b3c4",
+            "R.lee@corp.example",
+            "local service",
+            "lt-4411000$",
+            "service-10",
+            &"a".repeat(320),
+            &"a".repeat(321),
+        ] {
+            assert_eq!(Account::canonical(name), Account::canonical_of_any(name), "{name}");
+        }
     }
 
     #[test]

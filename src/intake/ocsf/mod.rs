@@ -26,7 +26,8 @@ const TUNNEL_ACTIVITY: i64 = 4014;
 
 /// Decodes one OCSF event; false if the object is none.
 pub(super) fn decode<'a>(text: &'a str, sink: &mut Sink<'_, 'a>) -> Result<bool, Rejection> {
-    let record: Record<'a> = envelope::parse(text)?;
+    let mut record = Record::default();
+    envelope::read(text, &mut record)?;
     let Some(class) = record.class_uid.0.or(record.type_uid.0.map(|uid| uid / 100)) else {
         return Ok(false);
     };
@@ -45,6 +46,7 @@ struct Reading<'a> {
 }
 
 impl<'a> Record<'a> {
+    #[inline]
     fn into_event(mut self, class: i64) -> Result<Event<'a>, Rejection> {
         let activity = self.activity_id.0.or(self.type_uid.0.map(|uid| uid % 100)).unwrap_or(0);
         let reading = match class {
