@@ -130,7 +130,8 @@ fn overflow(facts: &EntityFacts) -> usize {
     usize::try_from(facts.overflow).unwrap_or(usize::MAX)
 }
 
-/// Whether two accounts use the device in the same days, not one after the other.
+/// Whether two accounts use the device in the same days, not one after the other. The latest use may be known half a day
+/// too early (`window.link_refresh_ms`), so accounts that alternate within one day show by the next.
 fn side_by_side(one: &Tie, other: &Tie, settings: &DeviceSettings) -> bool {
     if one.latest.account == other.latest.account {
         return true;

@@ -1,7 +1,7 @@
 //! Which ties of an account the entities stage is told of, and what it is told.
 //!
-//! A tie travels when it is new, when what the account's window knows has changed, or when it is due for its refresh:
-//! a few per cent of the traffic.
+//! A tie travels when it is new, when what the account's window knows has changed (a day, a tool, the distance to the
+//! claim), or when it is due for its refresh: twice a day for most, and nothing is computed in between.
 
 use std::borrow::Cow;
 
@@ -18,7 +18,8 @@ const NETWORK_RECENT_DAYS: i64 = 7;
 
 /// The links an observation makes due. Marks them as told.
 ///
-/// Most observations make none due, so a link is judged by its signature and only then put into words.
+/// Most observations make none due: unless one changed what links tell of, or a refresh is due, nothing is computed.
+/// The others are judged by their signature and only then put into words.
 pub fn due(
     seen: &Observation<'_>,
     facts: &mut AccountFacts,
@@ -26,38 +27,73 @@ pub fn due(
     append_ms: i64,
     settings: &DetectionSettings,
 ) -> Vec<Link> {
-    let networks = networks_concerned(seen, facts, change, settings);
-    let device = device_concerned(seen, facts, change);
-    if networks.is_empty() && device.is_none() {
+    if !may_be_due(seen, facts, change, append_ms, settings) {
         return Vec::new();
     }
+    let networks = networks_concerned(seen, facts, change, settings);
+    let device = device_concerned(seen, facts, change);
     let known = Known::of(seen, facts, settings);
     let is_due = |told: Told, signature: u64| {
-        told.append_ms == i64::MIN
-            || told.signature != signature
-            || append_ms - told.append_ms >= settings.window.link_refresh_ms
+        told.signature != signature || told.is_overdue(append_ms, settings.window.link_refresh_ms)
     };
-    let on_networks = networks.as_slice().iter().filter_map(|index| {
-        let fact = &facts.networks[*index];
-        let signature = known.signature(fact.days.count());
-        is_due(fact.told, signature).then(|| (*index, signature, network_link(seen, fact, &known, settings)))
-    });
-    let on_networks: Vec<(usize, u64, Link)> = on_networks.collect();
-    let on_device = device.and_then(|index| {
-        let fact = &facts.devices[index];
-        let signature = known.signature(fact.days.count());
-        is_due(fact.told, signature).then(|| (index, signature, device_link(seen, fact, &known)))
-    });
-    let mut links = Vec::with_capacity(on_networks.len() + usize::from(on_device.is_some()));
-    for (index, signature, link) in on_networks {
-        facts.networks[index].told = Told { append_ms, signature };
-        links.push(link);
+    let mut links = Vec::new();
+    let mut told: Vec<(Thing, Told)> = Vec::new();
+    let things = networks
+        .into_iter()
+        .map(Thing::Network)
+        .chain(device.map(Thing::Device));
+    for thing in things {
+        let (days, before) = match thing {
+            Thing::Network(index) => (facts.networks[index].days, facts.networks[index].told),
+            Thing::Device(index) => (facts.devices[index].days, facts.devices[index].told),
+        };
+        let signature = known.signature(days.count());
+        let mut after = Told {
+            news: facts.news,
+            ..before
+        };
+        if is_due(before, signature) {
+            after.append_ms = append_ms;
+            after.signature = signature;
+            links.push(match thing {
+                Thing::Network(index) => network_link(seen, &facts.networks[index], &known, settings),
+                Thing::Device(index) => device_link(seen, &facts.devices[index], &known),
+            });
+        }
+        told.push((thing, after));
     }
-    if let Some((index, signature, link)) = on_device {
-        facts.devices[index].told = Told { append_ms, signature };
-        links.push(link);
+    for (thing, after) in told {
+        match thing {
+            Thing::Network(index) => facts.networks[index].told = after,
+            Thing::Device(index) => facts.devices[index].told = after,
+        }
     }
     links
+}
+
+/// A network or a device of the account, by its index.
+#[derive(Clone, Copy)]
+enum Thing {
+    Network(usize),
+    Device(usize),
+}
+
+/// Whether any tie concerned was not told of the latest news, or is due for its refresh.
+fn may_be_due(
+    seen: &Observation<'_>,
+    facts: &AccountFacts,
+    change: &Change,
+    append_ms: i64,
+    settings: &DetectionSettings,
+) -> bool {
+    let is_untold = |told: Told| told.news != facts.news || told.is_overdue(append_ms, settings.window.link_refresh_ms);
+    let on_network = |index: usize| is_concerned(seen, facts, change, index) && is_untold(facts.networks[index].told);
+    let on_networks = if change.relay_facts {
+        (0..facts.networks.len()).any(on_network)
+    } else {
+        change.network.is_some_and(on_network)
+    };
+    on_networks || device_concerned(seen, facts, change).is_some_and(|index| is_untold(facts.devices[index].told))
 }
 
 /// A link to the network the account mostly works from, to carry a finding to; `None` if it has no network of its own.
@@ -80,23 +116,11 @@ pub fn to_network(
     Some(network_link(seen, network, &Known::of(seen, facts, settings), settings))
 }
 
-/// Indices of networks: one for most observations, a few where the account's tools changed.
-enum Concerned {
-    One([usize; 1]),
-    Several(Vec<usize>),
-}
-
-impl Concerned {
-    fn as_slice(&self) -> &[usize] {
-        match self {
-            Self::One(one) => one,
-            Self::Several(several) => several,
-        }
-    }
-
-    fn is_empty(&self) -> bool {
-        self.as_slice().is_empty()
-    }
+/// Whether a network is told of what an observation changed: it was just used, or was lately and is the account's own.
+fn is_concerned(seen: &Observation<'_>, facts: &AccountFacts, change: &Change, index: usize) -> bool {
+    let fact = &facts.networks[index];
+    let since_ms = seen.order_ms - NETWORK_RECENT_DAYS * DAY_MS;
+    !fact.network.class.is_shared_by_design() && (fact.last_ms >= since_ms || change.network == Some(index))
 }
 
 /// The network just used, and, when the account's tools changed, those it used lately.
@@ -105,21 +129,18 @@ fn networks_concerned(
     facts: &AccountFacts,
     change: &Change,
     settings: &DetectionSettings,
-) -> Concerned {
-    let is_own = |index: &usize| !facts.networks[*index].network.class.is_shared_by_design();
+) -> Vec<usize> {
+    let is_concerned = |index: &usize| is_concerned(seen, facts, change, *index);
     if !change.relay_facts {
-        let used = change.network.filter(is_own);
-        return used.map_or(Concerned::Several(Vec::new()), |index| Concerned::One([index]));
+        return change.network.filter(is_concerned).into_iter().collect();
     }
-    let since_ms = seen.order_ms - NETWORK_RECENT_DAYS * DAY_MS;
-    let mut recent: Vec<usize> = (0..facts.networks.len()).filter(is_own).collect();
-    recent.retain(|index| facts.networks[*index].last_ms >= since_ms || change.network == Some(*index));
+    let mut recent: Vec<usize> = (0..facts.networks.len()).filter(is_concerned).collect();
     recent.sort_by(|a, b| {
         let (a, b) = (&facts.networks[*a], &facts.networks[*b]);
         b.last_ms.cmp(&a.last_ms).then_with(|| a.name().cmp(&b.name()))
     });
     recent.truncate(settings.window.link_networks_max);
-    Concerned::Several(recent)
+    recent
 }
 
 fn device_concerned(seen: &Observation<'_>, facts: &AccountFacts, change: &Change) -> Option<usize> {
@@ -285,5 +306,85 @@ fn device_link(seen: &Observation<'_>, fact: &DeviceFact, known: &Known<'_>) -> 
         data_versions: seen.data_versions.to_owned(),
         clock_ms: 0,
         offer: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::model::{Account, Claim, Device, Event, EventKind, Key, Network, Outcome};
+    use crate::window::HOUR_MS;
+    use crate::window::account::ClaimDistance;
+
+    const START_MS: i64 = 20_000 * DAY_MS;
+
+    fn login(id: &str, time_ms: i64) -> Event<'_> {
+        Event {
+            id: id.into(),
+            time_ms,
+            kind: EventKind::Login,
+            account: Account::canonical("r.lee").unwrap(),
+            account_aliases: Vec::new(),
+            source_ip: Some("240.1.0.7".parse().unwrap()),
+            outcome: Outcome::Success,
+            device: Some(Device {
+                id: "lt-1".into(),
+                hostname: None,
+                managed: None,
+                fingerprint: false,
+            }),
+            session: None,
+            app: None,
+            mfa: None,
+            user_agent: None,
+            vpn_ip: None,
+            anonymizer: None,
+            tool: None,
+            peripheral: None,
+            interactive: true,
+            product: "okta".into(),
+        }
+    }
+
+    /// Whether links were computed at all, and how many were due.
+    fn sign_in(facts: &mut AccountFacts, id: &str, time_ms: i64) -> (bool, usize) {
+        let (event, settings) = (login(id, time_ms), DetectionSettings::default());
+        let (network, claim) = (Arc::new(Network::default()), Arc::new(Claim::default()));
+        let seen = Observation {
+            event: &event,
+            key: Key(1),
+            order_ms: time_ms,
+            time_suspect: false,
+            place: None,
+            network: &network,
+            claim: &claim,
+            travel: None,
+            data_versions: "",
+        };
+        let change = facts.apply(&seen, time_ms, ClaimDistance::Unknown, &settings.window);
+        let is_computed = may_be_due(&seen, facts, &change, time_ms, &settings);
+        (is_computed, due(&seen, facts, &change, time_ms, &settings).len())
+    }
+
+    #[test]
+    fn the_second_sign_in_of_a_day_tells_and_computes_nothing() {
+        let mut facts = AccountFacts::default();
+        assert_eq!(sign_in(&mut facts, "a", START_MS), (true, 2), "a network and a device");
+        for (hour, id) in (1..12).zip("bcdefghijkl".split_inclusive(|_: char| true)) {
+            assert_eq!(sign_in(&mut facts, id, START_MS + hour * HOUR_MS), (false, 0));
+        }
+        assert_eq!(
+            sign_in(&mut facts, "refresh", START_MS + 12 * HOUR_MS),
+            (true, 2),
+            "both are due again"
+        );
+        assert_eq!(
+            sign_in(&mut facts, "day", START_MS + 24 * HOUR_MS),
+            (true, 2),
+            "a day is news"
+        );
+        assert_eq!(sign_in(&mut facts, "late", START_MS + HOUR_MS / 2), (false, 0));
     }
 }

@@ -12,7 +12,7 @@ use crate::window::shared::{SharedReader, SharedWriter};
 /// Chunks of a partition's state: at a million accounts over six partitions a chunk stays below a megabyte.
 const CHUNKS: u16 = 256;
 /// Version of the chunk encoding.
-const CHUNK_VERSION: u8 = 2;
+const CHUNK_VERSION: u8 = 3;
 /// A chunk is swept for expired windows once every this many records per chunk.
 const SWEEP_ROUNDS: i64 = 16;
 
@@ -228,7 +228,7 @@ impl<W: Windowed> Default for Chunks<W> {
 fn read_windows<W: Windowed>(bytes: &[u8], interner: &mut Interner) -> Result<(Windows<W>, u128), Malformed> {
     let mut reader = SharedReader::new(bytes, interner);
     if reader.plain.u8()? != CHUNK_VERSION {
-        return Err(reader.plain.malformed("chunk version 2"));
+        return Err(reader.plain.malformed("chunk version 3"));
     }
     let folded = reader.plain.u128()?;
     let count = reader.plain.count()?;

@@ -41,6 +41,8 @@ pub struct AccountFacts {
     pub episodes: Episodes,
     /// The latest event ids.
     pub event_ids: RecentIds,
+    /// How often anything changed that a link tells of. Compared with [`Told::news`] for equality only.
+    pub news: u32,
     /// No fact but a visit or an episode was last seen before this, ms, so none can expire before its time has come.
     pub(super) oldest_ms: OldestMs,
 }
@@ -177,6 +179,8 @@ pub struct Change {
     pub is_away: bool,
     /// A day of located work was added to the ledgers.
     pub day_added: bool,
+    /// A day was added to the network or the device used, which may itself be new.
+    pub tie_changed: bool,
     /// A tool, peripheral, remote-desktop logon or VPN session was added.
     pub relay_facts: bool,
     /// Index of the network used.
@@ -242,6 +246,12 @@ impl AccountFacts {
             self.apply_presence(seen, id_hash, append_ms, distance, settings, &mut change);
         }
         self.apply_relay(seen, settings, &mut change);
+        // Sessions alone are told to nobody: they only give meaning to a logon.
+        let is_sighting =
+            change.relay_facts && !(self.tools.is_empty() && self.peripherals.is_empty() && self.rdp_logons.is_empty());
+        if change.day_added || change.tie_changed || is_sighting {
+            self.news = self.news.wrapping_add(1);
+        }
         change
     }
 
@@ -279,7 +289,7 @@ impl AccountFacts {
         if let Some(address) = seen.event.source_ip {
             let index = self.network_index(seen, address, settings.networks_max);
             let fact = &mut self.networks[index];
-            fact.days.mark(day);
+            change.tie_changed |= fact.days.mark(day);
             if change.is_away {
                 fact.away.mark(day);
             }
@@ -287,7 +297,7 @@ impl AccountFacts {
         }
         if let Some(device) = &seen.event.device {
             let index = self.device_index(&device.id, device.fingerprint, seen.order_ms, settings.devices_max);
-            self.devices[index].days.mark(day);
+            change.tie_changed |= self.devices[index].days.mark(day);
             change.device = Some(index);
         }
     }

@@ -13,6 +13,7 @@ impl AccountFacts {
     /// Appends the window.
     pub fn write(&self, writer: &mut SharedWriter) {
         writer.plain.int(self.last_append_ms);
+        writer.plain.uint(u64::from(self.news));
         for days in [&self.located, &self.near, &self.away] {
             days.write(&mut writer.plain);
         }
@@ -35,6 +36,7 @@ impl AccountFacts {
     pub fn read(reader: &mut SharedReader<'_, '_>) -> Result<Self, Malformed> {
         let mut facts = Self {
             last_append_ms: reader.plain.int()?,
+            news: reader.plain.u32()?,
             located: Days::read(&mut reader.plain)?,
             near: Days::read(&mut reader.plain)?,
             away: Days::read(&mut reader.plain)?,
@@ -137,12 +139,14 @@ fn read_network(reader: &mut SharedReader<'_, '_>) -> Result<NetworkFact, Malfor
 fn write_told(writer: &mut SharedWriter, told: Told) {
     writer.plain.int(told.append_ms);
     writer.plain.uint(told.signature);
+    writer.plain.uint(u64::from(told.news));
 }
 
 fn read_told(plain: &mut Reader<'_>) -> Result<Told, Malformed> {
     Ok(Told {
         append_ms: plain.int()?,
         signature: plain.uint()?,
+        news: plain.u32()?,
     })
 }
 

@@ -54,6 +54,8 @@ pub struct Told {
     pub append_ms: i64,
     /// Signature of the content.
     pub signature: u64,
+    /// The account's count of news when the content was last looked at: while it stands, the signature does.
+    pub news: u32,
 }
 
 impl Told {
@@ -61,7 +63,14 @@ impl Told {
     pub const NEVER: Self = Self {
         append_ms: i64::MIN,
         signature: 0,
+        news: 0,
     };
+
+    /// Whether it was never told, or so long ago that it is told again in any case.
+    #[must_use]
+    pub fn is_overdue(self, append_ms: i64, refresh_ms: i64) -> bool {
+        self.append_ms == i64::MIN || append_ms - self.append_ms >= refresh_ms
+    }
 }
 
 /// What one line has of its own: an IPv4 address, or the upper half of an IPv6 address.
