@@ -115,10 +115,10 @@ fn lengths(facts: &AccountFacts, limits: &WindowSettings) -> [(&'static str, usi
         ("visits", facts.visits.as_slice().len(), limits.visits_max),
         ("networks", facts.networks.len(), limits.networks_max),
         ("devices", facts.devices.len(), limits.devices_max),
-        ("sessions", facts.sessions.len(), limits.sessions_max),
-        ("tools", facts.tools.len(), limits.sightings_max),
-        ("peripherals", facts.peripherals.len(), limits.sightings_max),
-        ("rdp_logons", facts.rdp_logons.len(), limits.rdp_logons_max),
+        ("sessions", facts.rare().sessions.len(), limits.sessions_max),
+        ("tools", facts.rare().tools.len(), limits.sightings_max),
+        ("peripherals", facts.rare().peripherals.len(), limits.sightings_max),
+        ("rdp_logons", facts.rare().rdp_logons.len(), limits.rdp_logons_max),
         ("event_ids", facts.event_ids.len(), limits.event_ids_max),
     ]
 }

@@ -40,9 +40,7 @@ impl Windowed for AccountFacts {
         AccountFacts::read(reader)
     }
     fn bytes(&self) -> usize {
-        let lists =
-            self.networks.len() * 160 + self.devices.len() * 96 + self.tools.len() * 128 + self.sessions.len() * 112;
-        size_of::<Self>() + self.visits.as_slice().len() * 160 + lists + self.event_ids.len() * 8
+        AccountFacts::bytes(self)
     }
 }
 
@@ -140,7 +138,7 @@ impl Accounts {
         let windows = self.chunks.windows(chunk);
         let facts = match windows.entry(seen.key) {
             Entry::Occupied(known) => known.into_mut(),
-            Entry::Vacant(free) if AccountFacts::may_begin_with(seen) => free.insert(AccountFacts::default()),
+            Entry::Vacant(free) if AccountFacts::may_begin_with(seen) => free.insert(Box::default()),
             Entry::Vacant(_) => {
                 outputs.counts.add("observations", "no_window");
                 return;
@@ -155,7 +153,7 @@ impl Accounts {
         let account = seen.event.account.as_str();
         for finding in impossible_travel::detect(account, facts, &change, &settings.travel, seen.data_versions) {
             self.publisher
-                .publish(&finding, &mut facts.episodes, position.append_ms, outputs);
+                .publish(&finding, &mut facts.rare_mut().episodes, position.append_ms, outputs);
         }
         let offered = [
             claimed_location::detect(seen, facts, &change, &settings.claim),
@@ -198,7 +196,7 @@ impl Accounts {
         outputs: &mut Outputs,
     ) {
         let policy = publisher.policy(finding.detection);
-        let link = match facts.episodes.route(&finding, &policy) {
+        let link = match facts.rare().episodes.route(&finding, &policy) {
             Some(Route::Here) => None,
             Some(Route::Offered(home)) => {
                 let home = home.to_owned();
@@ -213,13 +211,14 @@ impl Accounts {
             None => links::to_home_network(seen, facts, settings),
         };
         let Some(mut link) = link else {
-            publisher.publish(&finding, &mut facts.episodes, position.append_ms, outputs);
+            publisher.publish(&finding, &mut facts.rare_mut().episodes, position.append_ms, outputs);
             return;
         };
         let fresh = alert::fresh_uid(&finding, day_of(finding.last_ms));
         // An offer may be withheld, so it is made again with every finding, not only when it is news.
-        let (_, alert, _) = facts.episodes.take(&finding, fresh.as_u128(), &policy);
-        facts.episodes.settle(alert, &link.entity);
+        let episodes = &mut facts.rare_mut().episodes;
+        let (_, alert, _) = episodes.take(&finding, fresh.as_u128(), &policy);
+        episodes.settle(alert, &link.entity);
         link.clock_ms = position.append_ms;
         outputs.counts.add("findings_offered", finding.detection.as_str());
         let alert = uuid::Uuid::from_u128(alert).to_string();

@@ -89,7 +89,7 @@ impl Entities {
                 .chunks
                 .windows(chunk)
                 .entry(key)
-                .or_insert_with(|| EntityFacts::new(&link));
+                .or_insert_with(|| Box::new(EntityFacts::new(&link)));
             Judge {
                 settings: &self.settings,
                 publisher: &self.publisher,

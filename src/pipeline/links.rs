@@ -33,7 +33,7 @@ pub fn due(
     let networks = networks_concerned(seen, facts, change, settings);
     let device = device_concerned(seen, facts, change);
     let known = Known::of(seen, facts, settings);
-    let is_due = |told: Told, signature: u64| {
+    let is_due = |told: Told, signature: u32| {
         told.signature != signature || told.is_overdue(append_ms, settings.window.link_refresh_ms)
     };
     let mut links = Vec::new();
@@ -56,8 +56,8 @@ pub fn due(
             after.append_ms = append_ms;
             after.signature = signature;
             links.push(match thing {
-                Thing::Network(index) => network_link(seen, &facts.networks[index], &known, settings),
-                Thing::Device(index) => device_link(seen, &facts.devices[index], &known),
+                Thing::Network(index) => network_link(seen, facts, &facts.networks[index], &known, settings),
+                Thing::Device(index) => device_link(seen, facts, &facts.devices[index], &known),
             });
         }
         told.push((thing, after));
@@ -101,7 +101,13 @@ fn may_be_due(
 pub fn to_home_network(seen: &Observation<'_>, facts: &AccountFacts, settings: &DetectionSettings) -> Option<Link> {
     let own = facts.networks.iter().filter(|n| !n.network.class.is_shared_by_design());
     let home = own.max_by_key(|n| (n.days.count(), n.last_ms, n.name()))?;
-    Some(network_link(seen, home, &Known::of(seen, facts, settings), settings))
+    Some(network_link(
+        seen,
+        facts,
+        home,
+        &Known::of(seen, facts, settings),
+        settings,
+    ))
 }
 
 /// A link to the network of that name; `None` if the account's window has forgotten it.
@@ -113,7 +119,13 @@ pub fn to_network(
     settings: &DetectionSettings,
 ) -> Option<Link> {
     let network = facts.networks.iter().find(|n| n.name() == name)?;
-    Some(network_link(seen, network, &Known::of(seen, facts, settings), settings))
+    Some(network_link(
+        seen,
+        facts,
+        network,
+        &Known::of(seen, facts, settings),
+        settings,
+    ))
 }
 
 /// Whether a network is told of what an observation changed: it was just used, or was lately and is the account's own.
@@ -146,7 +158,7 @@ fn networks_concerned(
 fn device_concerned(seen: &Observation<'_>, facts: &AccountFacts, change: &Change) -> Option<usize> {
     change.device.or_else(|| {
         let device = seen.event.device.as_ref().filter(|_| change.relay_facts)?;
-        facts.devices.iter().position(|d| *d.id == *device.id)
+        facts.device_of(&device.id)
     })
 }
 
@@ -169,7 +181,7 @@ impl<'a> Known<'a> {
             let labels = found.iter().filter(|i| wanted(i.class)).map(|i| i.label.clone());
             distinct(labels.collect())
         };
-        let brands = facts.tools.iter().filter(|t| t.kind == ToolKind::VpnClient);
+        let brands = facts.rare().tools.iter().filter(|t| t.kind == ToolKind::VpnClient);
         let relays = found.iter().filter(|i| i.class == Class::RelayInProgress).count();
         let devices = facts.devices.iter().filter(|d| !d.fingerprint).count();
         Self {
@@ -184,7 +196,7 @@ impl<'a> Known<'a> {
     }
 
     /// Changes whenever the thing's window should hear of it. More devices do only at the first few.
-    fn signature(&self, days_on_entity: u16) -> u64 {
+    fn signature(&self, days_on_entity: u16) -> u32 {
         let counts = [days_on_entity, self.days_located, self.days_away, self.rdp_relays];
         let counts = counts.iter().fold(0, |packed, count| packed << 16 | u64::from(*count));
         let many = u16::from(self.devices > 1) + self.devices / 4;
@@ -193,7 +205,10 @@ impl<'a> Known<'a> {
             state = state.rotate_left(23) ^ if list.is_empty() { 0 } else { hash(list) };
             state = state.wrapping_mul(0x9e37_79b9_7f4a_7c15);
         }
-        state ^ u64::from(many)
+        state ^= u64::from(many);
+        #[allow(clippy::cast_possible_truncation, reason = "the halves of 64 bits")]
+        let folded = state as u32 ^ (state >> 32) as u32;
+        folded
     }
 
     fn summary(&self, days_on_entity: u16, claim_gap_km: u32) -> AccountSummary {
@@ -248,7 +263,13 @@ fn place(place: &Place) -> LinkPlace {
     }
 }
 
-fn network_link(seen: &Observation<'_>, fact: &NetworkFact, known: &Known<'_>, settings: &DetectionSettings) -> Link {
+fn network_link(
+    seen: &Observation<'_>,
+    facts: &AccountFacts,
+    fact: &NetworkFact,
+    known: &Known<'_>,
+    settings: &DetectionSettings,
+) -> Link {
     let gap_km = fact.place.as_ref().map_or(0.0, |place| {
         claimed_location::gap_between_km(place, seen.claim, &settings.claim)
     });
@@ -258,7 +279,7 @@ fn network_link(seen: &Observation<'_>, fact: &NetworkFact, known: &Known<'_>, s
         reason = "at most half the Earth's circumference"
     )]
     let claim_gap_km = gap_km.max(0.0) as u32;
-    let device = Some(&*fact.device).filter(|d| !d.is_empty());
+    let device = Some(facts.text(fact.device)).filter(|d| !d.is_empty());
     Link {
         entity_kind: EntityKind::Network,
         entity: fact.name(),
@@ -266,7 +287,7 @@ fn network_link(seen: &Observation<'_>, fact: &NetworkFact, known: &Known<'_>, s
         first_ms: fact.first_ms,
         time_ms: fact.last_ms,
         event_id: fact.event_id.to_string(),
-        product: fact.product.to_string(),
+        product: facts.text(fact.product).to_owned(),
         address: Some(fact.address.to_string()),
         device: device.map(ToOwned::to_owned),
         fingerprint: false,
@@ -283,20 +304,21 @@ fn network_link(seen: &Observation<'_>, fact: &NetworkFact, known: &Known<'_>, s
     }
 }
 
-fn device_link(seen: &Observation<'_>, fact: &DeviceFact, known: &Known<'_>) -> Link {
+fn device_link(seen: &Observation<'_>, facts: &AccountFacts, fact: &DeviceFact, known: &Known<'_>) -> Link {
     let event = seen.event;
+    let id = facts.text(fact.id);
     Link {
         entity_kind: EntityKind::Device,
-        entity: fact.id.to_string(),
+        entity: id.to_owned(),
         account: event.account.as_str().to_owned(),
         first_ms: fact.first_ms,
         time_ms: fact.last_ms,
         event_id: event.id.to_string(),
         product: event.product.to_string(),
         address: event.source_ip.map(|ip| ip.to_string()),
-        device: Some(fact.id.to_string()),
+        device: Some(id.to_owned()),
         fingerprint: fact.fingerprint,
-        claim: claim(seen, Some(&fact.id)),
+        claim: claim(seen, Some(id)),
         place: seen.place.map(|p| place(p)),
         network_class: seen.network.class,
         network_label: seen.network.label.clone(),

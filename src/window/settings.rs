@@ -26,7 +26,8 @@ pub struct WindowSettings {
     pub rdp_logons_max: usize,
     /// Open alert episodes.
     pub episodes_max: usize,
-    /// Event ids remembered to recognize a re-delivery.
+    /// Event ids remembered to recognize a re-delivery: those of as long as located sign-ins are kept, and of the
+    /// time before that the latest 20.
     pub event_ids_max: usize,
     /// Accounts remembered on one device or network; more are only counted.
     pub ties_max: usize,
