@@ -16,7 +16,7 @@ use crate::detections::{claimed_location, impossible_travel, remote_desktop_rela
 use crate::model::codec::Malformed;
 use crate::model::key::HashKey;
 use crate::model::link::Offer;
-use crate::model::{Finding, Key, Observation};
+use crate::model::{Finding, Link, Observation};
 use crate::window::account::{AccountFacts, Change, Lateness};
 use crate::window::day_of;
 use crate::window::episode::Route;
@@ -159,12 +159,9 @@ impl Accounts {
             claimed_location::detect(seen, facts, &change, &settings.claim),
             remote_desktop_relay::detect(seen, facts, &change, &settings.relay),
         ];
-        let ties = links::due(seen, facts, &change, position.append_ms, settings);
-        for mut link in ties {
-            let key = self.hash_key.entity(link.entity_kind, &link.entity);
-            link.clock_ms = position.append_ms;
-            send(key, &link, outputs);
-        }
+        links::due(seen, facts, &change, position.append_ms, settings, |link| {
+            send(&self.hash_key, link, outputs);
+        });
         for finding in offered.into_iter().flatten() {
             Self::offer(
                 &self.publisher,
@@ -196,41 +193,45 @@ impl Accounts {
         outputs: &mut Outputs,
     ) {
         let policy = publisher.policy(finding.detection);
-        let link = match facts.rare().episodes.route(&finding, &policy) {
+        let network = match facts.rare().episodes.route(&finding, &policy) {
             Some(Route::Here) => None,
             Some(Route::Offered(home)) => {
-                let home = home.to_owned();
-                let link = links::to_network(seen, facts, &home, settings);
-                if link.is_none() {
+                let network = links::network_named(facts, home);
+                if network.is_none() {
                     // The network was forgotten; whatever was to be told of the episode was told there.
                     outputs.counts.add("findings_folded", finding.detection.as_str());
                     return;
                 }
-                link
+                network
             }
-            None => links::to_home_network(seen, facts, settings),
+            None => links::home_network(facts),
         };
-        let Some(mut link) = link else {
+        let Some(network) = network else {
             publisher.publish(&finding, &mut facts.rare_mut().episodes, position.append_ms, outputs);
             return;
         };
         let fresh = alert::fresh_uid(&finding, day_of(finding.last_ms));
+        let home = facts.networks[network].name();
         // An offer may be withheld, so it is made again with every finding, not only when it is news.
         let episodes = &mut facts.rare_mut().episodes;
         let (_, alert, _) = episodes.take(&finding, fresh.as_u128(), &policy);
-        episodes.settle(alert, &link.entity);
-        link.clock_ms = position.append_ms;
+        episodes.settle(alert, &home);
         outputs.counts.add("findings_offered", finding.detection.as_str());
         let alert = uuid::Uuid::from_u128(alert).to_string();
-        link.offer = Some(Box::new(Offer { alert, finding }));
-        let key = hash_key.entity(link.entity_kind, &link.entity);
-        send(key, &link, outputs);
+        let link = links::to_network(seen, facts, network, settings);
+        let link = Link {
+            clock_ms: position.append_ms,
+            offer: Some(Box::new(Offer { alert, finding })),
+            ..link
+        };
+        send(hash_key, &link, outputs);
     }
 }
 
-fn send(key: Key, link: &crate::model::Link, outputs: &mut Outputs) {
+fn send(hash_key: &HashKey, link: &Link<'_>, outputs: &mut Outputs) {
     /// Bytes of most links.
     const LINK_BYTES: usize = 1_024;
+    let key = hash_key.entity(link.entity_kind, &link.entity);
     let mut value = Vec::with_capacity(LINK_BYTES);
     if serde_json::to_writer(&mut value, link).is_err() {
         // Text, numbers and lists cannot fail to serialize; an empty record would be refused by the stage that reads it.

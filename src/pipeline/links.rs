@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use super::settings::DetectionSettings;
 use crate::detections::claimed_location;
 use crate::detections::indicators::{self, Class};
+use crate::model::link::Text;
 use crate::model::{AccountSummary, EntityKind, Link, LinkClaim, LinkPlace, Observation, Place, ToolKind};
 use crate::window::account::{AccountFacts, Change, DeviceFact, NetworkFact, Told};
 use crate::window::episode::hash;
@@ -16,7 +17,7 @@ use crate::window::{DAY_MS, day_of};
 /// Networks last used longer ago than this say nothing about where the account's tools run, days.
 const NETWORK_RECENT_DAYS: i64 = 7;
 
-/// The links an observation makes due. Marks them as told.
+/// Gives the links that an observation makes due to `send`, and marks them as told.
 ///
 /// Most observations make none due: unless one changed what links tell of, or a refresh is due, nothing is computed.
 /// The others are judged by their signature and only then put into words.
@@ -26,9 +27,10 @@ pub fn due(
     change: &Change,
     append_ms: i64,
     settings: &DetectionSettings,
-) -> Vec<Link> {
+    mut send: impl FnMut(&Link<'_>),
+) {
     if !may_be_due(seen, facts, change, append_ms, settings) {
-        return Vec::new();
+        return;
     }
     let networks = networks_concerned(seen, facts, change, settings);
     let device = device_concerned(seen, facts, change);
@@ -36,8 +38,7 @@ pub fn due(
     let is_due = |told: Told, signature: u32| {
         told.signature != signature || told.is_overdue(append_ms, settings.window.link_refresh_ms)
     };
-    let mut links = Vec::new();
-    let mut told: Vec<(Thing, Told)> = Vec::new();
+    let mut told: Vec<(Thing, Told)> = Vec::with_capacity(networks.len() + 1);
     let things = networks
         .into_iter()
         .map(Thing::Network)
@@ -55,9 +56,13 @@ pub fn due(
         if is_due(before, signature) {
             after.append_ms = append_ms;
             after.signature = signature;
-            links.push(match thing {
+            let link = match thing {
                 Thing::Network(index) => network_link(seen, facts, &facts.networks[index], &known, settings),
                 Thing::Device(index) => device_link(seen, facts, &facts.devices[index], &known),
+            };
+            send(&Link {
+                clock_ms: append_ms,
+                ..link
             });
         }
         told.push((thing, after));
@@ -68,7 +73,6 @@ pub fn due(
             Thing::Device(index) => facts.devices[index].told = after,
         }
     }
-    links
 }
 
 /// A network or a device of the account, by its index.
@@ -96,36 +100,31 @@ fn may_be_due(
     on_networks || device_concerned(seen, facts, change).is_some_and(|index| is_untold(facts.devices[index].told))
 }
 
-/// A link to the network the account mostly works from, to carry a finding to; `None` if it has no network of its own.
+/// Index of the network the account mostly works from, to carry a finding to; `None` if it has none of its own.
 #[must_use]
-pub fn to_home_network(seen: &Observation<'_>, facts: &AccountFacts, settings: &DetectionSettings) -> Option<Link> {
-    let own = facts.networks.iter().filter(|n| !n.network.class.is_shared_by_design());
-    let home = own.max_by_key(|n| (n.days.count(), n.last_ms, n.name()))?;
-    Some(network_link(
-        seen,
-        facts,
-        home,
-        &Known::of(seen, facts, settings),
-        settings,
-    ))
+pub fn home_network(facts: &AccountFacts) -> Option<usize> {
+    let networks = facts.networks.iter().enumerate();
+    let own = networks.filter(|(_, n)| !n.network.class.is_shared_by_design());
+    let home = own.max_by_key(|(_, n)| (n.days.count(), n.last_ms, n.name()));
+    home.map(|(index, _)| index)
 }
 
-/// A link to the network of that name; `None` if the account's window has forgotten it.
+/// Index of the network of that name; `None` if the account's window has forgotten it.
 #[must_use]
-pub fn to_network(
-    seen: &Observation<'_>,
-    facts: &AccountFacts,
-    name: &str,
+pub fn network_named(facts: &AccountFacts, name: &str) -> Option<usize> {
+    facts.networks.iter().position(|n| n.name() == name)
+}
+
+/// A link to the network at `index`.
+#[must_use]
+pub fn to_network<'a>(
+    seen: &'a Observation<'_>,
+    facts: &'a AccountFacts,
+    index: usize,
     settings: &DetectionSettings,
-) -> Option<Link> {
-    let network = facts.networks.iter().find(|n| n.name() == name)?;
-    Some(network_link(
-        seen,
-        facts,
-        network,
-        &Known::of(seen, facts, settings),
-        settings,
-    ))
+) -> Link<'a> {
+    let known = Known::of(seen, facts, settings);
+    network_link(seen, facts, &facts.networks[index], &known, settings)
 }
 
 /// Whether a network is told of what an observation changed: it was just used, or was lately and is the account's own.
@@ -211,16 +210,16 @@ impl<'a> Known<'a> {
         folded
     }
 
-    fn summary(&self, days_on_entity: u16, claim_gap_km: u32) -> AccountSummary {
-        let owned = |texts: &[Cow<'_, str>]| texts.iter().map(|text| text.clone().into_owned()).collect();
+    fn summary(&self, days_on_entity: u16, claim_gap_km: u32) -> AccountSummary<'a> {
+        let texts = |texts: &[Cow<'a, str>]| texts.iter().cloned().map(Text).collect();
         AccountSummary {
             days_on_entity,
             days_located: self.days_located,
             days_away: self.days_away,
             claim_gap_km,
-            remote_tools: owned(&self.remote_tools),
-            vpn_brands: owned(&self.vpn_brands),
-            kvm: owned(&self.kvm),
+            remote_tools: texts(&self.remote_tools),
+            vpn_brands: texts(&self.vpn_brands),
+            kvm: texts(&self.kvm),
             rdp_relays: self.rdp_relays,
             devices: self.devices,
         }
@@ -233,17 +232,17 @@ fn distinct(mut texts: Vec<Cow<'_, str>>) -> Vec<Cow<'_, str>> {
     texts
 }
 
-fn claim(seen: &Observation<'_>, device: Option<&str>) -> LinkClaim {
+fn claim<'a>(seen: &'a Observation<'_>, device: Option<&str>) -> LinkClaim<'a> {
     let claim = seen.claim;
     LinkClaim {
         kind: claim.kind,
-        employer: claim.employer.clone(),
+        employer: Cow::Borrowed(&claim.employer),
         label: if claim.names_a_place() || !claim.region.is_empty() || !claim.city.is_empty() {
-            claim.label()
+            claim.label().into()
         } else {
-            String::new()
+            Cow::Borrowed("")
         },
-        country: claim.country.clone(),
+        country: Cow::Borrowed(&claim.country),
         point: claim.point.map(|p| (p.point.latitude, p.point.longitude, p.radius_km)),
         has_device: !claim.devices.is_empty(),
         owns_device: device.is_some_and(|id| claim.devices.iter().any(|owned| owned.eq_ignore_ascii_case(id))),
@@ -251,25 +250,25 @@ fn claim(seen: &Observation<'_>, device: Option<&str>) -> LinkClaim {
     }
 }
 
-fn place(place: &Place) -> LinkPlace {
+fn place(place: &Place) -> LinkPlace<'_> {
     LinkPlace {
-        label: place.label(),
-        city: place.city.clone(),
-        region: place.region.clone(),
-        country: place.country.clone(),
+        label: place.label().into(),
+        city: Cow::Borrowed(&place.city),
+        region: Cow::Borrowed(&place.region),
+        country: Cow::Borrowed(&place.country),
         latitude: place.point.latitude,
         longitude: place.point.longitude,
         radius_km: place.radius_km,
     }
 }
 
-fn network_link(
-    seen: &Observation<'_>,
-    facts: &AccountFacts,
-    fact: &NetworkFact,
-    known: &Known<'_>,
+fn network_link<'a>(
+    seen: &'a Observation<'_>,
+    facts: &'a AccountFacts,
+    fact: &'a NetworkFact,
+    known: &Known<'a>,
     settings: &DetectionSettings,
-) -> Link {
+) -> Link<'a> {
     let gap_km = fact.place.as_ref().map_or(0.0, |place| {
         claimed_location::gap_between_km(place, seen.claim, &settings.claim)
     });
@@ -282,50 +281,55 @@ fn network_link(
     let device = Some(facts.text(fact.device)).filter(|d| !d.is_empty());
     Link {
         entity_kind: EntityKind::Network,
-        entity: fact.name(),
-        account: seen.event.account.as_str().to_owned(),
+        entity: fact.name().into(),
+        account: seen.event.account.as_str().into(),
         first_ms: fact.first_ms,
         time_ms: fact.last_ms,
-        event_id: fact.event_id.to_string(),
-        product: facts.text(fact.product).to_owned(),
-        address: Some(fact.address.to_string()),
-        device: device.map(ToOwned::to_owned),
+        event_id: fact.event_id.to_string().into(),
+        product: facts.text(fact.product).into(),
+        address: Some(Text(fact.address.to_string().into())),
+        device: device.map(|id| Text(id.into())),
         fingerprint: false,
         claim: claim(seen, device),
         place: fact.place.as_deref().map(place),
         network_class: fact.network.class,
-        network_label: fact.network.label.clone(),
+        network_label: Cow::Borrowed(&fact.network.label),
         asn: fact.network.asn,
-        organization: fact.network.organization.clone(),
+        organization: Cow::Borrowed(&fact.network.organization),
         account_facts: known.summary(fact.days.count(), claim_gap_km),
-        data_versions: seen.data_versions.to_owned(),
+        data_versions: seen.data_versions.into(),
         clock_ms: 0,
         offer: None,
     }
 }
 
-fn device_link(seen: &Observation<'_>, facts: &AccountFacts, fact: &DeviceFact, known: &Known<'_>) -> Link {
+fn device_link<'a>(
+    seen: &'a Observation<'_>,
+    facts: &'a AccountFacts,
+    fact: &DeviceFact,
+    known: &Known<'a>,
+) -> Link<'a> {
     let event = seen.event;
     let id = facts.text(fact.id);
     Link {
         entity_kind: EntityKind::Device,
-        entity: id.to_owned(),
-        account: event.account.as_str().to_owned(),
+        entity: id.into(),
+        account: event.account.as_str().into(),
         first_ms: fact.first_ms,
         time_ms: fact.last_ms,
-        event_id: event.id.to_string(),
-        product: event.product.to_string(),
-        address: event.source_ip.map(|ip| ip.to_string()),
-        device: Some(id.to_owned()),
+        event_id: event.id.as_ref().into(),
+        product: event.product.as_ref().into(),
+        address: event.source_ip.map(|ip| Text(ip.to_string().into())),
+        device: Some(Text(id.into())),
         fingerprint: fact.fingerprint,
         claim: claim(seen, Some(id)),
         place: seen.place.map(|p| place(p)),
         network_class: seen.network.class,
-        network_label: seen.network.label.clone(),
+        network_label: Cow::Borrowed(&seen.network.label),
         asn: seen.network.asn,
-        organization: seen.network.organization.clone(),
+        organization: Cow::Borrowed(&seen.network.organization),
         account_facts: known.summary(fact.days.count(), 0),
-        data_versions: seen.data_versions.to_owned(),
+        data_versions: seen.data_versions.into(),
         clock_ms: 0,
         offer: None,
     }
@@ -371,7 +375,7 @@ mod tests {
     }
 
     /// Whether links were computed at all, and how many were due.
-    fn sign_in(facts: &mut AccountFacts, id: &str, time_ms: i64) -> (bool, usize) {
+    fn sign_in(facts: &mut AccountFacts, id: &str, time_ms: i64) -> (bool, u32) {
         let (event, settings) = (login(id, time_ms), DetectionSettings::default());
         let (network, claim) = (Arc::new(Network::default()), Arc::new(Claim::default()));
         let seen = Observation {
@@ -387,7 +391,9 @@ mod tests {
         };
         let change = facts.apply(&seen, time_ms, ClaimDistance::Unknown, &settings.window);
         let is_computed = may_be_due(&seen, facts, &change, time_ms, &settings);
-        (is_computed, due(&seen, facts, &change, time_ms, &settings).len())
+        let mut sent = 0;
+        due(&seen, facts, &change, time_ms, &settings, |_| sent += 1);
+        (is_computed, sent)
     }
 
     #[test]
