@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use falsefront::alert::ocsf::EVIDENCE_MAX;
 use falsefront::intake::Format;
-use falsefront::model::link::Offer;
+use falsefront::model::link::{Offer, Text};
 use falsefront::model::{AccountSummary, EntityKind, Link, LinkClaim, NetworkClass};
 use falsefront::pipeline::intake::{Intake, RawRecord};
 use falsefront::pipeline::packed::Unpacked;
@@ -115,10 +115,10 @@ fn lengths(facts: &AccountFacts, limits: &WindowSettings) -> [(&'static str, usi
         ("visits", facts.visits.as_slice().len(), limits.visits_max),
         ("networks", facts.networks.len(), limits.networks_max),
         ("devices", facts.devices.len(), limits.devices_max),
-        ("sessions", facts.sessions.len(), limits.sessions_max),
-        ("tools", facts.tools.len(), limits.sightings_max),
-        ("peripherals", facts.peripherals.len(), limits.sightings_max),
-        ("rdp_logons", facts.rdp_logons.len(), limits.rdp_logons_max),
+        ("sessions", facts.rare().sessions.len(), limits.sessions_max),
+        ("tools", facts.rare().tools.len(), limits.sightings_max),
+        ("peripherals", facts.rare().peripherals.len(), limits.sightings_max),
+        ("rdp_logons", facts.rare().rdp_logons.len(), limits.rdp_logons_max),
         ("event_ids", facts.event_ids.len(), limits.event_ids_max),
     ]
 }
@@ -151,27 +151,27 @@ fn one_account_is_one_window_of_bounded_size() {
     );
 }
 
-fn link(number: usize) -> Link {
+fn link(number: usize) -> Link<'static> {
     Link {
         entity_kind: EntityKind::Network,
-        entity: "240.42.0.7".to_owned(),
-        account: format!("account-{number:05}@corp.example"),
+        entity: "240.42.0.7".into(),
+        account: format!("account-{number:05}@corp.example").into(),
         first_ms: START_MS,
         time_ms: START_MS + i64::try_from(number).unwrap(),
         clock_ms: START_MS + i64::try_from(number).unwrap(),
-        event_id: format!("e-{number}"),
-        product: "Test".to_owned(),
-        address: Some("240.42.0.7".to_owned()),
-        device: Some(format!("lt-{number}")),
+        event_id: format!("e-{number}").into(),
+        product: "Test".into(),
+        address: Some(Text("240.42.0.7".into())),
+        device: Some(Text(format!("lt-{number}").into())),
         fingerprint: false,
         claim: LinkClaim::default(),
         place: None,
         network_class: NetworkClass::Unknown,
-        network_label: String::new(),
+        network_label: "".into(),
         asn: 0,
-        organization: String::new(),
+        organization: "".into(),
         account_facts: AccountSummary::default(),
-        data_versions: String::new(),
+        data_versions: "".into(),
         offer: None::<Box<Offer>>,
     }
 }
@@ -180,12 +180,13 @@ fn link(number: usize) -> Link {
 fn one_network_keeps_every_list_within_its_limit() {
     let limits = WindowSettings::default();
     let mut facts = EntityFacts::new(&link(0));
+    let mut interner = Interner::default();
     for number in 0..HOSTILE {
         let mut stranger = link(number);
-        facts.apply(&Arc::new(stranger.clone()), stranger.clock_ms, &limits);
+        facts.apply(&stranger, stranger.clock_ms, &limits, &mut interner);
         // The first account comes back with another device each time.
         stranger.account = link(0).account;
-        facts.apply(&Arc::new(stranger.clone()), stranger.clock_ms, &limits);
+        facts.apply(&stranger, stranger.clock_ms, &limits, &mut interner);
         facts.withhold(number as u128 + 10, stranger.time_ms);
         facts.take_offer(number as u128 + 10);
         assert!(facts.ties.len() <= limits.ties_max);

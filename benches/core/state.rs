@@ -8,14 +8,15 @@ use falsefront::detections::settings::DetectionSettings;
 use falsefront::detections::{claimed_location, impossible_travel, remote_desktop_relay};
 use falsefront::enrich::Reference;
 use falsefront::intake::Format;
-use falsefront::pipeline::Fold as _;
 use falsefront::pipeline::accounts::Accounts;
+use falsefront::pipeline::intake::PackedRecord;
 use falsefront::pipeline::packed::Unpacked;
+use falsefront::pipeline::{Fold as _, Outputs, Position};
 use falsefront::window::account::{AccountFacts, Change};
 use falsefront::window::intern::Interner;
 
-use super::traffic::{Spread, sign_ins};
-use super::{Core, HASH_KEY, SEED, median_ns, pack, row};
+use super::traffic::{Random, Spread, sign_ins};
+use super::{Core, HASH_KEY, SEED, median_ns, pack, processor_ns, row};
 
 /// Applying an event to one account's facts, and asking every rule about one account.
 pub(crate) fn one_account(reference: &Arc<Reference>) {
@@ -77,6 +78,40 @@ pub(crate) fn one_account(reference: &Arc<Reference>) {
         },
     );
     row("all detections about one account", rules, least);
+    many_accounts(reference);
+}
+
+/// The accounts stage over windows that no cache holds. The least is to read one word of each.
+fn many_accounts(reference: &Arc<Reference>) {
+    const ACCOUNTS: u64 = 300_000;
+    let records = sign_ins(Format::Ocsf, ACCOUNTS * 2, ACCOUNTS, Spread::Uniform, 100, SEED);
+    let packed = pack(reference, &records);
+    let (before, after) = packed.split_at(packed.len() / 2);
+    let mut accounts = Accounts::new(Arc::default(), HASH_KEY);
+    let fold = |accounts: &mut Accounts, packed: &[PackedRecord]| {
+        for (offset, record) in (0..).zip(packed) {
+            let position = Position { offset, append_ms: 0 };
+            let mut outputs = Outputs::default();
+            accounts.fold(position, &record.value, &mut outputs).unwrap();
+            black_box(outputs);
+        }
+    };
+    fold(&mut accounts, before);
+    let count: u32 = after.iter().map(|record| record.count).sum();
+    let (origin, started) = (Instant::now(), processor_ns(Instant::now()));
+    fold(&mut accounts, after);
+    let ours = (processor_ns(origin) - started) as f64 / f64::from(count);
+    let words: Vec<u64> = vec![1; 32 << 20];
+    let mut random = Random(SEED);
+    let places: Vec<usize> = (0..count).map(|_| random.below(words.len() as u64) as usize).collect();
+    let least = median_ns(
+        places.len(),
+        || (),
+        |()| {
+            black_box(places.iter().fold(0_u64, |sum, place| sum.wrapping_add(words[*place])));
+        },
+    );
+    row(&format!("accounts stage, {ACCOUNTS} windows"), ours, least);
 }
 
 /// Writing and restoring the state of a partition.

@@ -100,7 +100,7 @@ pub fn detect(
             .unwrap_or(seen.order_ms)
             .min(seen.order_ms),
         last_ms: seen.order_ms,
-        evidence: evidence(seen, &networks),
+        evidence: evidence(seen, facts, &networks),
         measures: vec![
             Measure::against("days_away", f64::from(away), f64::from(needed)),
             Measure::shown("days_located", f64::from(located)),
@@ -150,7 +150,7 @@ fn cast(count: usize) -> f64 {
     f64::from(u32::try_from(count).unwrap_or(u32::MAX))
 }
 
-fn evidence(seen: &Observation<'_>, networks: &[&NetworkFact]) -> Vec<Evidence> {
+fn evidence(seen: &Observation<'_>, facts: &AccountFacts, networks: &[&NetworkFact]) -> Vec<Evidence> {
     /// Networks shown; the count stands among the measures.
     const NETWORKS_SHOWN: usize = 4;
     let account = seen.event.account.as_str();
@@ -168,7 +168,7 @@ fn evidence(seen: &Observation<'_>, networks: &[&NetworkFact]) -> Vec<Evidence> 
     let shown = networks.iter().take(NETWORKS_SHOWN).map(|n| Evidence {
         role: "observed".to_owned(),
         event_id: n.event_id.to_string(),
-        product: n.product.to_string(),
+        product: facts.text(n.product).to_owned(),
         time_ms: n.last_ms,
         account: account.to_owned(),
         address: Some(n.address),
@@ -177,7 +177,7 @@ fn evidence(seen: &Observation<'_>, networks: &[&NetworkFact]) -> Vec<Evidence> 
         network_label: n.network.label.clone(),
         asn: n.network.asn,
         organization: n.network.organization.clone(),
-        device: n.device.to_string(),
+        device: facts.text(n.device).to_owned(),
         facts: vec![("days_away".to_owned(), n.away.count().to_string())],
     });
     std::iter::once(claim).chain(shown).collect()

@@ -2,9 +2,9 @@
 
 use crate::detections::settings::ClaimSettings;
 use crate::model::geo::Point;
-use crate::model::{Claim, Link, Place, Travel};
+use crate::model::{Claim, Place, Travel};
 use crate::window::account::ClaimDistance;
-use crate::window::entity::Tie;
+use crate::window::entity::{Latest, Tie};
 
 /// Kilometers around an approved city that count as being there: a metropolitan area and its airports.
 const TRAVEL_CITY_KM: f64 = 150.0;
@@ -64,7 +64,7 @@ pub(super) fn is_short_form(account: &str, others: &[&Tie]) -> bool {
 }
 
 /// Whether two accounts claim places that one person's address cannot both be.
-pub(super) fn contradict(a: &Link, b: &Link) -> bool {
+pub(super) fn contradict(a: &Latest, b: &Latest) -> bool {
     match (a.claim.point, b.claim.point) {
         (Some((lat_a, lon_a, radius_a)), Some((lat_b, lon_b, radius_b))) => {
             let points = Point::new(lat_a, lon_a).zip(Point::new(lat_b, lon_b));

@@ -15,6 +15,7 @@
 use crate::detections::settings::TravelSettings;
 use crate::model::{Detection, Evidence, EvidencePlace, Finding, Guard, Measure, Rule, Severity, Strength, attack};
 use crate::window::account::{AccountFacts, Change, Lateness};
+use crate::window::texts::TextId;
 use crate::window::visits::Visit;
 
 /// What is constant about it.
@@ -99,8 +100,9 @@ impl<'a> Leg<'a> {
         if days_from >= settings.habitual_days && days_to >= settings.habitual_days {
             return None;
         }
-        let same_device = !self.from.device.is_empty() && self.from.device == self.to.device;
-        let two_devices = !self.from.device.is_empty() && !self.to.device.is_empty() && !same_device;
+        let both_named = self.from.device != TextId::default() && self.to.device != TextId::default();
+        let same_device = both_named && self.from.device == self.to.device;
+        let two_devices = both_named && !same_device;
         let is_far = self.certain_km >= settings.alert_distance_km_min;
         if !is_far && !two_devices {
             return None;
@@ -120,9 +122,12 @@ impl<'a> Leg<'a> {
             message: self.message(account),
             first_ms: self.from.order_ms,
             last_ms: self.to.order_ms,
-            evidence: vec![evidence("from", account, self.from), evidence("to", account, self.to)],
+            evidence: vec![
+                evidence("from", account, self.from, facts),
+                evidence("to", account, self.to, facts),
+            ],
             measures: self.measures(settings),
-            guards: self.guards(settings, days_from, days_to, same_device),
+            guards: self.guards(settings, (days_from, days_to), both_named, same_device),
             data_versions: data_versions.to_owned(),
             degraded: change.lateness == Lateness::Beyond,
         })
@@ -167,13 +172,19 @@ impl<'a> Leg<'a> {
         ]
     }
 
-    fn guards(&self, settings: &TravelSettings, days_from: u16, days_to: u16, same_device: bool) -> Vec<Guard> {
+    fn guards(
+        &self,
+        settings: &TravelSettings,
+        (days_from, days_to): (u16, u16),
+        both_named: bool,
+        same_device: bool,
+    ) -> Vec<Guard> {
         let classes = format!(
             "both ends locate the person: {} and {}",
             self.from.network.class.as_str(),
             self.to.network.class.as_str()
         );
-        let device = match (same_device, self.from.device.is_empty() || self.to.device.is_empty()) {
+        let device = match (same_device, !both_named) {
             (true, _) => "the same device at both ends lowers severity, it does not excuse the distance",
             (false, true) => "an end names no device",
             (false, false) => "two devices",
@@ -218,11 +229,11 @@ fn minutes(elapsed_ms: i64) -> String {
     }
 }
 
-fn evidence(role: &str, account: &str, visit: &Visit) -> Evidence {
+fn evidence(role: &str, account: &str, visit: &Visit, facts: &AccountFacts) -> Evidence {
     Evidence {
         role: role.to_owned(),
         event_id: visit.event_id.to_string(),
-        product: visit.product.to_string(),
+        product: facts.text(visit.product).to_owned(),
         time_ms: visit.order_ms,
         account: account.to_owned(),
         address: Some(visit.address),
@@ -231,7 +242,7 @@ fn evidence(role: &str, account: &str, visit: &Visit) -> Evidence {
         network_label: visit.network.label.clone(),
         asn: visit.network.asn,
         organization: visit.network.organization.clone(),
-        device: visit.device.to_string(),
+        device: facts.text(visit.device).to_owned(),
         facts: vec![(
             "multi_factor".to_owned(),
             if visit.mfa { "used" } else { "not seen" }.to_owned(),

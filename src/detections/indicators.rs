@@ -127,12 +127,17 @@ pub fn of<'a>(facts: &'a AccountFacts, claim: &Claim, at_ms: i64, settings: &Rel
 #[must_use]
 pub fn sightings<'a>(facts: &'a AccountFacts, at_ms: i64, settings: &RelaySettings) -> Vec<Indicator<'a>> {
     let since_ms = since_ms(at_ms, settings);
-    let logons = facts.rdp_logons.iter().filter(|logon| logon.time_ms >= since_ms);
+    let logons = facts.rare().rdp_logons.iter().filter(|logon| logon.time_ms >= since_ms);
     let mut found: Vec<Indicator<'a>> = logons
         .filter_map(|logon| remote_desktop(logon, facts, settings))
         .collect();
     keep_strongest(&mut found);
-    let peripherals: Vec<&PeripheralFact> = facts.peripherals.iter().filter(|p| p.time_ms >= since_ms).collect();
+    let peripherals: Vec<&PeripheralFact> = facts
+        .rare()
+        .peripherals
+        .iter()
+        .filter(|p| p.time_ms >= since_ms)
+        .collect();
     kvm(&peripherals, &mut found);
     found.extend(unapproved_tools(facts, at_ms, settings).filter_map(tool_sighting));
     found
@@ -148,7 +153,7 @@ fn unapproved_tools<'a>(
     settings: &RelaySettings,
 ) -> impl Iterator<Item = &'a ToolFact> {
     let since_ms = since_ms(at_ms, settings);
-    let recent = facts.tools.iter().filter(move |t| t.last_ms >= since_ms);
+    let recent = facts.rare().tools.iter().filter(move |t| t.last_ms >= since_ms);
     recent.filter(|t| !is_approved(t, settings))
 }
 
@@ -243,7 +248,7 @@ fn soon_after_hiring<'a>(tool: &'a ToolFact, claim: &Claim, settings: &RelaySett
 }
 
 fn in_session<'a>(tool: &'a ToolFact, facts: &AccountFacts, settings: &RelaySettings) -> Option<Indicator<'a>> {
-    let session = facts.sessions.iter().find(|s| {
+    let session = facts.rare().sessions.iter().find(|s| {
         let same_device = s.device.is_empty() || tool.device.is_empty() || s.device == tool.device;
         same_device && (covers(s, tool.first_ms, settings) || covers(s, tool.last_ms, settings))
     })?;
@@ -265,7 +270,7 @@ fn remote_desktop<'a>(logon: &'a RdpFact, facts: &AccountFacts, settings: &Relay
     if logon.network.class == crate::model::NetworkClass::Corporate {
         return None;
     }
-    let session = facts.sessions.iter().find(|s| {
+    let session = facts.rare().sessions.iter().find(|s| {
         let same_device = s.device.is_empty() || logon.device.is_empty() || s.device == logon.device;
         same_device && s.address != Some(from) && covers(s, logon.time_ms, settings)
     });

@@ -18,6 +18,7 @@
 use crate::detections::claims::{contradict, is_short_form};
 use crate::detections::settings::FarmSettings;
 use crate::detections::shared_network;
+use crate::model::link::Text;
 use crate::model::{
     AccountKind, Detection, EntityKind, Evidence, Finding, Guard, Link, Measure, Rule, Severity, Strength, attack,
 };
@@ -41,7 +42,7 @@ pub const RULE: Rule = Rule {
 
 /// Judges the network after one more link to it.
 #[must_use]
-pub fn detect(link: &Link, facts: &EntityFacts, settings: &FarmSettings) -> Option<Finding> {
+pub fn detect(link: &Link<'_>, facts: &EntityFacts, settings: &FarmSettings) -> Option<Finding> {
     if link.entity_kind != EntityKind::Network || link.network_class.is_shared_by_design() {
         return None;
     }
@@ -58,7 +59,7 @@ pub fn detect(link: &Link, facts: &EntityFacts, settings: &FarmSettings) -> Opti
 /// Whether the network may yet turn out to be a farm, so that findings about one account on it should wait: two
 /// accounts with devices of their own that contradict their claims or each other's, or carry indicators.
 #[must_use]
-pub fn is_candidate(link: &Link, facts: &EntityFacts, settings: &FarmSettings) -> bool {
+pub fn is_candidate(link: &Link<'_>, facts: &EntityFacts, settings: &FarmSettings) -> bool {
     link.entity_kind == EntityKind::Network
         && !link.network_class.is_shared_by_design()
         && suspects(link, facts, settings).len() >= 2
@@ -72,7 +73,7 @@ struct Suspect<'a> {
     has_device: bool,
 }
 
-fn suspects<'a>(link: &Link, facts: &'a EntityFacts, settings: &FarmSettings) -> Vec<Suspect<'a>> {
+fn suspects<'a>(link: &Link<'_>, facts: &'a EntityFacts, settings: &FarmSettings) -> Vec<Suspect<'a>> {
     let since_ms = link.time_ms - i64::from(settings.window_days) * DAY_MS;
     let present: Vec<&Tie> = facts.ties_since(since_ms).collect();
     let accounts = present
@@ -130,7 +131,7 @@ struct Group {
 
 impl Group {
     fn of(suspects: &[Suspect<'_>], settings: &FarmSettings) -> Self {
-        let mut employers: Vec<&str> = suspects.iter().map(|s| s.tie.latest.claim.employer.as_str()).collect();
+        let mut employers: Vec<&str> = suspects.iter().map(|s| s.tie.latest.claim.employer.as_ref()).collect();
         employers.sort_unstable();
         employers.dedup();
         Self {
@@ -168,13 +169,13 @@ impl Group {
 }
 
 fn finding(
-    link: &Link,
+    link: &Link<'_>,
     facts: &EntityFacts,
     suspects: &[Suspect<'_>],
     group: &Group,
     settings: &FarmSettings,
 ) -> Finding {
-    let accounts: Vec<String> = suspects.iter().map(|s| s.tie.latest.account.clone()).collect();
+    let accounts: Vec<String> = suspects.iter().map(|s| s.tie.latest.account.to_string()).collect();
     let severity = if group.any_away && group.any_tool {
         Severity::Critical
     } else {
@@ -183,7 +184,7 @@ fn finding(
     let place = link
         .place
         .as_ref()
-        .map_or("an unknown place", |place| place.label.as_str());
+        .map_or("an unknown place", |place| place.label.as_ref());
     let number = |count: usize| f64::from(u32::try_from(count).unwrap_or(u32::MAX));
     let points: u16 = suspects.iter().map(|s| s.points).sum();
     Finding {
@@ -216,7 +217,7 @@ fn finding(
             Measure::shown("accounts_steady", number(group.steady)),
         ],
         guards: guards(link, suspects, group, settings),
-        data_versions: link.data_versions.clone(),
+        data_versions: link.data_versions.clone().into_owned(),
         degraded: false,
     }
 }
@@ -232,7 +233,7 @@ fn seen_with(suspects: &[Suspect<'_>]) -> String {
                 .chain(&summary.kvm)
                 .chain(&summary.vpn_brands)
         })
-        .map(String::as_str)
+        .map(Text::as_str)
         .collect();
     names.sort_unstable();
     names.dedup();
@@ -243,23 +244,23 @@ fn seen_with(suspects: &[Suspect<'_>]) -> String {
     }
 }
 
-fn network_evidence(link: &Link) -> Evidence {
+fn network_evidence(link: &Link<'_>) -> Evidence {
     Evidence {
         role: "network".to_owned(),
-        event_id: link.event_id.clone(),
-        product: link.product.clone(),
+        event_id: link.event_id.to_string(),
+        product: link.product.to_string(),
         time_ms: link.time_ms,
-        address: link.address.as_deref().and_then(|a| a.parse().ok()),
+        address: link.address.as_ref().and_then(|a| a.as_str().parse().ok()),
         network_class: Some(link.network_class),
-        network_label: link.network_label.clone(),
+        network_label: link.network_label.to_string(),
         asn: link.asn,
-        organization: link.organization.clone(),
-        facts: vec![("network".to_owned(), link.entity.clone())],
+        organization: link.organization.to_string(),
+        facts: vec![("network".to_owned(), link.entity.to_string())],
         ..Evidence::default()
     }
 }
 
-fn guards(link: &Link, suspects: &[Suspect<'_>], group: &Group, settings: &FarmSettings) -> Vec<Guard> {
+fn guards(link: &Link<'_>, suspects: &[Suspect<'_>], group: &Group, settings: &FarmSettings) -> Vec<Guard> {
     let away = suspects.iter().filter(|s| s.is_away).count();
     vec![
         Guard::ran(

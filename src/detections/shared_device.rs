@@ -11,7 +11,7 @@ use crate::model::{
     AccountKind, Detection, EntityKind, Evidence, Finding, Guard, Link, Measure, NetworkClass, Rule, Severity,
     Strength, attack,
 };
-use crate::window::entity::{EntityFacts, Tie};
+use crate::window::entity::{EntityFacts, Latest, Tie};
 use crate::window::{DAY_MS, HOUR_MS};
 
 /// What is constant about it.
@@ -26,7 +26,7 @@ pub const RULE: Rule = Rule {
 
 /// Judges the device after one more link to it.
 #[must_use]
-pub fn detect(link: &Link, facts: &EntityFacts, settings: &DeviceSettings) -> Option<Finding> {
+pub fn detect(link: &Link<'_>, facts: &EntityFacts, settings: &DeviceSettings) -> Option<Finding> {
     if link.entity_kind != EntityKind::Device || is_listed(&facts.name, settings) {
         return None;
     }
@@ -43,7 +43,7 @@ pub fn detect(link: &Link, facts: &EntityFacts, settings: &DeviceSettings) -> Op
     if users.len() < 2 || users.len() + overflow(facts) >= settings.hub_accounts {
         return None;
     }
-    let latest = users.iter().find(|tie| tie.latest.account == link.account)?;
+    let latest = users.iter().find(|tie| *tie.latest.account == *link.account)?;
     let together: Vec<&Tie> = users
         .iter()
         .copied()
@@ -51,7 +51,7 @@ pub fn detect(link: &Link, facts: &EntityFacts, settings: &DeviceSettings) -> Op
         .collect();
     if together
         .iter()
-        .all(|tie| tie.latest.network_class == NetworkClass::Corporate)
+        .all(|tie| tie.latest.network.class == NetworkClass::Corporate)
     {
         return None;
     }
@@ -76,14 +76,14 @@ pub fn detect(link: &Link, facts: &EntityFacts, settings: &DeviceSettings) -> Op
 }
 
 fn finding(
-    link: &Link,
+    link: &Link<'_>,
     facts: &EntityFacts,
     together: &[&Tie],
     is_strong: bool,
     severity: Severity,
     settings: &DeviceSettings,
 ) -> Finding {
-    let accounts: Vec<String> = together.iter().map(|tie| tie.latest.account.clone()).collect();
+    let accounts: Vec<String> = together.iter().map(|tie| tie.latest.account.to_string()).collect();
     let count = u32::try_from(together.len()).unwrap_or(u32::MAX);
     Finding {
         detection: Detection::SharedDevice,
@@ -99,13 +99,13 @@ fn finding(
         accounts,
         first_ms: together.iter().map(|tie| tie.first_ms).min().unwrap_or(link.time_ms),
         last_ms: together.iter().map(|tie| tie.last_ms).max().unwrap_or(link.time_ms),
-        evidence: together.iter().map(|tie| evidence(tie)).collect(),
+        evidence: together.iter().map(|tie| evidence(tie, &facts.name)).collect(),
         measures: vec![
             Measure::against("accounts", f64::from(count), 2.0),
             Measure::shown("days_looked_back", f64::from(settings.window_days)),
         ],
         guards: guards(facts, together, settings),
-        data_versions: link.data_versions.clone(),
+        data_versions: link.data_versions.clone().into_owned(),
         degraded: false,
     }
 }
@@ -130,7 +130,8 @@ fn overflow(facts: &EntityFacts) -> usize {
     usize::try_from(facts.overflow).unwrap_or(usize::MAX)
 }
 
-/// Whether two accounts use the device in the same days, not one after the other.
+/// Whether two accounts use the device in the same days, not one after the other. The latest use may be known half a day
+/// too early (`window.link_refresh_ms`), so accounts that alternate within one day show by the next.
 fn side_by_side(one: &Tie, other: &Tie, settings: &DeviceSettings) -> bool {
     if one.latest.account == other.latest.account {
         return true;
@@ -158,7 +159,7 @@ fn is_fingerprint(together: &[&Tie]) -> bool {
     together.iter().any(|tie| tie.latest.fingerprint)
 }
 
-fn has_relay(link: &Link) -> bool {
+fn has_relay(link: &Latest) -> bool {
     let summary = &link.account_facts;
     !summary.remote_tools.is_empty() || !summary.kvm.is_empty() || summary.rdp_relays > 0
 }
@@ -169,23 +170,23 @@ fn pairs<'a>(ties: &'a [&'a Tie]) -> impl Iterator<Item = (&'a Tie, &'a Tie)> {
         .flat_map(|(index, one)| ties[index + 1..].iter().map(|other| (*one, *other)))
 }
 
-fn evidence(tie: &Tie) -> Evidence {
-    let link = &tie.latest;
+fn evidence(tie: &Tie, device: &str) -> Evidence {
+    let latest = &tie.latest;
     Evidence {
         role: "account".to_owned(),
-        event_id: link.event_id.clone(),
-        product: link.product.clone(),
+        event_id: latest.event_id.to_string(),
+        product: latest.product.to_string(),
         time_ms: tie.last_ms,
-        account: link.account.clone(),
-        address: link.address.as_deref().and_then(|a| a.parse().ok()),
-        network_class: Some(link.network_class),
-        network_label: link.network_label.clone(),
-        device: link.entity.clone(),
+        account: latest.account.to_string(),
+        address: latest.address,
+        network_class: Some(latest.network.class),
+        network_label: latest.network.label.clone(),
+        device: device.to_owned(),
         facts: vec![
-            ("claimed_place".to_owned(), link.claim.label.clone()),
-            ("employer".to_owned(), link.claim.employer.clone()),
+            ("claimed_place".to_owned(), latest.claim.label.to_string()),
+            ("employer".to_owned(), latest.claim.employer.to_string()),
             ("days_on_device".to_owned(), tie.days().to_string()),
-            ("roster_owner".to_owned(), link.claim.owns_device.to_string()),
+            ("roster_owner".to_owned(), latest.claim.owns_device.to_string()),
         ],
         ..Evidence::default()
     }

@@ -8,6 +8,7 @@
 
 use crate::detections::claims::contradict;
 use crate::detections::settings::NetworkSettings;
+use crate::model::link::Text;
 use crate::model::{
     AccountKind, Detection, EntityKind, Evidence, EvidencePlace, Finding, Guard, Link, Measure, Rule, Severity,
     Strength, attack,
@@ -27,7 +28,7 @@ pub const RULE: Rule = Rule {
 
 /// Judges the network after one more link to it.
 #[must_use]
-pub fn detect(link: &Link, facts: &EntityFacts, settings: &NetworkSettings) -> Option<Finding> {
+pub fn detect(link: &Link<'_>, facts: &EntityFacts, settings: &NetworkSettings) -> Option<Finding> {
     if link.entity_kind != EntityKind::Network || link.network_class.is_shared_by_design() {
         return None;
     }
@@ -68,7 +69,7 @@ pub fn is_away(tie: &Tie) -> bool {
 }
 
 fn finding(
-    link: &Link,
+    link: &Link<'_>,
     facts: &EntityFacts,
     away: &[&Tie],
     crowd: usize,
@@ -76,11 +77,11 @@ fn finding(
     severity: Severity,
     settings: &NetworkSettings,
 ) -> Finding {
-    let accounts: Vec<String> = away.iter().map(|tie| tie.latest.account.clone()).collect();
+    let accounts: Vec<String> = away.iter().map(|tie| tie.latest.account.to_string()).collect();
     let place = link
         .place
         .as_ref()
-        .map_or("an unknown place", |place| place.label.as_str());
+        .map_or("an unknown place", |place| place.label.as_ref());
     let number = |count: usize| f64::from(u32::try_from(count).unwrap_or(u32::MAX));
     Finding {
         detection: Detection::SharedNetwork,
@@ -107,7 +108,7 @@ fn finding(
             ),
         ],
         guards: guards(link, away, crowd, settings),
-        data_versions: link.data_versions.clone(),
+        data_versions: link.data_versions.clone().into_owned(),
         degraded: false,
     }
 }
@@ -115,32 +116,32 @@ fn finding(
 /// Evidence about one account on a network.
 #[must_use]
 pub fn evidence(tie: &Tie) -> Evidence {
-    let link = &tie.latest;
+    let latest = &tie.latest;
     let mut facts = vec![
-        ("claimed_place".to_owned(), link.claim.label.clone()),
-        ("employer".to_owned(), link.claim.employer.clone()),
+        ("claimed_place".to_owned(), latest.claim.label.to_string()),
+        ("employer".to_owned(), latest.claim.employer.to_string()),
         ("days_on_network".to_owned(), tie.days().to_string()),
         ("days_away_of_located".to_owned(), {
             format!(
                 "{} of {}",
-                link.account_facts.days_away, link.account_facts.days_located
+                latest.account_facts.days_away, latest.account_facts.days_located
             )
         }),
         (
             "unexplained_distance_km".to_owned(),
-            link.account_facts.claim_gap_km.to_string(),
+            latest.account_facts.claim_gap_km.to_string(),
         ),
     ];
     let lists = [
-        ("remote_access_tools", &link.account_facts.remote_tools),
-        ("vpn_brands", &link.account_facts.vpn_brands),
-        ("kvm", &link.account_facts.kvm),
+        ("remote_access_tools", &latest.account_facts.remote_tools),
+        ("vpn_brands", &latest.account_facts.vpn_brands),
+        ("kvm", &latest.account_facts.kvm),
     ];
     facts.extend(
         lists
             .into_iter()
             .filter(|(_, list)| !list.is_empty())
-            .map(|(name, list)| (name.to_owned(), list.join(", "))),
+            .map(|(name, list)| (name.to_owned(), join(list))),
     );
     if !tie.companions.is_empty() {
         let devices: Vec<&str> = tie.companions.iter().map(AsRef::as_ref).collect();
@@ -148,29 +149,34 @@ pub fn evidence(tie: &Tie) -> Evidence {
     }
     Evidence {
         role: "account".to_owned(),
-        event_id: link.event_id.clone(),
-        product: link.product.clone(),
+        event_id: latest.event_id.to_string(),
+        product: latest.product.to_string(),
         time_ms: tie.last_ms,
-        account: link.account.clone(),
-        address: link.address.as_deref().and_then(|a| a.parse().ok()),
-        place: link.place.as_ref().map(|place| EvidencePlace {
-            city: place.city.clone(),
-            region: place.region.clone(),
-            country: place.country.clone(),
+        account: latest.account.to_string(),
+        address: latest.address,
+        place: latest.place.as_ref().map(|place| EvidencePlace {
+            city: place.city.to_string(),
+            region: place.region.to_string(),
+            country: place.country.to_string(),
             latitude: place.latitude,
             longitude: place.longitude,
             radius_km: place.radius_km,
         }),
-        network_class: Some(link.network_class),
-        network_label: link.network_label.clone(),
-        asn: link.asn,
-        organization: link.organization.clone(),
-        device: link.device.clone().unwrap_or_default(),
+        network_class: Some(latest.network.class),
+        network_label: latest.network.label.clone(),
+        asn: latest.network.asn,
+        organization: latest.network.organization.clone(),
+        device: latest.device.to_string(),
         facts,
     }
 }
 
-fn guards(link: &Link, away: &[&Tie], crowd: usize, settings: &NetworkSettings) -> Vec<Guard> {
+fn join(texts: &[Text<'_>]) -> String {
+    let texts: Vec<&str> = texts.iter().map(Text::as_str).collect();
+    texts.join(", ")
+}
+
+fn guards(link: &Link<'_>, away: &[&Tie], crowd: usize, settings: &NetworkSettings) -> Vec<Guard> {
     let steady = away.iter().filter(|tie| tie.days() >= settings.days_min).count();
     vec![
         Guard::ran(

@@ -132,7 +132,8 @@ pub fn read_place(bytes: &[u8]) -> Result<Place, Malformed> {
     })
 }
 
-fn write_network(network: &Network, writer: &mut Writer) {
+/// Appends a network entry.
+pub fn write_network(network: &Network, writer: &mut Writer) {
     writer.u8(network.class as u8);
     writer.str(&network.label);
     writer.uint(u64::from(network.asn));

@@ -16,7 +16,7 @@ use crate::detections::{claimed_location, impossible_travel, remote_desktop_rela
 use crate::model::codec::Malformed;
 use crate::model::key::HashKey;
 use crate::model::link::Offer;
-use crate::model::{Finding, Key, Observation};
+use crate::model::{Finding, Link, Observation};
 use crate::window::account::{AccountFacts, Change, Lateness};
 use crate::window::day_of;
 use crate::window::episode::Route;
@@ -40,9 +40,7 @@ impl Windowed for AccountFacts {
         AccountFacts::read(reader)
     }
     fn bytes(&self) -> usize {
-        let lists =
-            self.networks.len() * 160 + self.devices.len() * 96 + self.tools.len() * 128 + self.sessions.len() * 112;
-        size_of::<Self>() + self.visits.as_slice().len() * 160 + lists + self.event_ids.len() * 8
+        AccountFacts::bytes(self)
     }
 }
 
@@ -140,7 +138,7 @@ impl Accounts {
         let windows = self.chunks.windows(chunk);
         let facts = match windows.entry(seen.key) {
             Entry::Occupied(known) => known.into_mut(),
-            Entry::Vacant(free) if AccountFacts::may_begin_with(seen) => free.insert(AccountFacts::default()),
+            Entry::Vacant(free) if AccountFacts::may_begin_with(seen) => free.insert(Box::default()),
             Entry::Vacant(_) => {
                 outputs.counts.add("observations", "no_window");
                 return;
@@ -155,18 +153,15 @@ impl Accounts {
         let account = seen.event.account.as_str();
         for finding in impossible_travel::detect(account, facts, &change, &settings.travel, seen.data_versions) {
             self.publisher
-                .publish(&finding, &mut facts.episodes, position.append_ms, outputs);
+                .publish(&finding, &mut facts.rare_mut().episodes, position.append_ms, outputs);
         }
         let offered = [
             claimed_location::detect(seen, facts, &change, &settings.claim),
             remote_desktop_relay::detect(seen, facts, &change, &settings.relay),
         ];
-        let ties = links::due(seen, facts, &change, position.append_ms, settings);
-        for mut link in ties {
-            let key = self.hash_key.entity(link.entity_kind, &link.entity);
-            link.clock_ms = position.append_ms;
-            send(key, &link, outputs);
-        }
+        links::due(seen, facts, &change, position.append_ms, settings, |link| {
+            send(&self.hash_key, link, outputs);
+        });
         for finding in offered.into_iter().flatten() {
             Self::offer(
                 &self.publisher,
@@ -198,40 +193,45 @@ impl Accounts {
         outputs: &mut Outputs,
     ) {
         let policy = publisher.policy(finding.detection);
-        let link = match facts.episodes.route(&finding, &policy) {
+        let network = match facts.rare().episodes.route(&finding, &policy) {
             Some(Route::Here) => None,
             Some(Route::Offered(home)) => {
-                let home = home.to_owned();
-                let link = links::to_network(seen, facts, &home, settings);
-                if link.is_none() {
+                let network = links::network_named(facts, home);
+                if network.is_none() {
                     // The network was forgotten; whatever was to be told of the episode was told there.
                     outputs.counts.add("findings_folded", finding.detection.as_str());
                     return;
                 }
-                link
+                network
             }
-            None => links::to_home_network(seen, facts, settings),
+            None => links::home_network(facts),
         };
-        let Some(mut link) = link else {
-            publisher.publish(&finding, &mut facts.episodes, position.append_ms, outputs);
+        let Some(network) = network else {
+            publisher.publish(&finding, &mut facts.rare_mut().episodes, position.append_ms, outputs);
             return;
         };
         let fresh = alert::fresh_uid(&finding, day_of(finding.last_ms));
+        let home = facts.networks[network].name();
         // An offer may be withheld, so it is made again with every finding, not only when it is news.
-        let (_, alert, _) = facts.episodes.take(&finding, fresh.as_u128(), &policy);
-        facts.episodes.settle(alert, &link.entity);
-        link.clock_ms = position.append_ms;
+        let episodes = &mut facts.rare_mut().episodes;
+        let (_, alert, _) = episodes.take(&finding, fresh.as_u128(), &policy);
+        episodes.settle(alert, &home);
         outputs.counts.add("findings_offered", finding.detection.as_str());
         let alert = uuid::Uuid::from_u128(alert).to_string();
-        link.offer = Some(Box::new(Offer { alert, finding }));
-        let key = hash_key.entity(link.entity_kind, &link.entity);
-        send(key, &link, outputs);
+        let link = links::to_network(seen, facts, network, settings);
+        let link = Link {
+            clock_ms: position.append_ms,
+            offer: Some(Box::new(Offer { alert, finding })),
+            ..link
+        };
+        send(hash_key, &link, outputs);
     }
 }
 
-fn send(key: Key, link: &crate::model::Link, outputs: &mut Outputs) {
+fn send(hash_key: &HashKey, link: &Link<'_>, outputs: &mut Outputs) {
     /// Bytes of most links.
     const LINK_BYTES: usize = 1_024;
+    let key = hash_key.entity(link.entity_kind, &link.entity);
     let mut value = Vec::with_capacity(LINK_BYTES);
     if serde_json::to_writer(&mut value, link).is_err() {
         // Text, numbers and lists cannot fail to serialize; an empty record would be refused by the stage that reads it.

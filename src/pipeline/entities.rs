@@ -38,8 +38,7 @@ impl Windowed for EntityFacts {
         EntityFacts::read(reader)
     }
     fn bytes(&self) -> usize {
-        // A tie holds a link of a dozen short texts.
-        size_of::<Self>() + self.ties.len() * 900
+        EntityFacts::bytes(self)
     }
 }
 
@@ -89,23 +88,27 @@ impl Entities {
                 .chunks
                 .windows(chunk)
                 .entry(key)
-                .or_insert_with(|| EntityFacts::new(&link));
+                .or_insert_with(|| Box::new(EntityFacts::new(&link)));
             Judge {
                 settings: &self.settings,
                 publisher: &self.publisher,
                 position,
                 outputs,
             }
-            .link(link, facts);
+            .link(&link, facts, &mut self.interner);
         }
         let window = &self.settings.window;
-        self.chunks
-            .sweep(position, resume, |facts| facts.is_expired(position.append_ms, window));
+        if self
+            .chunks
+            .sweep(position, resume, |facts| facts.is_expired(position.append_ms, window))
+        {
+            self.interner.sweep();
+        }
         Ok(())
     }
 }
 
-fn parse(record: &[u8]) -> Result<Link, CodecError> {
+fn parse(record: &[u8]) -> Result<Link<'_>, CodecError> {
     let refused = |at, why: String| CodecError {
         what: "link",
         at,
@@ -128,57 +131,55 @@ struct Judge<'a> {
 }
 
 impl Judge<'_> {
-    fn link(&mut self, mut link: Link, facts: &mut EntityFacts) {
-        let offer = link.offer.take();
-        let link = Arc::new(link);
+    fn link(&mut self, link: &Link<'_>, facts: &mut EntityFacts, interner: &mut Interner) {
         if facts
-            .apply(&link, self.position.append_ms, &self.settings.window)
+            .apply(link, self.position.append_ms, &self.settings.window, interner)
             .is_none()
         {
             self.outputs.counts.add("facts_dropped", "ties_full");
         }
         self.outputs.counts.add("links_folded", link.entity_kind.as_str());
-        let farm = laptop_farm::detect(&link, facts, &self.settings.farm);
-        let is_farm = farm.is_some() || self.is_open(Detection::LaptopFarm, &link, facts);
+        let farm = laptop_farm::detect(link, facts, &self.settings.farm);
+        let is_farm = farm.is_some() || self.is_open(Detection::LaptopFarm, link, facts);
         if let Some(farm) = farm {
             self.publisher
                 .publish(&farm, &mut facts.episodes, self.position.append_ms, self.outputs);
         }
-        if let Some(finding) = shared_network::detect(&link, facts, &self.settings.network) {
+        if let Some(finding) = shared_network::detect(link, facts, &self.settings.network) {
             let is_alert = finding.strength == Strength::Alert;
             if is_farm {
                 self.outputs.counts.add("findings_suppressed", "part_of_laptop_farm");
-            } else if is_alert && self.is_withheld(SHARED_NETWORK, finding.last_ms, &link, facts) {
+            } else if is_alert && self.is_withheld(SHARED_NETWORK, finding.last_ms, link, facts) {
                 self.outputs.counts.add("findings_withheld", "laptop_farm_candidate");
             } else {
                 self.publisher
                     .publish(&finding, &mut facts.episodes, self.position.append_ms, self.outputs);
             }
         }
-        if let Some(finding) = shared_device::detect(&link, facts, &self.settings.device) {
+        if let Some(finding) = shared_device::detect(link, facts, &self.settings.device) {
             self.publisher
                 .publish(&finding, &mut facts.episodes, self.position.append_ms, self.outputs);
         }
-        if let Some(offer) = offer {
-            self.offer(&offer, &link, facts, is_farm);
+        if let Some(offer) = &link.offer {
+            self.offer(offer, link, facts, is_farm);
         }
     }
 
     /// Whether an alert about this very thing is open.
-    fn is_open(&self, detection: Detection, link: &Link, facts: &EntityFacts) -> bool {
+    fn is_open(&self, detection: Detection, link: &Link<'_>, facts: &EntityFacts) -> bool {
         let gap_ms = self.publisher.policy(detection).gap_ms;
         facts.episodes.is_open(detection, &facts.name, link.time_ms, gap_ms)
     }
 
     /// Whether a finding should wait because the network may yet turn out to be a farm. It is judged again with the
     /// next day's link, and not held for longer than the configuration says.
-    fn is_withheld(&self, alert: u128, at_ms: i64, link: &Link, facts: &mut EntityFacts) -> bool {
+    fn is_withheld(&self, alert: u128, at_ms: i64, link: &Link<'_>, facts: &mut EntityFacts) -> bool {
         laptop_farm::is_candidate(link, facts, &self.settings.farm)
             && at_ms - facts.withhold(alert, at_ms) < i64::from(self.settings.farm.withhold_days) * DAY_MS
     }
 
     /// Publishes a finding about one account, unless this network's farm explains it or may yet.
-    fn offer(&mut self, offer: &Offer, link: &Link, facts: &mut EntityFacts, is_farm: bool) {
+    fn offer(&mut self, offer: &Offer, link: &Link<'_>, facts: &mut EntityFacts, is_farm: bool) {
         let Ok(uid) = Uuid::parse_str(&offer.alert) else {
             self.outputs.counts.add("findings_suppressed", "malformed_offer");
             return;

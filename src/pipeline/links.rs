@@ -1,13 +1,14 @@
 //! Which ties of an account the entities stage is told of, and what it is told.
 //!
-//! A tie travels when it is new, when what the account's window knows has changed, or when it is due for its refresh:
-//! a few per cent of the traffic.
+//! A tie travels when it is new, when what the account's window knows has changed (a day, a tool, the distance to the
+//! claim), or when it is due for its refresh: twice a day for most, and nothing is computed in between.
 
 use std::borrow::Cow;
 
 use super::settings::DetectionSettings;
 use crate::detections::claimed_location;
 use crate::detections::indicators::{self, Class};
+use crate::model::link::Text;
 use crate::model::{AccountSummary, EntityKind, Link, LinkClaim, LinkPlace, Observation, Place, ToolKind};
 use crate::window::account::{AccountFacts, Change, DeviceFact, NetworkFact, Told};
 use crate::window::episode::hash;
@@ -16,87 +17,121 @@ use crate::window::{DAY_MS, day_of};
 /// Networks last used longer ago than this say nothing about where the account's tools run, days.
 const NETWORK_RECENT_DAYS: i64 = 7;
 
-/// The links an observation makes due. Marks them as told.
+/// Gives the links that an observation makes due to `send`, and marks them as told.
 ///
-/// Most observations make none due, so a link is judged by its signature and only then put into words.
+/// Most observations make none due: unless one changed what links tell of, or a refresh is due, nothing is computed.
+/// The others are judged by their signature and only then put into words.
 pub fn due(
     seen: &Observation<'_>,
     facts: &mut AccountFacts,
     change: &Change,
     append_ms: i64,
     settings: &DetectionSettings,
-) -> Vec<Link> {
+    mut send: impl FnMut(&Link<'_>),
+) {
+    if !may_be_due(seen, facts, change, append_ms, settings) {
+        return;
+    }
     let networks = networks_concerned(seen, facts, change, settings);
     let device = device_concerned(seen, facts, change);
-    if networks.is_empty() && device.is_none() {
-        return Vec::new();
-    }
     let known = Known::of(seen, facts, settings);
-    let is_due = |told: Told, signature: u64| {
-        told.append_ms == i64::MIN
-            || told.signature != signature
-            || append_ms - told.append_ms >= settings.window.link_refresh_ms
+    let is_due = |told: Told, signature: u32| {
+        told.signature != signature || told.is_overdue(append_ms, settings.window.link_refresh_ms)
     };
-    let on_networks = networks.as_slice().iter().filter_map(|index| {
-        let fact = &facts.networks[*index];
-        let signature = known.signature(fact.days.count());
-        is_due(fact.told, signature).then(|| (*index, signature, network_link(seen, fact, &known, settings)))
-    });
-    let on_networks: Vec<(usize, u64, Link)> = on_networks.collect();
-    let on_device = device.and_then(|index| {
-        let fact = &facts.devices[index];
-        let signature = known.signature(fact.days.count());
-        is_due(fact.told, signature).then(|| (index, signature, device_link(seen, fact, &known)))
-    });
-    let mut links = Vec::with_capacity(on_networks.len() + usize::from(on_device.is_some()));
-    for (index, signature, link) in on_networks {
-        facts.networks[index].told = Told { append_ms, signature };
-        links.push(link);
+    let mut told: Vec<(Thing, Told)> = Vec::with_capacity(networks.len() + 1);
+    let things = networks
+        .into_iter()
+        .map(Thing::Network)
+        .chain(device.map(Thing::Device));
+    for thing in things {
+        let (days, before) = match thing {
+            Thing::Network(index) => (facts.networks[index].days, facts.networks[index].told),
+            Thing::Device(index) => (facts.devices[index].days, facts.devices[index].told),
+        };
+        let signature = known.signature(days.count());
+        let mut after = Told {
+            news: facts.news,
+            ..before
+        };
+        if is_due(before, signature) {
+            after.append_ms = append_ms;
+            after.signature = signature;
+            let link = match thing {
+                Thing::Network(index) => network_link(seen, facts, &facts.networks[index], &known, settings),
+                Thing::Device(index) => device_link(seen, facts, &facts.devices[index], &known),
+            };
+            send(&Link {
+                clock_ms: append_ms,
+                ..link
+            });
+        }
+        told.push((thing, after));
     }
-    if let Some((index, signature, link)) = on_device {
-        facts.devices[index].told = Told { append_ms, signature };
-        links.push(link);
-    }
-    links
-}
-
-/// A link to the network the account mostly works from, to carry a finding to; `None` if it has no network of its own.
-#[must_use]
-pub fn to_home_network(seen: &Observation<'_>, facts: &AccountFacts, settings: &DetectionSettings) -> Option<Link> {
-    let own = facts.networks.iter().filter(|n| !n.network.class.is_shared_by_design());
-    let home = own.max_by_key(|n| (n.days.count(), n.last_ms, n.name()))?;
-    Some(network_link(seen, home, &Known::of(seen, facts, settings), settings))
-}
-
-/// A link to the network of that name; `None` if the account's window has forgotten it.
-#[must_use]
-pub fn to_network(
-    seen: &Observation<'_>,
-    facts: &AccountFacts,
-    name: &str,
-    settings: &DetectionSettings,
-) -> Option<Link> {
-    let network = facts.networks.iter().find(|n| n.name() == name)?;
-    Some(network_link(seen, network, &Known::of(seen, facts, settings), settings))
-}
-
-/// Indices of networks: one for most observations, a few where the account's tools changed.
-enum Concerned {
-    One([usize; 1]),
-    Several(Vec<usize>),
-}
-
-impl Concerned {
-    fn as_slice(&self) -> &[usize] {
-        match self {
-            Self::One(one) => one,
-            Self::Several(several) => several,
+    for (thing, after) in told {
+        match thing {
+            Thing::Network(index) => facts.networks[index].told = after,
+            Thing::Device(index) => facts.devices[index].told = after,
         }
     }
+}
 
-    fn is_empty(&self) -> bool {
-        self.as_slice().is_empty()
-    }
+/// A network or a device of the account, by its index.
+#[derive(Clone, Copy)]
+enum Thing {
+    Network(usize),
+    Device(usize),
+}
+
+/// Whether any tie concerned was not told of the latest news, or is due for its refresh.
+fn may_be_due(
+    seen: &Observation<'_>,
+    facts: &AccountFacts,
+    change: &Change,
+    append_ms: i64,
+    settings: &DetectionSettings,
+) -> bool {
+    let is_untold = |told: Told| told.news != facts.news || told.is_overdue(append_ms, settings.window.link_refresh_ms);
+    let on_network = |index: usize| is_concerned(seen, facts, change, index) && is_untold(facts.networks[index].told);
+    let on_networks = if change.relay_facts {
+        (0..facts.networks.len()).any(on_network)
+    } else {
+        change.network.is_some_and(on_network)
+    };
+    on_networks || device_concerned(seen, facts, change).is_some_and(|index| is_untold(facts.devices[index].told))
+}
+
+/// Index of the network the account mostly works from, to carry a finding to; `None` if it has none of its own.
+#[must_use]
+pub fn home_network(facts: &AccountFacts) -> Option<usize> {
+    let networks = facts.networks.iter().enumerate();
+    let own = networks.filter(|(_, n)| !n.network.class.is_shared_by_design());
+    let home = own.max_by_key(|(_, n)| (n.days.count(), n.last_ms, n.name()));
+    home.map(|(index, _)| index)
+}
+
+/// Index of the network of that name; `None` if the account's window has forgotten it.
+#[must_use]
+pub fn network_named(facts: &AccountFacts, name: &str) -> Option<usize> {
+    facts.networks.iter().position(|n| n.name() == name)
+}
+
+/// A link to the network at `index`.
+#[must_use]
+pub fn to_network<'a>(
+    seen: &'a Observation<'_>,
+    facts: &'a AccountFacts,
+    index: usize,
+    settings: &DetectionSettings,
+) -> Link<'a> {
+    let known = Known::of(seen, facts, settings);
+    network_link(seen, facts, &facts.networks[index], &known, settings)
+}
+
+/// Whether a network is told of what an observation changed: it was just used, or was lately and is the account's own.
+fn is_concerned(seen: &Observation<'_>, facts: &AccountFacts, change: &Change, index: usize) -> bool {
+    let fact = &facts.networks[index];
+    let since_ms = seen.order_ms - NETWORK_RECENT_DAYS * DAY_MS;
+    !fact.network.class.is_shared_by_design() && (fact.last_ms >= since_ms || change.network == Some(index))
 }
 
 /// The network just used, and, when the account's tools changed, those it used lately.
@@ -105,27 +140,24 @@ fn networks_concerned(
     facts: &AccountFacts,
     change: &Change,
     settings: &DetectionSettings,
-) -> Concerned {
-    let is_own = |index: &usize| !facts.networks[*index].network.class.is_shared_by_design();
+) -> Vec<usize> {
+    let is_concerned = |index: &usize| is_concerned(seen, facts, change, *index);
     if !change.relay_facts {
-        let used = change.network.filter(is_own);
-        return used.map_or(Concerned::Several(Vec::new()), |index| Concerned::One([index]));
+        return change.network.filter(is_concerned).into_iter().collect();
     }
-    let since_ms = seen.order_ms - NETWORK_RECENT_DAYS * DAY_MS;
-    let mut recent: Vec<usize> = (0..facts.networks.len()).filter(is_own).collect();
-    recent.retain(|index| facts.networks[*index].last_ms >= since_ms || change.network == Some(*index));
+    let mut recent: Vec<usize> = (0..facts.networks.len()).filter(is_concerned).collect();
     recent.sort_by(|a, b| {
         let (a, b) = (&facts.networks[*a], &facts.networks[*b]);
         b.last_ms.cmp(&a.last_ms).then_with(|| a.name().cmp(&b.name()))
     });
     recent.truncate(settings.window.link_networks_max);
-    Concerned::Several(recent)
+    recent
 }
 
 fn device_concerned(seen: &Observation<'_>, facts: &AccountFacts, change: &Change) -> Option<usize> {
     change.device.or_else(|| {
         let device = seen.event.device.as_ref().filter(|_| change.relay_facts)?;
-        facts.devices.iter().position(|d| *d.id == *device.id)
+        facts.device_of(&device.id)
     })
 }
 
@@ -148,7 +180,7 @@ impl<'a> Known<'a> {
             let labels = found.iter().filter(|i| wanted(i.class)).map(|i| i.label.clone());
             distinct(labels.collect())
         };
-        let brands = facts.tools.iter().filter(|t| t.kind == ToolKind::VpnClient);
+        let brands = facts.rare().tools.iter().filter(|t| t.kind == ToolKind::VpnClient);
         let relays = found.iter().filter(|i| i.class == Class::RelayInProgress).count();
         let devices = facts.devices.iter().filter(|d| !d.fingerprint).count();
         Self {
@@ -163,7 +195,7 @@ impl<'a> Known<'a> {
     }
 
     /// Changes whenever the thing's window should hear of it. More devices do only at the first few.
-    fn signature(&self, days_on_entity: u16) -> u64 {
+    fn signature(&self, days_on_entity: u16) -> u32 {
         let counts = [days_on_entity, self.days_located, self.days_away, self.rdp_relays];
         let counts = counts.iter().fold(0, |packed, count| packed << 16 | u64::from(*count));
         let many = u16::from(self.devices > 1) + self.devices / 4;
@@ -172,19 +204,22 @@ impl<'a> Known<'a> {
             state = state.rotate_left(23) ^ if list.is_empty() { 0 } else { hash(list) };
             state = state.wrapping_mul(0x9e37_79b9_7f4a_7c15);
         }
-        state ^ u64::from(many)
+        state ^= u64::from(many);
+        #[allow(clippy::cast_possible_truncation, reason = "the halves of 64 bits")]
+        let folded = state as u32 ^ (state >> 32) as u32;
+        folded
     }
 
-    fn summary(&self, days_on_entity: u16, claim_gap_km: u32) -> AccountSummary {
-        let owned = |texts: &[Cow<'_, str>]| texts.iter().map(|text| text.clone().into_owned()).collect();
+    fn summary(&self, days_on_entity: u16, claim_gap_km: u32) -> AccountSummary<'a> {
+        let texts = |texts: &[Cow<'a, str>]| texts.iter().cloned().map(Text).collect();
         AccountSummary {
             days_on_entity,
             days_located: self.days_located,
             days_away: self.days_away,
             claim_gap_km,
-            remote_tools: owned(&self.remote_tools),
-            vpn_brands: owned(&self.vpn_brands),
-            kvm: owned(&self.kvm),
+            remote_tools: texts(&self.remote_tools),
+            vpn_brands: texts(&self.vpn_brands),
+            kvm: texts(&self.kvm),
             rdp_relays: self.rdp_relays,
             devices: self.devices,
         }
@@ -197,17 +232,17 @@ fn distinct(mut texts: Vec<Cow<'_, str>>) -> Vec<Cow<'_, str>> {
     texts
 }
 
-fn claim(seen: &Observation<'_>, device: Option<&str>) -> LinkClaim {
+fn claim<'a>(seen: &'a Observation<'_>, device: Option<&str>) -> LinkClaim<'a> {
     let claim = seen.claim;
     LinkClaim {
         kind: claim.kind,
-        employer: claim.employer.clone(),
+        employer: Cow::Borrowed(&claim.employer),
         label: if claim.names_a_place() || !claim.region.is_empty() || !claim.city.is_empty() {
-            claim.label()
+            claim.label().into()
         } else {
-            String::new()
+            Cow::Borrowed("")
         },
-        country: claim.country.clone(),
+        country: Cow::Borrowed(&claim.country),
         point: claim.point.map(|p| (p.point.latitude, p.point.longitude, p.radius_km)),
         has_device: !claim.devices.is_empty(),
         owns_device: device.is_some_and(|id| claim.devices.iter().any(|owned| owned.eq_ignore_ascii_case(id))),
@@ -215,19 +250,25 @@ fn claim(seen: &Observation<'_>, device: Option<&str>) -> LinkClaim {
     }
 }
 
-fn place(place: &Place) -> LinkPlace {
+fn place(place: &Place) -> LinkPlace<'_> {
     LinkPlace {
-        label: place.label(),
-        city: place.city.clone(),
-        region: place.region.clone(),
-        country: place.country.clone(),
+        label: place.label().into(),
+        city: Cow::Borrowed(&place.city),
+        region: Cow::Borrowed(&place.region),
+        country: Cow::Borrowed(&place.country),
         latitude: place.point.latitude,
         longitude: place.point.longitude,
         radius_km: place.radius_km,
     }
 }
 
-fn network_link(seen: &Observation<'_>, fact: &NetworkFact, known: &Known<'_>, settings: &DetectionSettings) -> Link {
+fn network_link<'a>(
+    seen: &'a Observation<'_>,
+    facts: &'a AccountFacts,
+    fact: &'a NetworkFact,
+    known: &Known<'a>,
+    settings: &DetectionSettings,
+) -> Link<'a> {
     let gap_km = fact.place.as_ref().map_or(0.0, |place| {
         claimed_location::gap_between_km(place, seen.claim, &settings.claim)
     });
@@ -237,53 +278,141 @@ fn network_link(seen: &Observation<'_>, fact: &NetworkFact, known: &Known<'_>, s
         reason = "at most half the Earth's circumference"
     )]
     let claim_gap_km = gap_km.max(0.0) as u32;
-    let device = Some(&*fact.device).filter(|d| !d.is_empty());
+    let device = Some(facts.text(fact.device)).filter(|d| !d.is_empty());
     Link {
         entity_kind: EntityKind::Network,
-        entity: fact.name(),
-        account: seen.event.account.as_str().to_owned(),
+        entity: fact.name().into(),
+        account: seen.event.account.as_str().into(),
         first_ms: fact.first_ms,
         time_ms: fact.last_ms,
-        event_id: fact.event_id.to_string(),
-        product: fact.product.to_string(),
-        address: Some(fact.address.to_string()),
-        device: device.map(ToOwned::to_owned),
+        event_id: fact.event_id.to_string().into(),
+        product: facts.text(fact.product).into(),
+        address: Some(Text(fact.address.to_string().into())),
+        device: device.map(|id| Text(id.into())),
         fingerprint: false,
         claim: claim(seen, device),
         place: fact.place.as_deref().map(place),
         network_class: fact.network.class,
-        network_label: fact.network.label.clone(),
+        network_label: Cow::Borrowed(&fact.network.label),
         asn: fact.network.asn,
-        organization: fact.network.organization.clone(),
+        organization: Cow::Borrowed(&fact.network.organization),
         account_facts: known.summary(fact.days.count(), claim_gap_km),
-        data_versions: seen.data_versions.to_owned(),
+        data_versions: seen.data_versions.into(),
         clock_ms: 0,
         offer: None,
     }
 }
 
-fn device_link(seen: &Observation<'_>, fact: &DeviceFact, known: &Known<'_>) -> Link {
+fn device_link<'a>(
+    seen: &'a Observation<'_>,
+    facts: &'a AccountFacts,
+    fact: &DeviceFact,
+    known: &Known<'a>,
+) -> Link<'a> {
     let event = seen.event;
+    let id = facts.text(fact.id);
     Link {
         entity_kind: EntityKind::Device,
-        entity: fact.id.to_string(),
-        account: event.account.as_str().to_owned(),
+        entity: id.into(),
+        account: event.account.as_str().into(),
         first_ms: fact.first_ms,
         time_ms: fact.last_ms,
-        event_id: event.id.to_string(),
-        product: event.product.to_string(),
-        address: event.source_ip.map(|ip| ip.to_string()),
-        device: Some(fact.id.to_string()),
+        event_id: event.id.as_ref().into(),
+        product: event.product.as_ref().into(),
+        address: event.source_ip.map(|ip| Text(ip.to_string().into())),
+        device: Some(Text(id.into())),
         fingerprint: fact.fingerprint,
-        claim: claim(seen, Some(&fact.id)),
+        claim: claim(seen, Some(id)),
         place: seen.place.map(|p| place(p)),
         network_class: seen.network.class,
-        network_label: seen.network.label.clone(),
+        network_label: Cow::Borrowed(&seen.network.label),
         asn: seen.network.asn,
-        organization: seen.network.organization.clone(),
+        organization: Cow::Borrowed(&seen.network.organization),
         account_facts: known.summary(fact.days.count(), 0),
-        data_versions: seen.data_versions.to_owned(),
+        data_versions: seen.data_versions.into(),
         clock_ms: 0,
         offer: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::model::{Account, Claim, Device, Event, EventKind, Key, Network, Outcome};
+    use crate::window::HOUR_MS;
+    use crate::window::account::ClaimDistance;
+
+    const START_MS: i64 = 20_000 * DAY_MS;
+
+    fn login(id: &str, time_ms: i64) -> Event<'_> {
+        Event {
+            id: id.into(),
+            time_ms,
+            kind: EventKind::Login,
+            account: Account::canonical("r.lee").unwrap(),
+            account_aliases: Vec::new(),
+            source_ip: Some("240.1.0.7".parse().unwrap()),
+            outcome: Outcome::Success,
+            device: Some(Device {
+                id: "lt-1".into(),
+                hostname: None,
+                managed: None,
+                fingerprint: false,
+            }),
+            session: None,
+            app: None,
+            mfa: None,
+            user_agent: None,
+            vpn_ip: None,
+            anonymizer: None,
+            tool: None,
+            peripheral: None,
+            interactive: true,
+            product: "okta".into(),
+        }
+    }
+
+    /// Whether links were computed at all, and how many were due.
+    fn sign_in(facts: &mut AccountFacts, id: &str, time_ms: i64) -> (bool, u32) {
+        let (event, settings) = (login(id, time_ms), DetectionSettings::default());
+        let (network, claim) = (Arc::new(Network::default()), Arc::new(Claim::default()));
+        let seen = Observation {
+            event: &event,
+            key: Key(1),
+            order_ms: time_ms,
+            time_suspect: false,
+            place: None,
+            network: &network,
+            claim: &claim,
+            travel: None,
+            data_versions: "",
+        };
+        let change = facts.apply(&seen, time_ms, ClaimDistance::Unknown, &settings.window);
+        let is_computed = may_be_due(&seen, facts, &change, time_ms, &settings);
+        let mut sent = 0;
+        due(&seen, facts, &change, time_ms, &settings, |_| sent += 1);
+        (is_computed, sent)
+    }
+
+    #[test]
+    fn the_second_sign_in_of_a_day_tells_and_computes_nothing() {
+        let mut facts = AccountFacts::default();
+        assert_eq!(sign_in(&mut facts, "a", START_MS), (true, 2), "a network and a device");
+        for (hour, id) in (1..12).zip("bcdefghijkl".split_inclusive(|_: char| true)) {
+            assert_eq!(sign_in(&mut facts, id, START_MS + hour * HOUR_MS), (false, 0));
+        }
+        assert_eq!(
+            sign_in(&mut facts, "refresh", START_MS + 12 * HOUR_MS),
+            (true, 2),
+            "both are due again"
+        );
+        assert_eq!(
+            sign_in(&mut facts, "day", START_MS + 24 * HOUR_MS),
+            (true, 2),
+            "a day is news"
+        );
+        assert_eq!(sign_in(&mut facts, "late", START_MS + HOUR_MS / 2), (false, 0));
     }
 }

@@ -12,7 +12,7 @@ use crate::window::shared::{SharedReader, SharedWriter};
 /// Chunks of a partition's state: at a million accounts over six partitions a chunk stays below a megabyte.
 const CHUNKS: u16 = 256;
 /// Version of the chunk encoding.
-const CHUNK_VERSION: u8 = 2;
+const CHUNK_VERSION: u8 = 3;
 /// A chunk is swept for expired windows once every this many records per chunk.
 const SWEEP_ROUNDS: i64 = 16;
 
@@ -58,8 +58,9 @@ impl BuildHasher for KeyedHash {
     }
 }
 
-/// Windows of one chunk.
-pub type Windows<W> = hashbrown::HashMap<Key, W, KeyedHash>;
+/// Windows of one chunk. Each has a place of its own: a table has up to twice the slots it needs, and slots of a few
+/// hundred bytes would waste more than a pointer takes.
+pub type Windows<W> = hashbrown::HashMap<Key, Box<W>, KeyedHash>;
 
 struct Chunk<W> {
     windows: Windows<W>,
@@ -143,7 +144,7 @@ impl<W: Windowed> Chunks<W> {
         let mut writer = SharedWriter::appending(std::mem::take(bytes));
         writer.plain.u8(CHUNK_VERSION);
         writer.plain.u128(chunk.folded);
-        let mut sorted: Vec<(&Key, &W)> = chunk.windows.iter().collect();
+        let mut sorted: Vec<(&Key, &Box<W>)> = chunk.windows.iter().collect();
         sorted.sort_unstable_by_key(|(key, _)| **key);
         writer.plain.uint(sorted.len() as u64);
         for (key, window) in sorted {
@@ -195,7 +196,7 @@ impl<W: Windowed> Chunks<W> {
             let mut sum = 0;
             for chunk in sample() {
                 for window in &chunk.windows {
-                    sum += window.1.bytes() + size_of::<Key>();
+                    sum += window.1.bytes() + size_of::<(Key, Box<W>)>();
                 }
             }
             sum
@@ -228,14 +229,14 @@ impl<W: Windowed> Default for Chunks<W> {
 fn read_windows<W: Windowed>(bytes: &[u8], interner: &mut Interner) -> Result<(Windows<W>, u128), Malformed> {
     let mut reader = SharedReader::new(bytes, interner);
     if reader.plain.u8()? != CHUNK_VERSION {
-        return Err(reader.plain.malformed("chunk version 2"));
+        return Err(reader.plain.malformed("chunk version 3"));
     }
     let folded = reader.plain.u128()?;
     let count = reader.plain.count()?;
     let mut windows = Windows::with_capacity_and_hasher(count.min(1 << 20), KeyedHash::default());
     for _ in 0..count {
         let key = Key(reader.plain.u128()?);
-        windows.insert(key, W::read(&mut reader)?);
+        windows.insert(key, Box::new(W::read(&mut reader)?));
     }
     if !reader.plain.is_at_end() {
         return Err(reader.plain.malformed("the end of the chunk"));

@@ -4,16 +4,20 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::days::Days;
-use super::episode::{Episodes, hash};
+use super::episode::hash;
+use super::event_id::EventId;
 pub use super::network_fact::{NetworkFact, Told, network_name};
-use super::recent_ids::RecentIds;
+use super::rare::{self, make_room};
+pub use super::rare::{PeripheralFact, Rare, RdpFact, SessionFact, ToolFact};
+use super::recent_ids::{Kept, RecentIds, id_hash};
 use super::settings::WindowSettings;
+use super::texts::{TextId, Texts};
 use super::visits::{Inserted, Visit, Visits};
 use super::{DAY_MS, HOUR_MS, day_of};
-use crate::model::{EventKind, Network, Observation, Outcome, Place, ToolKind};
+use crate::model::{EventKind, Observation, Outcome, Place};
 
 /// Facts about one account.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default)]
 pub struct AccountFacts {
     /// Append time of the last record that changed the window, ms.
     pub last_append_ms: i64,
@@ -29,18 +33,14 @@ pub struct AccountFacts {
     pub networks: Vec<NetworkFact>,
     /// Devices the account used.
     pub devices: Vec<DeviceFact>,
-    /// VPN sessions and sign-ins at a device, open or recent.
-    pub sessions: Vec<SessionFact>,
-    /// Remote-access tools, VPN clients, jigglers seen.
-    pub tools: Vec<ToolFact>,
-    /// Peripherals attached.
-    pub peripherals: Vec<PeripheralFact>,
-    /// Remote-desktop logons to the account's devices.
-    pub rdp_logons: Vec<RdpFact>,
-    /// Open alerts.
-    pub episodes: Episodes,
     /// The latest event ids.
     pub event_ids: RecentIds,
+    /// How often anything changed that a link tells of. Compared with [`Told::news`] for equality only.
+    pub news: u32,
+    /// Texts that visits, networks and devices share.
+    pub(super) texts: Texts,
+    /// What few accounts have; `None` where that is nothing.
+    pub(super) rare: Option<Box<Rare>>,
     /// No fact but a visit or an episode was last seen before this, ms, so none can expire before its time has come.
     pub(super) oldest_ms: OldestMs,
 }
@@ -48,8 +48,8 @@ pub struct AccountFacts {
 /// A device the account used.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DeviceFact {
-    /// Id.
-    pub id: Box<str>,
+    /// Id, among the account's texts.
+    pub id: TextId,
     /// A browser fingerprint: weak.
     pub fingerprint: bool,
     /// Days of use.
@@ -60,94 +60,6 @@ pub struct DeviceFact {
     pub last_ms: i64,
     /// The last link told of it.
     pub told: Told,
-}
-
-/// A VPN session.
-#[derive(Clone, Debug, PartialEq)]
-pub struct SessionFact {
-    /// Hash of the session's id, or of address and device where the source gives none.
-    pub id: u64,
-    /// Opened, ms; the earliest time it was seen.
-    pub opened_ms: i64,
-    /// Latest time it was seen up, ms.
-    pub seen_ms: i64,
-    /// Closed, ms, if it was.
-    pub closed_ms: Option<i64>,
-    /// Address it came from.
-    pub address: Option<IpAddr>,
-    /// Device; empty if unknown.
-    pub device: Box<str>,
-    /// Id of the event that opened it.
-    pub event_id: Box<str>,
-    /// Product of that event.
-    pub product: Box<str>,
-}
-
-/// A tool seen on a device of the account, or a VPN brand its network or identity provider named.
-#[derive(Clone, Debug, PartialEq)]
-pub struct ToolFact {
-    /// Canonical name.
-    pub name: Box<str>,
-    /// What sort.
-    pub kind: ToolKind,
-    /// Device; empty if unknown or if the network showed the brand.
-    pub device: Box<str>,
-    /// Installed for unattended access.
-    pub unattended: bool,
-    /// Days seen.
-    pub days: Days,
-    /// First and latest sighting, ms.
-    pub first_ms: i64,
-    /// See `first_ms`.
-    pub last_ms: i64,
-    /// Id of the first event that showed it.
-    pub event_id: Box<str>,
-    /// Product of that event.
-    pub product: Box<str>,
-}
-
-/// A peripheral attached to a device of the account.
-#[derive(Clone, Debug, PartialEq)]
-pub struct PeripheralFact {
-    /// Device it was attached to; empty if unknown.
-    pub device: Box<str>,
-    /// What it called itself: manufacturer, product, serial, joined by spaces.
-    pub name: Box<str>,
-    /// `vendor:product` in hexadecimal; empty if unknown.
-    pub usb_id: Box<str>,
-    /// The device shows a keyboard.
-    pub keyboard: bool,
-    /// The device shows a mouse or pointer.
-    pub mouse: bool,
-    /// The device shows mass storage.
-    pub storage: bool,
-    /// Display identification: manufacturer, model, serial, joined by spaces; empty if none.
-    pub edid: Box<str>,
-    /// When, ms.
-    pub time_ms: i64,
-    /// Id of the event.
-    pub event_id: Box<str>,
-    /// Product of the event.
-    pub product: Box<str>,
-}
-
-/// A remote-desktop logon to a device of the account.
-#[derive(Clone, Debug, PartialEq)]
-pub struct RdpFact {
-    /// When, ms.
-    pub time_ms: i64,
-    /// From where, if public.
-    pub address: Option<IpAddr>,
-    /// Network it came from.
-    pub network: Arc<Network>,
-    /// Place it came from, if known.
-    pub place: Option<Arc<Place>>,
-    /// Device logged on to; empty if unknown.
-    pub device: Box<str>,
-    /// Id of the event.
-    pub event_id: Box<str>,
-    /// Product of the event.
-    pub product: Box<str>,
 }
 
 /// How an event stands to the clock of the log.
@@ -177,6 +89,8 @@ pub struct Change {
     pub is_away: bool,
     /// A day of located work was added to the ledgers.
     pub day_added: bool,
+    /// A day was added to the network or the device used, which may itself be new.
+    pub tie_changed: bool,
     /// A tool, peripheral, remote-desktop logon or VPN session was added.
     pub relay_facts: bool,
     /// Index of the network used.
@@ -227,11 +141,11 @@ impl AccountFacts {
         settings: &WindowSettings,
     ) -> Change {
         let mut change = Change::default();
-        let id_hash = hash(&[seen.event.id.as_ref(), seen.event.product.as_ref()]);
+        let id_hash = id_hash(&seen.event.id, &seen.event.product);
         // Sources are read at different speeds, so the clock of an account must not be carried back by a slow one.
         let append_ms = self.last_append_ms.max(append_ms);
         self.last_append_ms = append_ms;
-        if !self.event_ids.insert(id_hash, settings.event_ids_max) {
+        if !self.event_ids.insert(id_hash, append_ms, ids_kept(settings)) {
             change.duplicate = true;
             return change;
         }
@@ -239,16 +153,81 @@ impl AccountFacts {
         self.oldest_ms.0 = self.oldest_ms.0.min(seen.order_ms);
         change.lateness = lateness(seen.order_ms, append_ms, settings.allowed_lateness_ms);
         if is_presence(seen) {
-            self.apply_presence(seen, id_hash, append_ms, distance, settings, &mut change);
+            self.apply_presence(seen, append_ms, distance, settings, &mut change);
         }
-        self.apply_relay(seen, settings, &mut change);
+        if rare::concerns(seen) {
+            change.relay_facts = self.rare_mut().apply(seen, settings);
+        }
+        let is_sighting = change.relay_facts && self.rare().has_sightings();
+        if change.day_added || change.tie_changed || is_sighting {
+            self.news = self.news.wrapping_add(1);
+        }
+        self.keep_texts();
         change
+    }
+
+    /// What few accounts have.
+    #[must_use]
+    pub fn rare(&self) -> &Rare {
+        self.rare.as_deref().unwrap_or(&rare::NONE)
+    }
+
+    /// What few accounts have, to be changed.
+    pub fn rare_mut(&mut self) -> &mut Rare {
+        self.rare.get_or_insert_with(|| Box::new(Rare::none()))
+    }
+
+    /// The text of that number.
+    #[must_use]
+    pub fn text(&self, id: TextId) -> &str {
+        self.texts.text(id)
+    }
+
+    /// Index of the device of that id.
+    #[must_use]
+    pub fn device_of(&self, id: &str) -> Option<usize> {
+        let id = self.texts.find(id)?;
+        self.devices.iter().position(|d| d.id == id)
+    }
+
+    /// Bytes it takes, estimated.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let lists = size_of_val(self.visits.as_slice())
+            + size_of_val(self.networks.as_slice())
+            + size_of_val(self.devices.as_slice())
+            + self.event_ids.len() * size_of::<u64>();
+        let ids = (self.visits.as_slice().iter().map(|v| v.event_id.bytes()))
+            .chain(self.networks.iter().map(|n| n.event_id.bytes()));
+        let rare = self.rare.as_ref().map_or(0, |rare| rare.bytes());
+        size_of::<Self>() + lists + ids.sum::<usize>() + self.texts.bytes() + rare
+    }
+
+    /// Gives up texts that no fact uses any more, once they are many.
+    fn keep_texts(&mut self) {
+        if !self.texts.is_cluttered() {
+            return;
+        }
+        let used = (self.visits.as_slice().iter().flat_map(|v| [v.product, v.device]))
+            .chain(self.networks.iter().flat_map(|n| [n.product, n.device]))
+            .chain(self.devices.iter().map(|d| d.id));
+        let renumbered = self.texts.keep(used);
+        for visit in self.visits.as_mut_slice() {
+            visit.product = renumbered.of(visit.product);
+            visit.device = renumbered.of(visit.device);
+        }
+        for network in &mut self.networks {
+            network.product = renumbered.of(network.product);
+            network.device = renumbered.of(network.device);
+        }
+        for device in &mut self.devices {
+            device.id = renumbered.of(device.id);
+        }
     }
 
     fn apply_presence(
         &mut self,
         seen: &Observation<'_>,
-        id_hash: u64,
         append_ms: i64,
         distance: ClaimDistance,
         settings: &WindowSettings,
@@ -258,11 +237,11 @@ impl AccountFacts {
         // A sign-in whose clock is broken was somewhere, but nobody knows when.
         let locates = seen.network.class.locates_person() && !seen.time_suspect;
         if let (Some(address), Some(place), true) = (seen.event.source_ip, seen.place, locates) {
-            let visit = visit(seen, id_hash, address, place);
-            match self
-                .visits
-                .insert(visit, settings.visits_max, append_ms - settings.allowed_lateness_ms)
-            {
+            let visit = self.visit(seen, address, place);
+            let settled_ms = append_ms - settings.allowed_lateness_ms;
+            let texts = &self.texts;
+            let tell_apart = |visit: &Visit| hash(&[visit.event_id.to_string().as_str(), texts.text(visit.product)]);
+            match self.visits.insert(visit, settings.visits_max, settled_ms, tell_apart) {
                 Inserted::At(index) => change.visit = Some(index),
                 Inserted::TooOld => change.visit_dropped = true,
             }
@@ -279,7 +258,7 @@ impl AccountFacts {
         if let Some(address) = seen.event.source_ip {
             let index = self.network_index(seen, address, settings.networks_max);
             let fact = &mut self.networks[index];
-            fact.days.mark(day);
+            change.tie_changed |= fact.days.mark(day);
             if change.is_away {
                 fact.away.mark(day);
             }
@@ -287,8 +266,22 @@ impl AccountFacts {
         }
         if let Some(device) = &seen.event.device {
             let index = self.device_index(&device.id, device.fingerprint, seen.order_ms, settings.devices_max);
-            self.devices[index].days.mark(day);
+            change.tie_changed |= self.devices[index].days.mark(day);
             change.device = Some(index);
+        }
+    }
+
+    fn visit(&mut self, seen: &Observation<'_>, address: IpAddr, place: &Arc<Place>) -> Visit {
+        let event = seen.event;
+        Visit {
+            order_ms: seen.order_ms,
+            event_id: EventId::new(&event.id),
+            product: self.texts.number(&event.product),
+            place: Arc::clone(place),
+            network: Arc::clone(seen.network),
+            address,
+            device: self.texts.number(device_id(seen)),
+            mfa: event.mfa.as_ref().is_some_and(|m| m.used),
         }
     }
 
@@ -296,166 +289,63 @@ impl AccountFacts {
         let found = self.networks.iter().position(|n| n.holds(address));
         let index = found.unwrap_or_else(|| {
             make_room(&mut self.networks, networks_max, |n| n.last_ms);
-            self.networks.push(NetworkFact {
-                address,
-                network: Arc::clone(seen.network),
-                place: seen.place.cloned(),
-                days: Days::default(),
-                away: Days::default(),
-                first_ms: seen.order_ms,
-                last_ms: i64::MIN,
-                device: Box::default(),
-                event_id: String::new(),
-                product: Box::default(),
-                told: Told::NEVER,
-            });
-            self.networks.len() - 1
+            push_exact(
+                &mut self.networks,
+                NetworkFact {
+                    address,
+                    network: Arc::clone(seen.network),
+                    place: seen.place.cloned(),
+                    days: Days::default(),
+                    away: Days::default(),
+                    first_ms: seen.order_ms,
+                    last_ms: i64::MIN,
+                    device: TextId::default(),
+                    event_id: EventId::default(),
+                    product: TextId::default(),
+                    told: Told::NEVER,
+                },
+            )
         });
         let fact = &mut self.networks[index];
         fact.first_ms = fact.first_ms.min(seen.order_ms);
         if seen.order_ms >= fact.last_ms {
             fact.last_ms = seen.order_ms;
             fact.address = address;
-            fact.network = Arc::clone(seen.network);
-            fact.place = seen.place.cloned();
-            seen.event.id.as_ref().clone_into(&mut fact.event_id);
-            replace(&mut fact.product, &seen.event.product);
-            if let Some(device) = &seen.event.device {
-                replace(&mut fact.device, &device.id);
+            if !Arc::ptr_eq(&fact.network, seen.network) {
+                fact.network = Arc::clone(seen.network);
+            }
+            if fact.place.as_ref().map(Arc::as_ptr) != seen.place.map(Arc::as_ptr) {
+                fact.place = seen.place.cloned();
+            }
+            fact.event_id = EventId::new(&seen.event.id);
+            fact.product = self.texts.number(&seen.event.product);
+            if seen.event.device.is_some() {
+                fact.device = self.texts.number(device_id(seen));
             }
         }
         index
     }
 
     fn device_index(&mut self, id: &str, fingerprint: bool, time_ms: i64, devices_max: usize) -> usize {
-        let index = self.devices.iter().position(|d| *d.id == *id).unwrap_or_else(|| {
+        let id = self.texts.number(id);
+        let index = self.devices.iter().position(|d| d.id == id).unwrap_or_else(|| {
             make_room(&mut self.devices, devices_max, |d| d.last_ms);
-            self.devices.push(DeviceFact {
-                id: id.into(),
-                fingerprint,
-                days: Days::default(),
-                first_ms: time_ms,
-                last_ms: time_ms,
-                told: Told::NEVER,
-            });
-            self.devices.len() - 1
+            push_exact(
+                &mut self.devices,
+                DeviceFact {
+                    id,
+                    fingerprint,
+                    days: Days::default(),
+                    first_ms: time_ms,
+                    last_ms: time_ms,
+                    told: Told::NEVER,
+                },
+            )
         });
         let fact = &mut self.devices[index];
         fact.first_ms = fact.first_ms.min(time_ms);
         fact.last_ms = fact.last_ms.max(time_ms);
         index
-    }
-
-    fn apply_relay(&mut self, seen: &Observation<'_>, settings: &WindowSettings, change: &mut Change) {
-        let event = seen.event;
-        match event.kind {
-            EventKind::VpnOpen | EventKind::VpnRenew | EventKind::VpnClose => {
-                self.apply_session(seen, settings.sessions_max);
-                change.relay_facts = true;
-            }
-            EventKind::RdpLogon if event.outcome == Outcome::Success => {
-                make_room(&mut self.rdp_logons, settings.rdp_logons_max, |r| r.time_ms);
-                self.rdp_logons.push(rdp(seen));
-                self.rdp_logons
-                    .sort_by(|a, b| (a.time_ms, &a.event_id).cmp(&(b.time_ms, &b.event_id)));
-                change.relay_facts = true;
-            }
-            EventKind::PeripheralAttached => {
-                make_room(&mut self.peripherals, settings.sightings_max, |p| p.time_ms);
-                if let Some(fact) = peripheral(seen) {
-                    self.peripherals.push(fact);
-                    self.peripherals
-                        .sort_by(|a, b| (a.time_ms, &a.event_id).cmp(&(b.time_ms, &b.event_id)));
-                    change.relay_facts = true;
-                }
-            }
-            _ => {}
-        }
-        if let Some(tool) = &event.tool {
-            self.tool(&tool.name, tool.kind, tool.unattended, seen, settings.sightings_max);
-            change.relay_facts = true;
-        }
-        if let Some(brand) = vpn_brand(seen) {
-            let known = self
-                .tools
-                .iter()
-                .any(|t| *t.name == *brand && t.kind == ToolKind::VpnClient);
-            self.tool(brand, ToolKind::VpnClient, false, seen, settings.sightings_max);
-            change.relay_facts |= !known;
-        }
-    }
-
-    fn tool(&mut self, name: &str, kind: ToolKind, unattended: bool, seen: &Observation<'_>, sightings_max: usize) {
-        let device = seen.event.device.as_ref().map_or("", |d| d.id.as_ref());
-        let found = self
-            .tools
-            .iter()
-            .position(|t| *t.name == *name && t.kind == kind && *t.device == *device);
-        let index = found.unwrap_or_else(|| {
-            make_room(&mut self.tools, sightings_max, |t| t.last_ms);
-            self.tools.push(ToolFact {
-                name: name.into(),
-                kind,
-                device: device.into(),
-                unattended,
-                days: Days::default(),
-                first_ms: seen.order_ms,
-                last_ms: seen.order_ms,
-                event_id: seen.event.id.as_ref().into(),
-                product: seen.event.product.as_ref().into(),
-            });
-            self.tools.len() - 1
-        });
-        let fact = &mut self.tools[index];
-        fact.unattended |= unattended;
-        fact.days.mark(day_of(seen.order_ms));
-        fact.last_ms = fact.last_ms.max(seen.order_ms);
-        if seen.order_ms < fact.first_ms {
-            fact.first_ms = seen.order_ms;
-            fact.event_id = seen.event.id.as_ref().into();
-            fact.product = seen.event.product.as_ref().into();
-        }
-    }
-
-    fn apply_session(&mut self, seen: &Observation<'_>, sessions_max: usize) {
-        let event = seen.event;
-        if event.outcome == Outcome::Failure {
-            return;
-        }
-        let device = event.device.as_ref().map_or("", |d| d.id.as_ref());
-        let id = match &event.session {
-            Some(session) => hash(&[session.as_ref()]),
-            None => hash(&[
-                event.source_ip.map(|ip| ip.to_string()).unwrap_or_default().as_str(),
-                device,
-            ]),
-        };
-        let time_ms = seen.order_ms;
-        let index = self.sessions.iter().position(|s| s.id == id).unwrap_or_else(|| {
-            make_room(&mut self.sessions, sessions_max, |s| s.seen_ms);
-            self.sessions.push(SessionFact {
-                id,
-                opened_ms: time_ms,
-                seen_ms: time_ms,
-                closed_ms: None,
-                address: event.source_ip,
-                device: device.into(),
-                event_id: event.id.as_ref().into(),
-                product: event.product.as_ref().into(),
-            });
-            self.sessions.len() - 1
-        });
-        let fact = &mut self.sessions[index];
-        let is_latest = time_ms >= fact.seen_ms;
-        fact.opened_ms = fact.opened_ms.min(time_ms);
-        fact.seen_ms = fact.seen_ms.max(time_ms);
-        fact.address = fact.address.or(event.source_ip);
-        // A close that arrives late does not end a session that was seen up after it.
-        if event.kind == EventKind::VpnClose {
-            fact.closed_ms = if is_latest { Some(time_ms) } else { fact.closed_ms };
-        } else if fact.closed_ms.is_some_and(|closed| closed < time_ms) {
-            fact.closed_ms = None;
-        }
     }
 
     /// Forgets what the append time says is old. The same facts are left whenever it is asked.
@@ -466,26 +356,25 @@ impl AccountFacts {
             .saturating_sub(lateness);
         self.visits
             .forget_before(append_ms - i64::from(settings.visits_hours) * HOUR_MS - lateness);
-        self.episodes.forget_before(horizon);
+        if let Some(rare) = &mut self.rare {
+            rare.episodes.forget_before(horizon);
+        }
         if self.oldest_ms.0 >= horizon {
             return;
         }
         self.networks.retain(|n| n.last_ms >= horizon);
         self.devices.retain(|d| d.last_ms >= horizon);
-        self.sessions.retain(|s| s.seen_ms >= horizon);
-        self.tools.retain(|t| t.last_ms >= horizon);
-        self.peripherals.retain(|p| p.time_ms >= horizon);
-        self.rdp_logons.retain(|r| r.time_ms >= horizon);
+        if let Some(rare) = &mut self.rare {
+            rare.forget_before(horizon);
+        }
+        self.rare.take_if(|rare| rare.is_empty());
         self.oldest_ms = self.find_oldest();
     }
 
     pub(super) fn find_oldest(&self) -> OldestMs {
         let seen = (self.networks.iter().map(|n| n.last_ms))
             .chain(self.devices.iter().map(|d| d.last_ms))
-            .chain(self.sessions.iter().map(|s| s.seen_ms))
-            .chain(self.tools.iter().map(|t| t.last_ms))
-            .chain(self.peripherals.iter().map(|p| p.time_ms))
-            .chain(self.rdp_logons.iter().map(|r| r.time_ms));
+            .chain(self.rare().oldest_ms());
         OldestMs(seen.min().unwrap_or(i64::MAX))
     }
 
@@ -497,7 +386,7 @@ impl AccountFacts {
     }
 }
 
-/// A lower bound that is found again after a restore, so two windows may differ in it and be the same.
+/// A lower bound that is found again after a restore: it may only decide what is looked at, never what is kept.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct OldestMs(i64);
 
@@ -507,29 +396,29 @@ impl Default for OldestMs {
     }
 }
 
-impl PartialEq for OldestMs {
-    fn eq(&self, _: &Self) -> bool {
-        true
+/// Event ids that an account keeps for good: a week of one who signs in three times a day.
+const EVENT_IDS_MIN: usize = 20;
+
+/// Ids are kept for as long as a sign-in folded twice could be judged against another: for as long as visits are.
+fn ids_kept(settings: &WindowSettings) -> Kept {
+    Kept {
+        ids_max: settings.event_ids_max,
+        ids_min: EVENT_IDS_MIN,
+        kept_ms: i64::from(settings.visits_hours) * HOUR_MS + settings.allowed_lateness_ms,
     }
 }
 
-/// Writes `text` over `old`, allocating only if it differs.
-fn replace(old: &mut Box<str>, text: &str) {
-    if **old != *text {
-        *old = text.into();
+/// Appends with no room to spare: most accounts have one or two of a kind. Gives the index.
+fn push_exact<T>(list: &mut Vec<T>, item: T) -> usize {
+    if list.len() == list.capacity() {
+        list.reserve_exact(1);
     }
+    list.push(item);
+    list.len() - 1
 }
 
-/// Frees one place in a full list by giving up its oldest entry.
-fn make_room<T>(list: &mut Vec<T>, max: usize, time: impl Fn(&T) -> i64) {
-    while list.len() >= max.max(1) {
-        let oldest = list
-            .iter()
-            .enumerate()
-            .min_by_key(|(_, item)| time(item))
-            .map_or(0, |(i, _)| i);
-        list.remove(oldest);
-    }
+fn device_id<'s>(seen: &'s Observation<'_>) -> &'s str {
+    seen.event.device.as_ref().map_or("", |device| device.id.as_ref())
 }
 
 fn lateness(order_ms: i64, append_ms: i64, allowed_ms: i64) -> Lateness {
@@ -538,75 +427,4 @@ fn lateness(order_ms: i64, append_ms: i64, allowed_ms: i64) -> Lateness {
         behind if behind <= allowed_ms => Lateness::Late,
         _ => Lateness::Beyond,
     }
-}
-
-fn visit(seen: &Observation<'_>, id_hash: u64, address: IpAddr, place: &Arc<Place>) -> Visit {
-    let event = seen.event;
-    Visit {
-        order_ms: seen.order_ms,
-        id_hash,
-        event_id: event.id.as_ref().into(),
-        product: event.product.as_ref().into(),
-        place: Arc::clone(place),
-        network: Arc::clone(seen.network),
-        address,
-        device: event.device.as_ref().map(|d| d.id.as_ref().into()).unwrap_or_default(),
-        mfa: event.mfa.as_ref().is_some_and(|m| m.used),
-    }
-}
-
-fn rdp(seen: &Observation<'_>) -> RdpFact {
-    let event = seen.event;
-    RdpFact {
-        time_ms: seen.order_ms,
-        address: event.source_ip,
-        network: Arc::clone(seen.network),
-        place: seen.place.cloned(),
-        device: event.device.as_ref().map(|d| d.id.as_ref().into()).unwrap_or_default(),
-        event_id: event.id.as_ref().into(),
-        product: event.product.as_ref().into(),
-    }
-}
-
-fn peripheral(seen: &Observation<'_>) -> Option<PeripheralFact> {
-    let event = seen.event;
-    let peripheral = event.peripheral.as_ref()?;
-    let join = |parts: [&Option<std::borrow::Cow<'_, str>>; 3]| {
-        let known: Vec<&str> = parts
-            .into_iter()
-            .filter_map(|p| p.as_deref())
-            .filter(|p| !p.is_empty())
-            .collect();
-        known.join(" ")
-    };
-    let usb_id = match (peripheral.vendor_id, peripheral.product_id) {
-        (Some(vendor), Some(product)) => format!("{vendor:04x}:{product:04x}"),
-        _ => String::new(),
-    };
-    let edid = peripheral
-        .edid
-        .as_ref()
-        .map(|e| join([&e.manufacturer, &e.model, &e.serial]))
-        .unwrap_or_default();
-    Some(PeripheralFact {
-        device: event.device.as_ref().map(|d| d.id.as_ref().into()).unwrap_or_default(),
-        name: join([&peripheral.manufacturer, &peripheral.product, &peripheral.serial]).into(),
-        usb_id: usb_id.into(),
-        keyboard: peripheral.keyboard,
-        mouse: peripheral.mouse,
-        storage: peripheral.storage,
-        edid: edid.into(),
-        time_ms: seen.order_ms,
-        event_id: event.id.as_ref().into(),
-        product: event.product.as_ref().into(),
-    })
-}
-
-/// Commercial VPN brand that the network list or the identity provider named for this observation.
-fn vpn_brand<'s>(seen: &'s Observation<'_>) -> Option<&'s str> {
-    let named = seen.event.anonymizer.as_deref().filter(|b| !b.is_empty());
-    named.or_else(|| {
-        let is_vpn = seen.network.class == crate::model::NetworkClass::Vpn;
-        (is_vpn && !seen.network.label.is_empty()).then_some(seen.network.label.as_str())
-    })
 }

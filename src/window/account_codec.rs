@@ -1,10 +1,13 @@
 //! The account window as bytes of a checkpoint chunk.
 
-use super::account::{AccountFacts, DeviceFact, NetworkFact, PeripheralFact, RdpFact, SessionFact, Told, ToolFact};
+use super::account::{AccountFacts, DeviceFact, NetworkFact, Told};
 use super::days::Days;
 use super::episode::Episodes;
+use super::event_id::EventId;
+use super::rare::{PeripheralFact, Rare, RdpFact, SessionFact, ToolFact};
 use super::recent_ids::RecentIds;
 use super::shared::{SharedReader, SharedWriter};
+use super::texts::{TextId, Texts};
 use super::visits::{Visit, Visits};
 use crate::model::ToolKind;
 use crate::model::codec::{Malformed, Reader};
@@ -13,19 +16,26 @@ impl AccountFacts {
     /// Appends the window.
     pub fn write(&self, writer: &mut SharedWriter) {
         writer.plain.int(self.last_append_ms);
+        writer.plain.uint(u64::from(self.news));
         for days in [&self.located, &self.near, &self.away] {
             days.write(&mut writer.plain);
         }
-        list(writer, self.visits.as_slice(), write_visit);
-        list(writer, &self.networks, write_network);
-        list(writer, &self.devices, write_device);
-        list(writer, &self.sessions, write_session);
-        list(writer, &self.tools, write_tool);
-        list(writer, &self.peripherals, write_peripheral);
-        list(writer, &self.rdp_logons, write_rdp);
-        self.episodes.write(&mut writer.plain);
+        let texts = &self.texts;
+        list(writer, self.visits.as_slice(), |writer, visit| {
+            write_visit(writer, visit, texts);
+        });
+        list(writer, &self.networks, |writer, fact| {
+            write_network(writer, fact, texts);
+        });
+        list(writer, &self.devices, |writer, fact| write_device(writer, fact, texts));
+        writer.plain.int(self.event_ids.since_ms());
+        writer.plain.uint(u64::from(self.event_ids.older()));
         writer.plain.uint(self.event_ids.len() as u64);
-        self.event_ids.iter().for_each(|id| writer.plain.uint(id));
+        self.event_ids.iter().for_each(|id| writer.plain.raw(&id.to_le_bytes()));
+        writer.plain.bool(!self.rare().is_empty());
+        if !self.rare().is_empty() {
+            write_rare(writer, self.rare());
+        }
     }
 
     /// Reads a window.
@@ -33,25 +43,53 @@ impl AccountFacts {
     /// # Errors
     /// [`Malformed`] if the bytes are no window.
     pub fn read(reader: &mut SharedReader<'_, '_>) -> Result<Self, Malformed> {
+        let mut texts = Texts::default();
         let mut facts = Self {
             last_append_ms: reader.plain.int()?,
+            news: reader.plain.u32()?,
             located: Days::read(&mut reader.plain)?,
             near: Days::read(&mut reader.plain)?,
             away: Days::read(&mut reader.plain)?,
-            visits: Visits::from_sorted(items(reader, read_visit)?),
-            networks: items(reader, read_network)?,
-            devices: items(reader, read_device)?,
-            sessions: items(reader, read_session)?,
-            tools: items(reader, read_tool)?,
-            peripherals: items(reader, read_peripheral)?,
-            rdp_logons: items(reader, read_rdp)?,
-            episodes: Episodes::read(&mut reader.plain)?,
-            event_ids: RecentIds::from_oldest_first(items(reader, |reader| reader.plain.uint())?),
+            visits: Visits::from_sorted(items(reader, |reader| read_visit(reader, &mut texts))?),
+            networks: items(reader, |reader| read_network(reader, &mut texts))?,
+            devices: items(reader, |reader| read_device(reader, &mut texts))?,
+            event_ids: read_event_ids(reader)?,
+            rare: if reader.plain.bool()? {
+                Some(Box::new(read_rare(reader)?))
+            } else {
+                None
+            },
             ..Self::default()
         };
+        facts.texts = texts;
         facts.oldest_ms = facts.find_oldest();
         Ok(facts)
     }
+}
+
+fn read_event_ids(reader: &mut SharedReader<'_, '_>) -> Result<RecentIds, Malformed> {
+    let (since_ms, older) = (reader.plain.int()?, reader.plain.u32()?);
+    #[expect(clippy::cast_sign_loss, reason = "the bits of a hash")]
+    let ids = items(reader, |reader| Ok(reader.plain.i64()? as u64))?;
+    Ok(RecentIds::from_oldest_first(ids, older, since_ms))
+}
+
+fn write_rare(writer: &mut SharedWriter, rare: &Rare) {
+    list(writer, &rare.sessions, write_session);
+    list(writer, &rare.tools, write_tool);
+    list(writer, &rare.peripherals, write_peripheral);
+    list(writer, &rare.rdp_logons, write_rdp);
+    rare.episodes.write(&mut writer.plain);
+}
+
+fn read_rare(reader: &mut SharedReader<'_, '_>) -> Result<Rare, Malformed> {
+    Ok(Rare {
+        sessions: items(reader, read_session)?,
+        tools: items(reader, read_tool)?,
+        peripherals: items(reader, read_peripheral)?,
+        rdp_logons: items(reader, read_rdp)?,
+        episodes: Episodes::read(&mut reader.plain)?,
+    })
 }
 
 /// Appends a list with its length.
@@ -63,43 +101,51 @@ pub(super) fn list<T>(writer: &mut SharedWriter, list: &[T], write: impl Fn(&mut
 /// Reads a list.
 pub(super) fn items<'a, 'i, T>(
     reader: &mut SharedReader<'a, 'i>,
-    read: impl Fn(&mut SharedReader<'a, 'i>) -> Result<T, Malformed>,
+    mut read: impl FnMut(&mut SharedReader<'a, 'i>) -> Result<T, Malformed>,
 ) -> Result<Vec<T>, Malformed> {
     let count = reader.plain.count()?;
-    (0..count).map(|_| read(reader)).collect()
+    let mut list = Vec::new();
+    // Room for what is there and no more; a count that lies is found out before much is taken.
+    list.reserve_exact(count.min(256));
+    for _ in 0..count {
+        list.push(read(reader)?);
+    }
+    Ok(list)
 }
 
 fn boxed(reader: &mut Reader<'_>) -> Result<Box<str>, Malformed> {
     reader.str().map(Into::into)
 }
 
-fn write_visit(writer: &mut SharedWriter, visit: &Visit) {
+fn text(reader: &mut Reader<'_>, texts: &mut Texts) -> Result<TextId, Malformed> {
+    reader.str().map(|text| texts.number(text))
+}
+
+fn write_visit(writer: &mut SharedWriter, visit: &Visit, texts: &Texts) {
     writer.plain.int(visit.order_ms);
-    writer.plain.uint(visit.id_hash);
-    writer.plain.str(&visit.event_id);
-    writer.plain.str(&visit.product);
+    visit.event_id.write(&mut writer.plain);
+    writer.plain.str(texts.text(visit.product));
     writer.place(&visit.place);
     writer.network(&visit.network);
     writer.plain.ip(Some(visit.address));
-    writer.plain.str(&visit.device);
+    writer.plain.str(texts.text(visit.device));
     writer.plain.bool(visit.mfa);
 }
 
-fn read_visit(reader: &mut SharedReader<'_, '_>) -> Result<Visit, Malformed> {
+fn read_visit(reader: &mut SharedReader<'_, '_>, texts: &mut Texts) -> Result<Visit, Malformed> {
     Ok(Visit {
         order_ms: reader.plain.int()?,
-        id_hash: reader.plain.uint()?,
-        event_id: boxed(&mut reader.plain)?,
-        product: boxed(&mut reader.plain)?,
+        event_id: EventId::read(&mut reader.plain)?,
+        product: text(&mut reader.plain, texts)?,
         place: reader.place()?,
         network: reader.network()?,
         address: reader.plain.ip()?.ok_or_else(|| reader.plain.malformed("an address"))?,
-        device: boxed(&mut reader.plain)?,
+        device: text(&mut reader.plain, texts)?,
         mfa: reader.plain.bool()?,
     })
 }
 
-fn write_network(writer: &mut SharedWriter, fact: &NetworkFact) {
+fn write_network(writer: &mut SharedWriter, fact: &NetworkFact, texts: &Texts) {
     writer.plain.ip(Some(fact.address));
     writer.network(&fact.network);
     writer.opt_place(fact.place.as_deref());
@@ -107,13 +153,13 @@ fn write_network(writer: &mut SharedWriter, fact: &NetworkFact) {
     fact.away.write(&mut writer.plain);
     writer.plain.int(fact.first_ms);
     writer.plain.int(fact.last_ms);
-    for text in [&*fact.device, &*fact.event_id, &*fact.product] {
-        writer.plain.str(text);
-    }
+    writer.plain.str(texts.text(fact.device));
+    fact.event_id.write(&mut writer.plain);
+    writer.plain.str(texts.text(fact.product));
     write_told(writer, fact.told);
 }
 
-fn read_network(reader: &mut SharedReader<'_, '_>) -> Result<NetworkFact, Malformed> {
+fn read_network(reader: &mut SharedReader<'_, '_>, texts: &mut Texts) -> Result<NetworkFact, Malformed> {
     let address = reader.plain.ip()?.ok_or_else(|| reader.plain.malformed("an address"))?;
     let (network, place) = (reader.network()?, reader.opt_place()?);
     let plain = &mut reader.plain;
@@ -127,27 +173,29 @@ fn read_network(reader: &mut SharedReader<'_, '_>) -> Result<NetworkFact, Malfor
         away,
         first_ms,
         last_ms,
-        device: boxed(plain)?,
-        event_id: plain.str()?.to_owned(),
-        product: boxed(plain)?,
+        device: text(plain, texts)?,
+        event_id: EventId::read(plain)?,
+        product: text(plain, texts)?,
         told: read_told(plain)?,
     })
 }
 
 fn write_told(writer: &mut SharedWriter, told: Told) {
     writer.plain.int(told.append_ms);
-    writer.plain.uint(told.signature);
+    writer.plain.uint(u64::from(told.signature));
+    writer.plain.uint(u64::from(told.news));
 }
 
 fn read_told(plain: &mut Reader<'_>) -> Result<Told, Malformed> {
     Ok(Told {
         append_ms: plain.int()?,
-        signature: plain.uint()?,
+        signature: plain.u32()?,
+        news: plain.u32()?,
     })
 }
 
-fn write_device(writer: &mut SharedWriter, fact: &DeviceFact) {
-    writer.plain.str(&fact.id);
+fn write_device(writer: &mut SharedWriter, fact: &DeviceFact, texts: &Texts) {
+    writer.plain.str(texts.text(fact.id));
     writer.plain.bool(fact.fingerprint);
     fact.days.write(&mut writer.plain);
     writer.plain.int(fact.first_ms);
@@ -155,10 +203,10 @@ fn write_device(writer: &mut SharedWriter, fact: &DeviceFact) {
     write_told(writer, fact.told);
 }
 
-fn read_device(reader: &mut SharedReader<'_, '_>) -> Result<DeviceFact, Malformed> {
+fn read_device(reader: &mut SharedReader<'_, '_>, texts: &mut Texts) -> Result<DeviceFact, Malformed> {
     let plain = &mut reader.plain;
     Ok(DeviceFact {
-        id: boxed(plain)?,
+        id: text(plain, texts)?,
         fingerprint: plain.bool()?,
         days: Days::read(plain)?,
         first_ms: plain.int()?,

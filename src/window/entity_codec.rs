@@ -1,13 +1,13 @@
 //! The window of a shared thing as bytes of a checkpoint chunk.
 
-use std::sync::Arc;
-
 use super::account_codec::{items, list};
-use super::entity::{EntityFacts, Tie};
+use super::entity::{EntityFacts, Latest, Tie};
 use super::episode::Episodes;
+use super::event_id::EventId;
+use super::intern::write_link_place;
 use super::shared::{SharedReader, SharedWriter};
-use crate::model::codec::Malformed;
-use crate::model::{EntityKind, Link};
+use crate::model::codec::{Malformed, Reader};
+use crate::model::{AccountSummary, EntityKind, LinkClaim, LinkPlace};
 
 impl EntityFacts {
     /// Appends the window.
@@ -53,9 +53,25 @@ fn write_tie(writer: &mut SharedWriter, tie: &Tie) {
     writer.plain.int(tie.first_ms);
     writer.plain.int(tie.last_ms);
     list(writer, &tie.companions, |writer, companion| writer.plain.str(companion));
-    // A link is small, rare and already has one encoding: the JSON it arrived in.
-    let link = serde_json::to_string(&*tie.latest).unwrap_or_default();
-    writer.plain.str(&link);
+    let latest = &tie.latest;
+    writer.plain.str(&latest.account);
+    latest.event_id.write(&mut writer.plain);
+    writer.plain.str(&latest.product);
+    writer.plain.ip(latest.address);
+    writer.plain.str(&latest.device);
+    writer.plain.bool(latest.fingerprint);
+    writer.network(&latest.network);
+    writer.plain.bool(latest.place.is_some());
+    if let Some(place) = &latest.place {
+        write_link_place(place, &mut writer.plain);
+    }
+    // Claims and summaries are small and already have an encoding: the JSON they arrived in.
+    writer
+        .plain
+        .str(&serde_json::to_string(&latest.claim).unwrap_or_default());
+    writer
+        .plain
+        .str(&serde_json::to_string(&latest.account_facts).unwrap_or_default());
 }
 
 fn read_tie(reader: &mut SharedReader<'_, '_>) -> Result<Tie, Malformed> {
@@ -63,10 +79,42 @@ fn read_tie(reader: &mut SharedReader<'_, '_>) -> Result<Tie, Malformed> {
         first_ms: reader.plain.int()?,
         last_ms: reader.plain.int()?,
         companions: items(reader, |reader| reader.plain.str().map(Into::into))?,
-        latest: {
-            let link = reader.plain.str()?;
-            let link = serde_json::from_str::<Link>(link);
-            Arc::new(link.map_err(|_| reader.plain.malformed("a link as JSON"))?)
+        latest: Latest {
+            account: reader.plain.str()?.into(),
+            event_id: EventId::read(&mut reader.plain)?,
+            product: reader.plain.str()?.into(),
+            address: reader.plain.ip()?,
+            device: reader.plain.str()?.into(),
+            fingerprint: reader.plain.bool()?,
+            network: reader.network()?,
+            place: if reader.plain.bool()? {
+                let place = read_link_place(&mut reader.plain)?;
+                Some(reader.interner().link_place(&place))
+            } else {
+                None
+            },
+            claim: {
+                let claim = serde_json::from_str::<LinkClaim<'_>>(reader.plain.str()?);
+                let claim = claim.map_err(|_| reader.plain.malformed("a claim as JSON"))?;
+                Box::new(claim.to_owned())
+            },
+            account_facts: {
+                let summary = serde_json::from_str::<AccountSummary<'_>>(reader.plain.str()?);
+                let summary = summary.map_err(|_| reader.plain.malformed("a summary as JSON"))?;
+                summary.to_owned()
+            },
         },
+    })
+}
+
+fn read_link_place<'a>(plain: &mut Reader<'a>) -> Result<LinkPlace<'a>, Malformed> {
+    Ok(LinkPlace {
+        label: plain.str()?.into(),
+        city: plain.str()?.into(),
+        region: plain.str()?.into(),
+        country: plain.str()?.into(),
+        latitude: plain.f64()?,
+        longitude: plain.f64()?,
+        radius_km: plain.u16()?,
     })
 }

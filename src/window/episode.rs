@@ -80,6 +80,12 @@ impl Episode {
 }
 
 impl Episodes {
+    /// No episode.
+    #[must_use]
+    pub const fn none() -> Self {
+        Self(Vec::new())
+    }
+
     /// Where the open episode of `finding` is published, if one is open.
     #[must_use]
     pub fn route(&self, finding: &Finding, policy: &EpisodePolicy) -> Option<Route<'_>> {

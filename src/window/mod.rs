@@ -11,9 +11,12 @@
 
 pub mod settings;
 pub mod days;
+pub mod event_id;
+pub mod texts;
 pub mod visits;
 pub mod recent_ids;
 pub mod network_fact;
+pub mod rare;
 pub mod account;
 pub mod shared;
 pub mod account_codec;

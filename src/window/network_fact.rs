@@ -4,6 +4,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::days::Days;
+use super::event_id::EventId;
+use super::texts::TextId;
 use crate::model::{Network, Place};
 
 /// A network the account used.
@@ -23,12 +25,12 @@ pub struct NetworkFact {
     pub first_ms: i64,
     /// See `first_ms`.
     pub last_ms: i64,
-    /// Latest device on it; empty if unknown.
-    pub device: Box<str>,
-    /// Id and product of the latest event on it. The id changes with every event, hence a string that is written over.
-    pub event_id: String,
-    /// See `event_id`.
-    pub product: Box<str>,
+    /// Latest device on it, among the account's texts; empty if unknown.
+    pub device: TextId,
+    /// Id of the latest event on it.
+    pub event_id: EventId,
+    /// Product of that event, among the account's texts.
+    pub product: TextId,
     /// The last link told of it.
     pub told: Told,
 }
@@ -53,7 +55,9 @@ pub struct Told {
     /// Append time, ms; `i64::MIN` if never.
     pub append_ms: i64,
     /// Signature of the content.
-    pub signature: u64,
+    pub signature: u32,
+    /// The account's count of news when the content was last looked at: while it stands, the signature does.
+    pub news: u32,
 }
 
 impl Told {
@@ -61,7 +65,14 @@ impl Told {
     pub const NEVER: Self = Self {
         append_ms: i64::MIN,
         signature: 0,
+        news: 0,
     };
+
+    /// Whether it was never told, or so long ago that it is told again in any case.
+    #[must_use]
+    pub fn is_overdue(self, append_ms: i64, refresh_ms: i64) -> bool {
+        self.append_ms == i64::MIN || append_ms - self.append_ms >= refresh_ms
+    }
 }
 
 /// What one line has of its own: an IPv4 address, or the upper half of an IPv6 address.

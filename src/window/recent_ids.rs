@@ -1,37 +1,97 @@
 //! The latest event ids of an account, to recognize a re-delivery.
 
-/// Hashes of event ids, in the order they came; a full ring drops its oldest.
+/// Hashes of event ids, in the order they came; a full ring drops its oldest. The latest few are kept for good, the
+/// others go some time after they came.
 ///
-/// Every event asks whether its id is among them, so they lie side by side and nothing is moved to make room.
+/// Every event asks whether its id is among them, so they lie side by side and nothing is moved to make room. They
+/// fall into two generations: when the younger has lasted for as long as an id is kept, the older goes. So an id is
+/// kept for at least that long and at most twice as long.
 #[derive(Clone, Debug, Default)]
 pub struct RecentIds {
     ids: Vec<u64>,
+    /// Append time of the younger generation's first id, ms.
+    since_ms: i64,
     /// Index of the oldest once the ring is full; 0 before.
-    oldest: usize,
+    oldest: u32,
+    /// How many belong to the older generation.
+    older: u32,
 }
 
+/// How many ids are kept, and for how long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Kept {
+    /// Ids at most.
+    pub ids_max: usize,
+    /// The latest ids, which no time takes.
+    pub ids_min: usize,
+    /// Append time for which an id is kept at least, unless others take its place, ms.
+    pub kept_ms: i64,
+}
+
+/// A full list makes room for this many ids, or for a quarter: a window has few, and there are many windows.
+const GROWTH: usize = 4;
+
 impl RecentIds {
-    /// Ids read back from a checkpoint, oldest first.
+    /// Ids read back from a checkpoint, oldest first, with the size of their older generation and the append time of
+    /// the younger, ms.
     #[must_use]
-    pub fn from_oldest_first(ids: Vec<u64>) -> Self {
-        Self { ids, oldest: 0 }
+    pub fn from_oldest_first(ids: Vec<u64>, older: u32, since_ms: i64) -> Self {
+        Self {
+            ids,
+            since_ms,
+            oldest: 0,
+            older,
+        }
     }
 
-    /// Remembers an id. False if it was known.
-    pub fn insert(&mut self, id: u64, ids_max: usize) -> bool {
+    /// Remembers an id that came at `append_ms`. False if it was known.
+    pub fn insert(&mut self, id: u64, append_ms: i64, kept: Kept) -> bool {
+        self.turn(append_ms, kept);
         if self.ids.contains(&id) {
             return false;
         }
-        if self.ids.len() < ids_max.max(1) {
+        if self.ids.len() < kept.ids_max.max(1) {
             // The ring may have been filled under a smaller limit.
-            self.ids.rotate_left(self.oldest);
-            self.oldest = 0;
+            self.straighten();
+            if self.ids.len() == self.ids.capacity() {
+                self.ids.reserve_exact(GROWTH.max(self.ids.len() / 4));
+            }
             self.ids.push(id);
         } else {
-            self.ids[self.oldest] = id;
-            self.oldest = (self.oldest + 1) % self.ids.len();
+            self.ids[self.oldest as usize] = id;
+            self.oldest += 1;
+            if self.oldest as usize == self.ids.len() {
+                self.oldest = 0;
+            }
+            self.older = self.older.saturating_sub(1);
         }
         true
+    }
+
+    /// Lets the older generation go when its time has come.
+    fn turn(&mut self, append_ms: i64, kept: Kept) {
+        let lasted_ms = append_ms.saturating_sub(self.since_ms);
+        if lasted_ms < kept.kept_ms {
+            return;
+        }
+        self.straighten();
+        let is_long_ago = lasted_ms >= kept.kept_ms.saturating_mul(2);
+        let old = if is_long_ago {
+            self.ids.len()
+        } else {
+            self.older as usize
+        };
+        self.ids.drain(..old.min(self.ids.len().saturating_sub(kept.ids_min)));
+        self.older = u32::try_from(self.ids.len()).unwrap_or(u32::MAX);
+        self.since_ms = append_ms;
+        self.ids.shrink_to(self.ids.len() + GROWTH);
+    }
+
+    fn straighten(&mut self) {
+        if self.oldest != 0 {
+            self.ids.rotate_left(self.oldest as usize);
+            self.oldest = 0;
+        }
     }
 
     /// How many are remembered.
@@ -46,39 +106,110 @@ impl RecentIds {
         self.ids.is_empty()
     }
 
+    /// Append time of the younger generation's first id, ms.
+    #[must_use]
+    pub fn since_ms(&self) -> i64 {
+        self.since_ms
+    }
+
+    /// How many belong to the older generation.
+    #[must_use]
+    pub fn older(&self) -> u32 {
+        self.older
+    }
+
     /// All, oldest first.
     pub fn iter(&self) -> impl Iterator<Item = u64> {
-        let (younger, older) = self.ids.split_at(self.oldest);
+        let (younger, older) = self.ids.split_at(self.oldest as usize);
         older.iter().chain(younger).copied()
     }
 }
 
-impl PartialEq for RecentIds {
-    fn eq(&self, other: &Self) -> bool {
-        self.iter().eq(other.iter())
-    }
+/// 64-bit hash of an event's id and product, eight bytes at a time: a folded product of 64 by 64 bits, as in wyhash
+/// (Wang Yi, public domain).
+#[must_use]
+pub fn id_hash(id: &str, product: &str) -> u64 {
+    #[allow(clippy::cast_possible_truncation, reason = "the halves of 128 bits")]
+    let fold = |state: u64, word: u64| {
+        let wide = u128::from(state.rotate_left(29) ^ word ^ 0x9e37_79b9_7f4a_7c15) * 0xe703_7ed1_a0b4_28db;
+        wide as u64 ^ (wide >> 64) as u64
+    };
+    let text = |state: u64, text: &str| {
+        let (words, rest) = text.as_bytes().as_chunks::<8>();
+        let state = words
+            .iter()
+            .fold(state, |state, word| fold(state, u64::from_le_bytes(*word)));
+        let mut last = [0; 8];
+        last.iter_mut().zip(rest).for_each(|(last, byte)| *last = *byte);
+        fold(fold(state, u64::from_le_bytes(last)), text.len() as u64)
+    };
+    text(text(0, id), product)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const DAY: Kept = Kept {
+        ids_max: 3,
+        ids_min: 0,
+        kept_ms: 24,
+    };
+
     #[test]
     fn a_full_ring_drops_its_oldest() {
         let mut recent = RecentIds::default();
-        assert!((1..=5).all(|id| recent.insert(id, 3)));
+        assert!((1..=5).all(|id| recent.insert(id, 0, DAY)));
         assert_eq!(recent.iter().collect::<Vec<_>>(), [3, 4, 5]);
-        assert!(!recent.insert(4, 3), "a known id is no news");
-        assert!(recent.insert(1, 3), "a dropped id is");
-        let restored = RecentIds::from_oldest_first(recent.iter().collect());
-        assert_eq!(restored, recent);
+        assert!(!recent.insert(4, 0, DAY), "a known id is no news");
+        assert!(recent.insert(1, 0, DAY), "a dropped id is");
+        assert_eq!(recent.iter().collect::<Vec<_>>(), [4, 5, 1]);
     }
 
     #[test]
     fn order_survives_a_larger_limit() {
         let mut recent = RecentIds::default();
-        assert!((1..=4).all(|id| recent.insert(id, 3)));
-        assert!((5..=6).all(|id| recent.insert(id, 5)));
+        assert!((1..=4).all(|id| recent.insert(id, 0, DAY)));
+        let larger = Kept { ids_max: 5, ..DAY };
+        assert!((5..=6).all(|id| recent.insert(id, 0, larger)));
         assert_eq!(recent.iter().collect::<Vec<_>>(), [2, 3, 4, 5, 6]);
+    }
+
+    #[test]
+    fn an_id_goes_after_its_time() {
+        let mut recent = RecentIds::default();
+        recent.insert(1, 100, DAY);
+        recent.insert(2, 123, DAY);
+        assert!(!recent.insert(1, 124, DAY), "kept for a day");
+        recent.insert(3, 147, DAY);
+        assert!(!recent.insert(2, 147, DAY), "the younger generation became the older");
+        assert!(recent.insert(1, 148, DAY), "the older generation went");
+        assert_eq!(recent.iter().collect::<Vec<_>>(), [3, 1]);
+        assert!(recent.insert(3, 300, DAY), "after a pause both are gone");
+        assert_eq!(recent.len(), 1);
+    }
+
+    #[test]
+    fn the_latest_few_stay_however_old() {
+        let mut recent = RecentIds::default();
+        let kept = Kept { ids_min: 2, ..DAY };
+        assert!((1..=3).all(|id| recent.insert(id, 100, kept)));
+        assert!(!recent.insert(3, 10_000, kept) && !recent.insert(2, 20_000, kept));
+        assert!(recent.insert(1, 20_000, kept));
+    }
+
+    #[test]
+    fn hashes_tell_texts_apart() {
+        let hashes = [
+            id_hash("a", "b"),
+            id_hash("b", "a"),
+            id_hash("ab", ""),
+            id_hash("", "ab"),
+            id_hash("a\0", "b"),
+            id_hash("aaaaaaaa", "b"),
+            id_hash("aaaaaaaa\0", "b"),
+        ];
+        let distinct: std::collections::BTreeSet<u64> = hashes.into_iter().collect();
+        assert_eq!(distinct.len(), hashes.len());
     }
 }

@@ -26,11 +26,14 @@ pub struct WindowSettings {
     pub rdp_logons_max: usize,
     /// Open alert episodes.
     pub episodes_max: usize,
-    /// Event ids remembered to recognize a re-delivery.
+    /// Event ids remembered to recognize a re-delivery: those of as long as located sign-ins are kept, and of the
+    /// time before that the latest 20.
     pub event_ids_max: usize,
     /// Accounts remembered on one device or network; more are only counted.
     pub ties_max: usize,
-    /// A tie to a shared thing is told again after this long even if nothing changed, ms.
+    /// A tie to a shared thing is told again after this long even if nothing changed, ms. A new day, tool or claim
+    /// distance is told at once; the *time* of the latest use may be known to the thing's window this much too early,
+    /// which is why it is well below `device.handover_hours`.
     pub link_refresh_ms: i64,
     /// Networks told of a change in the account's tools, most recent first.
     pub link_networks_max: usize,
@@ -51,7 +54,7 @@ impl Default for WindowSettings {
             episodes_max: 8,
             event_ids_max: 128,
             ties_max: 32,
-            link_refresh_ms: 3_600_000,
+            link_refresh_ms: 12 * 3_600_000,
             link_networks_max: 4,
         }
     }

@@ -1,8 +1,11 @@
 //! The recent located sign-ins of an account, in the order of event time.
 
+use std::cmp::Ordering;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use super::event_id::EventId;
+use super::texts::TextId;
 use crate::model::{Network, Place};
 
 /// One successful sign-in from an address that locates the person.
@@ -10,20 +13,18 @@ use crate::model::{Network, Place};
 pub struct Visit {
     /// When, ms: see [`crate::model::Observation::order_ms`].
     pub order_ms: i64,
-    /// 64-bit hash of the event's id: breaks ties of time.
-    pub id_hash: u64,
     /// The event's id, for evidence.
-    pub event_id: Box<str>,
-    /// Product that wrote the event.
-    pub product: Box<str>,
+    pub event_id: EventId,
     /// Where.
     pub place: Arc<Place>,
     /// Network.
     pub network: Arc<Network>,
     /// Address.
     pub address: IpAddr,
-    /// Device id; empty if the source names none.
-    pub device: Box<str>,
+    /// Product that wrote the event, among the account's texts.
+    pub product: TextId,
+    /// Device id, among the account's texts; empty if the source names none.
+    pub device: TextId,
     /// Whether a second factor was used.
     pub mfa: bool,
 }
@@ -43,38 +44,63 @@ pub enum Inserted {
     TooOld,
 }
 
+/// Visits left room for after some were forgotten. A full list makes room for one, or for a quarter: most accounts
+/// have two or three, and there are many accounts.
+const SPARE: usize = 1;
+
 impl Visits {
-    /// Inserts `visit` where its time belongs. A full ring first gives up visits inside a stay at one address
-    /// that ended before `settled_ms` (nothing can come between them any more), then its oldest.
-    pub fn insert(&mut self, visit: Visit, visits_max: usize, settled_ms: i64) -> Inserted {
-        let mut index = self
-            .sorted
-            .partition_point(|v| (v.order_ms, v.id_hash) < (visit.order_ms, visit.id_hash));
-        if self.sorted.len() >= visits_max {
-            let victim = self.inside_a_stay(settled_ms).unwrap_or(0);
-            if victim == 0 && index == 0 {
+    /// Inserts `visit` where its time belongs; `hash` tells visits of one moment apart. Of a stay at one address that
+    /// ended before `settled_ms` (nothing can come between any more) the first and the last are kept. A full ring
+    /// gives up its oldest.
+    pub fn insert(
+        &mut self,
+        visit: Visit,
+        visits_max: usize,
+        settled_ms: i64,
+        hash: impl Fn(&Visit) -> u64,
+    ) -> Inserted {
+        self.shorten_stays(settled_ms);
+        let mut index = self.sorted.partition_point(|v| match v.order_ms.cmp(&visit.order_ms) {
+            Ordering::Less => true,
+            Ordering::Equal => hash(v) < hash(&visit),
+            Ordering::Greater => false,
+        });
+        if self.sorted.len() >= visits_max.max(1) {
+            if index == 0 {
                 return Inserted::TooOld;
             }
-            self.sorted.remove(victim);
-            if victim < index {
-                index -= 1;
-            }
+            self.sorted.remove(0);
+            index -= 1;
+        }
+        if self.sorted.len() == self.sorted.capacity() {
+            self.sorted.reserve_exact((self.sorted.len() / 4).max(1));
         }
         self.sorted.insert(index, visit);
         Inserted::At(index)
     }
 
-    fn inside_a_stay(&self, settled_ms: i64) -> Option<usize> {
-        self.sorted
-            .windows(3)
-            .position(|w| w[2].order_ms < settled_ms && w[0].address == w[1].address && w[1].address == w[2].address)
-            .map(|start| start + 1)
+    fn shorten_stays(&mut self, settled_ms: i64) {
+        let settled = self.sorted.partition_point(|v| v.order_ms < settled_ms);
+        let mut index = 1;
+        let mut end = settled;
+        while index + 1 < end {
+            let [before, inside, after] = [index - 1, index, index + 1].map(|at| self.sorted[at].address);
+            if before == inside && inside == after {
+                self.sorted.remove(index);
+                end -= 1;
+            } else {
+                index += 1;
+            }
+        }
     }
 
     /// Forgets visits before `horizon_ms`. Says how many.
     pub fn forget_before(&mut self, horizon_ms: i64) -> usize {
         let count = self.sorted.partition_point(|v| v.order_ms < horizon_ms);
-        self.sorted.drain(..count);
+        if count > 0 {
+            self.sorted.drain(..count);
+            self.sorted.shrink_to(2 * self.sorted.len() + SPARE);
+        }
         count
     }
 
@@ -92,6 +118,11 @@ impl Visits {
     #[must_use]
     pub fn as_slice(&self) -> &[Visit] {
         &self.sorted
+    }
+
+    /// All, oldest first; their times and addresses must stay.
+    pub(super) fn as_mut_slice(&mut self) -> &mut [Visit] {
+        &mut self.sorted
     }
 
     /// Visits read back from a checkpoint, which wrote them in order.

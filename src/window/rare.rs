@@ -1,0 +1,363 @@
+//! What few accounts have: VPN sessions, tools, peripherals, remote-desktop logons, open alerts.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use super::day_of;
+use super::days::Days;
+use super::episode::{Episodes, hash};
+use super::settings::WindowSettings;
+use crate::model::{EventKind, Network, Observation, Outcome, Place, ToolKind};
+
+/// Facts that most accounts have none of, so that their windows have no room for them.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Rare {
+    /// VPN sessions and sign-ins at a device, open or recent.
+    pub sessions: Vec<SessionFact>,
+    /// Remote-access tools, VPN clients, jigglers seen.
+    pub tools: Vec<ToolFact>,
+    /// Peripherals attached.
+    pub peripherals: Vec<PeripheralFact>,
+    /// Remote-desktop logons to the account's devices.
+    pub rdp_logons: Vec<RdpFact>,
+    /// Open alerts.
+    pub episodes: Episodes,
+}
+
+/// None of them.
+pub(super) static NONE: Rare = Rare::none();
+
+/// A VPN session.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SessionFact {
+    /// Hash of the session's id, or of address and device where the source gives none.
+    pub id: u64,
+    /// Opened, ms; the earliest time it was seen.
+    pub opened_ms: i64,
+    /// Latest time it was seen up, ms.
+    pub seen_ms: i64,
+    /// Closed, ms, if it was.
+    pub closed_ms: Option<i64>,
+    /// Address it came from.
+    pub address: Option<IpAddr>,
+    /// Device; empty if unknown.
+    pub device: Box<str>,
+    /// Id of the event that opened it.
+    pub event_id: Box<str>,
+    /// Product of that event.
+    pub product: Box<str>,
+}
+
+/// A tool seen on a device of the account, or a VPN brand its network or identity provider named.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ToolFact {
+    /// Canonical name.
+    pub name: Box<str>,
+    /// What sort.
+    pub kind: ToolKind,
+    /// Device; empty if unknown or if the network showed the brand.
+    pub device: Box<str>,
+    /// Installed for unattended access.
+    pub unattended: bool,
+    /// Days seen.
+    pub days: Days,
+    /// First and latest sighting, ms.
+    pub first_ms: i64,
+    /// See `first_ms`.
+    pub last_ms: i64,
+    /// Id of the first event that showed it.
+    pub event_id: Box<str>,
+    /// Product of that event.
+    pub product: Box<str>,
+}
+
+/// A peripheral attached to a device of the account.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PeripheralFact {
+    /// Device it was attached to; empty if unknown.
+    pub device: Box<str>,
+    /// What it called itself: manufacturer, product, serial, joined by spaces.
+    pub name: Box<str>,
+    /// `vendor:product` in hexadecimal; empty if unknown.
+    pub usb_id: Box<str>,
+    /// The device shows a keyboard.
+    pub keyboard: bool,
+    /// The device shows a mouse or pointer.
+    pub mouse: bool,
+    /// The device shows mass storage.
+    pub storage: bool,
+    /// Display identification: manufacturer, model, serial, joined by spaces; empty if none.
+    pub edid: Box<str>,
+    /// When, ms.
+    pub time_ms: i64,
+    /// Id of the event.
+    pub event_id: Box<str>,
+    /// Product of the event.
+    pub product: Box<str>,
+}
+
+/// A remote-desktop logon to a device of the account.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RdpFact {
+    /// When, ms.
+    pub time_ms: i64,
+    /// From where, if public.
+    pub address: Option<IpAddr>,
+    /// Network it came from.
+    pub network: Arc<Network>,
+    /// Place it came from, if known.
+    pub place: Option<Arc<Place>>,
+    /// Device logged on to; empty if unknown.
+    pub device: Box<str>,
+    /// Id of the event.
+    pub event_id: Box<str>,
+    /// Product of the event.
+    pub product: Box<str>,
+}
+
+/// Whether an observation brings a fact of this sort.
+pub(super) fn concerns(seen: &Observation<'_>) -> bool {
+    let event = seen.event;
+    let kind = matches!(
+        event.kind,
+        EventKind::VpnOpen
+            | EventKind::VpnRenew
+            | EventKind::VpnClose
+            | EventKind::RdpLogon
+            | EventKind::PeripheralAttached
+    );
+    kind || event.tool.is_some() || vpn_brand(seen).is_some()
+}
+
+impl Rare {
+    /// Nothing.
+    #[must_use]
+    pub const fn none() -> Self {
+        Self {
+            sessions: Vec::new(),
+            tools: Vec::new(),
+            peripherals: Vec::new(),
+            rdp_logons: Vec::new(),
+            episodes: Episodes::none(),
+        }
+    }
+
+    /// Whether there is nothing.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.sessions.is_empty() && !self.has_sightings() && self.episodes.is_empty()
+    }
+
+    /// Whether there is anything that links tell of. Sessions are not: they only give meaning to a logon.
+    #[must_use]
+    pub fn has_sightings(&self) -> bool {
+        !(self.tools.is_empty() && self.peripherals.is_empty() && self.rdp_logons.is_empty())
+    }
+
+    /// Bytes on the heap, estimated.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let lists = self.sessions.len() * 144 + self.tools.len() * 160 + self.rdp_logons.len() * 144;
+        size_of::<Self>() + lists + self.peripherals.len() * 200
+    }
+
+    /// Forgets facts last seen before `horizon_ms`; episodes are asked apart, because they may be older than the rest.
+    pub(super) fn forget_before(&mut self, horizon_ms: i64) {
+        self.sessions.retain(|s| s.seen_ms >= horizon_ms);
+        self.tools.retain(|t| t.last_ms >= horizon_ms);
+        self.peripherals.retain(|p| p.time_ms >= horizon_ms);
+        self.rdp_logons.retain(|r| r.time_ms >= horizon_ms);
+    }
+
+    /// When the oldest of them was last seen, ms, but for episodes.
+    pub(super) fn oldest_ms(&self) -> Option<i64> {
+        let seen = (self.sessions.iter().map(|s| s.seen_ms))
+            .chain(self.tools.iter().map(|t| t.last_ms))
+            .chain(self.peripherals.iter().map(|p| p.time_ms))
+            .chain(self.rdp_logons.iter().map(|r| r.time_ms));
+        seen.min()
+    }
+
+    /// Folds what an observation says of tools, peripherals, logons and sessions. Says whether it was anything.
+    pub(super) fn apply(&mut self, seen: &Observation<'_>, settings: &WindowSettings) -> bool {
+        let mut is_fact = false;
+        let event = seen.event;
+        match event.kind {
+            EventKind::VpnOpen | EventKind::VpnRenew | EventKind::VpnClose => {
+                self.apply_session(seen, settings.sessions_max);
+                is_fact = true;
+            }
+            EventKind::RdpLogon if event.outcome == Outcome::Success => {
+                make_room(&mut self.rdp_logons, settings.rdp_logons_max, |r| r.time_ms);
+                self.rdp_logons.push(rdp(seen));
+                self.rdp_logons
+                    .sort_by(|a, b| (a.time_ms, &a.event_id).cmp(&(b.time_ms, &b.event_id)));
+                is_fact = true;
+            }
+            EventKind::PeripheralAttached => {
+                make_room(&mut self.peripherals, settings.sightings_max, |p| p.time_ms);
+                if let Some(fact) = peripheral(seen) {
+                    self.peripherals.push(fact);
+                    self.peripherals
+                        .sort_by(|a, b| (a.time_ms, &a.event_id).cmp(&(b.time_ms, &b.event_id)));
+                    is_fact = true;
+                }
+            }
+            _ => {}
+        }
+        if let Some(tool) = &event.tool {
+            self.tool(&tool.name, tool.kind, tool.unattended, seen, settings.sightings_max);
+            is_fact = true;
+        }
+        if let Some(brand) = vpn_brand(seen) {
+            let known = self
+                .tools
+                .iter()
+                .any(|t| *t.name == *brand && t.kind == ToolKind::VpnClient);
+            self.tool(brand, ToolKind::VpnClient, false, seen, settings.sightings_max);
+            is_fact |= !known;
+        }
+        is_fact
+    }
+
+    fn tool(&mut self, name: &str, kind: ToolKind, unattended: bool, seen: &Observation<'_>, sightings_max: usize) {
+        let device = seen.event.device.as_ref().map_or("", |d| d.id.as_ref());
+        let found = self
+            .tools
+            .iter()
+            .position(|t| *t.name == *name && t.kind == kind && *t.device == *device);
+        let index = found.unwrap_or_else(|| {
+            make_room(&mut self.tools, sightings_max, |t| t.last_ms);
+            self.tools.push(ToolFact {
+                name: name.into(),
+                kind,
+                device: device.into(),
+                unattended,
+                days: Days::default(),
+                first_ms: seen.order_ms,
+                last_ms: seen.order_ms,
+                event_id: seen.event.id.as_ref().into(),
+                product: seen.event.product.as_ref().into(),
+            });
+            self.tools.len() - 1
+        });
+        let fact = &mut self.tools[index];
+        fact.unattended |= unattended;
+        fact.days.mark(day_of(seen.order_ms));
+        fact.last_ms = fact.last_ms.max(seen.order_ms);
+        if seen.order_ms < fact.first_ms {
+            fact.first_ms = seen.order_ms;
+            fact.event_id = seen.event.id.as_ref().into();
+            fact.product = seen.event.product.as_ref().into();
+        }
+    }
+
+    fn apply_session(&mut self, seen: &Observation<'_>, sessions_max: usize) {
+        let event = seen.event;
+        if event.outcome == Outcome::Failure {
+            return;
+        }
+        let device = event.device.as_ref().map_or("", |d| d.id.as_ref());
+        let id = match &event.session {
+            Some(session) => hash(&[session.as_ref()]),
+            None => hash(&[
+                event.source_ip.map(|ip| ip.to_string()).unwrap_or_default().as_str(),
+                device,
+            ]),
+        };
+        let time_ms = seen.order_ms;
+        let index = self.sessions.iter().position(|s| s.id == id).unwrap_or_else(|| {
+            make_room(&mut self.sessions, sessions_max, |s| s.seen_ms);
+            self.sessions.push(SessionFact {
+                id,
+                opened_ms: time_ms,
+                seen_ms: time_ms,
+                closed_ms: None,
+                address: event.source_ip,
+                device: device.into(),
+                event_id: event.id.as_ref().into(),
+                product: event.product.as_ref().into(),
+            });
+            self.sessions.len() - 1
+        });
+        let fact = &mut self.sessions[index];
+        let is_latest = time_ms >= fact.seen_ms;
+        fact.opened_ms = fact.opened_ms.min(time_ms);
+        fact.seen_ms = fact.seen_ms.max(time_ms);
+        fact.address = fact.address.or(event.source_ip);
+        // A close that arrives late does not end a session that was seen up after it.
+        if event.kind == EventKind::VpnClose {
+            fact.closed_ms = if is_latest { Some(time_ms) } else { fact.closed_ms };
+        } else if fact.closed_ms.is_some_and(|closed| closed < time_ms) {
+            fact.closed_ms = None;
+        }
+    }
+}
+
+/// Frees one place in a full list by giving up its oldest entry.
+pub(super) fn make_room<T>(list: &mut Vec<T>, max: usize, time: impl Fn(&T) -> i64) {
+    while list.len() >= max.max(1) {
+        let oldest = list
+            .iter()
+            .enumerate()
+            .min_by_key(|(_, item)| time(item))
+            .map_or(0, |(i, _)| i);
+        list.remove(oldest);
+    }
+}
+
+fn rdp(seen: &Observation<'_>) -> RdpFact {
+    let event = seen.event;
+    RdpFact {
+        time_ms: seen.order_ms,
+        address: event.source_ip,
+        network: Arc::clone(seen.network),
+        place: seen.place.cloned(),
+        device: event.device.as_ref().map(|d| d.id.as_ref().into()).unwrap_or_default(),
+        event_id: event.id.as_ref().into(),
+        product: event.product.as_ref().into(),
+    }
+}
+
+fn peripheral(seen: &Observation<'_>) -> Option<PeripheralFact> {
+    let event = seen.event;
+    let peripheral = event.peripheral.as_ref()?;
+    let join = |parts: [&Option<std::borrow::Cow<'_, str>>; 3]| {
+        let known: Vec<&str> = parts
+            .into_iter()
+            .filter_map(|p| p.as_deref())
+            .filter(|p| !p.is_empty())
+            .collect();
+        known.join(" ")
+    };
+    let usb_id = match (peripheral.vendor_id, peripheral.product_id) {
+        (Some(vendor), Some(product)) => format!("{vendor:04x}:{product:04x}"),
+        _ => String::new(),
+    };
+    let edid = peripheral
+        .edid
+        .as_ref()
+        .map(|e| join([&e.manufacturer, &e.model, &e.serial]))
+        .unwrap_or_default();
+    Some(PeripheralFact {
+        device: event.device.as_ref().map(|d| d.id.as_ref().into()).unwrap_or_default(),
+        name: join([&peripheral.manufacturer, &peripheral.product, &peripheral.serial]).into(),
+        usb_id: usb_id.into(),
+        keyboard: peripheral.keyboard,
+        mouse: peripheral.mouse,
+        storage: peripheral.storage,
+        edid: edid.into(),
+        time_ms: seen.order_ms,
+        event_id: event.id.as_ref().into(),
+        product: event.product.as_ref().into(),
+    })
+}
+
+/// Commercial VPN brand that the network list or the identity provider named for this observation.
+fn vpn_brand<'s>(seen: &'s Observation<'_>) -> Option<&'s str> {
+    let named = seen.event.anonymizer.as_deref().filter(|b| !b.is_empty());
+    named.or_else(|| {
+        let is_vpn = seen.network.class == crate::model::NetworkClass::Vpn;
+        (is_vpn && !seen.network.label.is_empty()).then_some(seen.network.label.as_str())
+    })
+}
