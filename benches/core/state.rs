@@ -98,9 +98,9 @@ fn many_accounts(reference: &Arc<Reference>) {
     };
     fold(&mut accounts, before);
     let count: u32 = after.iter().map(|record| record.count).sum();
-    let (origin, started) = (Instant::now(), processor_ns(Instant::now()));
+    let started = processor_ns();
     fold(&mut accounts, after);
-    let ours = (processor_ns(origin) - started) as f64 / f64::from(count);
+    let ours = (processor_ns() - started) as f64 / f64::from(count);
     let words: Vec<u64> = vec![1; 32 << 20];
     let mut random = Random(SEED);
     let places: Vec<usize> = (0..count).map(|_| random.below(words.len() as u64) as usize).collect();

@@ -71,8 +71,12 @@ impl Records {
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &[u8]> {
-        let starts = std::iter::once(0).chain(self.ends.iter().copied());
-        starts.zip(&self.ends).map(|(start, end)| &self.bytes[start..*end])
+        (0..self.len()).map(|index| self.get(index))
+    }
+
+    pub(crate) fn get(&self, index: usize) -> &[u8] {
+        let start = index.checked_sub(1).map_or(0, |before| self.ends[before]);
+        &self.bytes[start..self.ends[index]]
     }
 
     pub(crate) fn mean_bytes(&self) -> usize {
@@ -82,6 +86,19 @@ impl Records {
 
 /// `count` sign-ins, `step_ms` apart, each account at its own address and device.
 pub(crate) fn sign_ins(format: Format, count: u64, accounts: u64, spread: Spread, step_ms: i64, seed: u64) -> Records {
+    sign_ins_from(START_MS, format, count, accounts, spread, step_ms, seed)
+}
+
+/// As [`sign_ins`], the first at `start_ms`.
+pub(crate) fn sign_ins_from(
+    start_ms: i64,
+    format: Format,
+    count: u64,
+    accounts: u64,
+    spread: Spread,
+    step_ms: i64,
+    seed: u64,
+) -> Records {
     let mut random = Random(seed);
     let mut records = Records {
         step_ms,
@@ -89,7 +106,7 @@ pub(crate) fn sign_ins(format: Format, count: u64, accounts: u64, spread: Spread
     };
     for number in 0..count {
         let account = spread.account(accounts, &mut random);
-        let time_ms = START_MS + number.cast_signed() * step_ms;
+        let time_ms = start_ms + number.cast_signed() * step_ms;
         records.push(&record(format, account, time_ms, random.next()));
     }
     records
@@ -109,17 +126,8 @@ fn address(account: u64, roll: u64) -> String {
 
 fn record(format: Format, account: u64, time_ms: i64, roll: u64) -> String {
     let ip = address(account, roll);
-    let seconds = time_ms / 1_000 - START_MS / 1_000;
-    let (day, hour, minute, second) = (
-        seconds / 86_400 + 2,
-        seconds / 3_600 % 24,
-        seconds / 60 % 60,
-        seconds % 60,
-    );
-    let moment = format!(
-        "2026-03-{day:02}T{hour:02}:{minute:02}:{second:02}.{:03}Z",
-        time_ms % 1_000
-    );
+    let moment = jiff::Timestamp::from_millisecond(time_ms).unwrap_or_default();
+    let moment = format!("{moment:.3}");
     match format {
         Format::Okta => format!(
             r#"{{"uuid":"{roll:016x}{account:08x}","published":"{moment}","eventType":"user.session.start","version":"0","severity":"INFO","displayMessage":"User login to Okta","actor":{{"id":"00u{account:09}","type":"User","alternateId":"p{account}@corp.example","displayName":"Person {account}"}},"client":{{"userAgent":{{"rawUserAgent":"Mozilla/5.0 (Windows NT 10.0; Win64; x64) Chrome/141.0","os":"Windows 10","browser":"CHROME"}},"zone":"null","device":"Computer","ipAddress":"{ip}","geographicalContext":{{"city":"Milton","country":"United States"}}}},"outcome":{{"result":"SUCCESS"}},"debugContext":{{"debugData":{{"requestUri":"/api/v1/authn"}}}}}}"#
@@ -128,7 +136,9 @@ fn record(format: Format, account: u64, time_ms: i64, roll: u64) -> String {
             r#"{{"kind":"admin#reports#activity","id":{{"time":"{moment}","uniqueQualifier":"{roll}","applicationName":"login","customerId":"C01"}},"actor":{{"email":"p{account}@corp.example","profileId":"1{account:09}"}},"ipAddress":"{ip}","events":[{{"type":"login","name":"login_success","parameters":[{{"name":"login_type","value":"google_password"}},{{"name":"is_suspicious","boolValue":false}}]}}]}}"#
         ),
         Format::Fortigate => format!(
-            r#"date=2026-03-{day:02} time={hour:02}:{minute:02}:{second:02} devid="FG7" logid="0101039947" type="event" subtype="vpn" eventtime={time_ms}000000 action="tunnel-up" tunneltype="ssl-tunnel" tunnelid={roll} remip={ip} tunnelip=10.8.0.9 user="p{account}" fctuid="F-{account}""#
+            r#"date={} time={} devid="FG7" logid="0101039947" type="event" subtype="vpn" eventtime={time_ms}000000 action="tunnel-up" tunneltype="ssl-tunnel" tunnelid={roll} remip={ip} tunnelip=10.8.0.9 user="p{account}" fctuid="F-{account}""#,
+            &moment[..10],
+            &moment[11..19],
         ),
         Format::Ocsf | Format::Auto => format!(
             r#"{{"activity_id":1,"category_uid":3,"class_uid":3002,"type_uid":300201,"time":{time_ms},"severity_id":1,"status_id":1,"metadata":{{"version":"1.8.0","product":{{"name":"Meridian ID"}},"uid":"{roll:016x}{account:08x}"}},"user":{{"email_addr":"p{account}@corp.example"}},"src_endpoint":{{"ip":"{ip}"}},"device":{{"uid":"lt-{account:07}","type_id":3}},"is_mfa":true}}"#

@@ -13,13 +13,15 @@ use falsefront::service::kafka::io::{Reader, Writer};
 use hdrhistogram::Histogram;
 
 use super::run::Trial;
-use super::traffic::{START_MS, Spread, sign_ins};
-use super::{ASK, PARTITIONS, create};
+use super::traffic::{Spread, sign_ins_from};
+use super::{ASK, PARTITIONS, create, now_ms};
 
 const SOURCE: &str = "bench.latency";
 /// Time before the first latency counts.
 const WARM_UP: Duration = Duration::from_secs(5);
 const STEADY: Duration = Duration::from_secs(20);
+/// Events made at a time.
+const PART: u64 = 20_000;
 /// One journey among so many events.
 const JOURNEY_EVERY: u64 = 500;
 
@@ -66,14 +68,16 @@ pub(crate) fn measure(connection: &Connection, folder: &Path, rate: u64) {
 
 fn feed(connection: &Connection, rate: u64, sent: &Mutex<HashMap<String, Instant>>, is_over: &AtomicBool) -> u64 {
     let writer = Writer::new(connection).unwrap();
-    let background = sign_ins(Format::Okta, 100_000, 100_000, Spread::Uniform, 1, 7);
     let cities = ["Las Vegas", "Frankfurt am Main"].map(|name| demo_city(name, "").unwrap());
     let began = Instant::now();
     let mut number = 0;
-    for record in std::iter::repeat_with(|| background.iter()).flatten() {
-        if is_over.load(Ordering::Relaxed) {
-            break;
+    let mut background = sign_ins_from(now_ms(), Format::Okta, PART, 100_000, Spread::Uniform, 1, 7);
+    while !is_over.load(Ordering::Relaxed) {
+        let within = number % PART;
+        if within == 0 {
+            background = sign_ins_from(now_ms(), Format::Okta, PART, 100_000, Spread::Uniform, 1, number);
         }
+        let record = background.get(within as usize);
         let due = began + Duration::from_nanos(1_000_000_000 / rate.max(1) * number);
         if due > Instant::now() + Duration::from_millis(1) {
             std::thread::sleep(due - Instant::now());
@@ -81,10 +85,10 @@ fn feed(connection: &Connection, rate: u64, sent: &Mutex<HashMap<String, Instant
         let partition = (number % u64::from(PARTITIONS)) as i32;
         if number.is_multiple_of(JOURNEY_EVERY) {
             let (account, id) = (format!("traveler-{number}@corp.example"), number * 2);
-            let time_ms = START_MS + number.cast_signed();
+            let time_ms = now_ms();
             for (leg, city) in (0..).zip(cities) {
                 let ip = city.address(DemoUse::Residential, number as u32).to_string();
-                let record = sign_in_from(&account, &ip, time_ms + leg * 60_000, id + leg as u64);
+                let record = sign_in_from(&account, &ip, time_ms + (leg - 1) * 60_000, id + leg as u64);
                 writer.send(SOURCE, Some(partition), None, record.as_bytes()).unwrap();
             }
             sent.lock().unwrap().insert(account, Instant::now());

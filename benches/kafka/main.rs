@@ -34,7 +34,7 @@ use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
 use cluster::Cluster;
 use run::{Outcome, Trial};
-use traffic::{Spread, sign_ins};
+use traffic::{Spread, sign_ins_from};
 
 /// Partitions of the source and of the topics in between.
 pub(crate) const PARTITIONS: u32 = 4;
@@ -50,7 +50,7 @@ fn number(name: &str, usual: u64) -> u64 {
 }
 
 fn main() {
-    let (events, accounts) = (number("EVENTS", 1_000_000), number("ACCOUNTS", 1_000_000));
+    let (events, accounts) = (number("EVENTS", 2_000_000), number("ACCOUNTS", 1_000_000));
     let (rounds, rate) = (number("ROUNDS", 3), number("RATE", 20_000));
     let folder = tempfile::tempdir().unwrap();
     let cluster = match Cluster::start(&folder.path().join("kafka"), 1) {
@@ -65,7 +65,7 @@ fn main() {
     let bytes = feed(&connection, events, accounts);
     println!(
         "{events} Okta events of {bytes} B, {accounts} accounts, uniform, lz4, {PARTITIONS} partitions, not keyed by \
-         account; exactly once, 100 ms commits; broker and service on {} cores",
+         account; exactly once, 100 ms commits; the second half is measured; broker and service on {} cores",
         std::thread::available_parallelism().map_or(0, usize::from)
     );
     println!(
@@ -124,9 +124,12 @@ fn feed(connection: &Connection, events: u64, accounts: u64) -> usize {
     const PART: u64 = 100_000;
     create(connection, SOURCE);
     let writer = Writer::new(connection).unwrap();
+    // Ending about now: what is older than the windows would be forgotten at once.
+    let start_ms = now_ms() - events.cast_signed();
     let mut bytes = 0;
     for part in 0..events.div_ceil(PART) {
-        let records = sign_ins(
+        let records = sign_ins_from(
+            start_ms + (part * PART).cast_signed(),
             Format::Okta,
             PART.min(events - part * PART),
             accounts,
@@ -143,6 +146,11 @@ fn feed(connection: &Connection, events: u64, accounts: u64) -> usize {
     }
     writer.flush(ASK).unwrap();
     bytes
+}
+
+pub(crate) fn now_ms() -> i64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    now.unwrap().as_millis() as i64
 }
 
 pub(crate) fn create(connection: &Connection, topic: &str) {

@@ -103,14 +103,13 @@ impl Trial {
         values.sum::<f64>() as u64
     }
 
-    /// Waits until so many observations are committed. Measured from the first one, so that joining a group does not
-    /// count.
+    /// Waits until so many observations are committed. Measured from the half on: most accounts are known by then.
     pub(crate) fn until(&self, events: u64, broker: u32) -> Outcome {
         let (mut began, mut cpu_before, mut first) = (self.began, cpu(broker), 0);
         loop {
             std::thread::sleep(Duration::from_millis(20));
             let folded = self.folded();
-            if first == 0 && folded > 0 {
+            if first == 0 && folded >= events / 2 {
                 (began, cpu_before, first) = (Instant::now(), cpu(broker), folded);
             }
             if folded >= events {
@@ -123,6 +122,9 @@ impl Trial {
             if let Some((worker, result)) = self.service.watch(Duration::ZERO) {
                 panic!("{worker} ended: {result:?}");
             }
+        }
+        if std::env::var_os("FALSEFRONT_BENCH_METRICS").is_some() {
+            println!("{}", String::from_utf8(self.metrics.render()).unwrap());
         }
         let share = events as f64 / (events - first).max(1) as f64;
         Outcome {

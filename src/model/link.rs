@@ -48,8 +48,14 @@ impl Text<'_> {
     }
 }
 
+/// What is as if it were not there is not written.
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
 /// One tie between an account and a thing that others may share, with what the account's window knows
-/// that the thing's rules need. Written as JSON to `links`, because other programs may read them. Text is borrowed, from
+/// that the thing's rules need. Written as JSON to `links`, one to a line, because other programs may read them; what is
+/// empty, zero or false is left out. Text is borrowed, from
 /// the account's window when it is written and from the record when it is read.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Link<'a> {
@@ -74,28 +80,30 @@ pub struct Link<'a> {
     #[serde(borrow)]
     pub product: Cow<'a, str>,
     /// Source address of that event, if it has one.
-    #[serde(borrow)]
+    #[serde(borrow, default, skip_serializing_if = "is_default")]
     pub address: Option<Text<'a>>,
     /// Device of that event, if it has one.
-    #[serde(borrow)]
+    #[serde(borrow, default, skip_serializing_if = "is_default")]
     pub device: Option<Text<'a>>,
     /// The device id is a browser fingerprint.
+    #[serde(default, skip_serializing_if = "is_default")]
     pub fingerprint: bool,
     /// What the account claims.
     #[serde(borrow)]
     pub claim: LinkClaim<'a>,
     /// Where the event was seen.
-    #[serde(borrow)]
+    #[serde(borrow, default, skip_serializing_if = "is_default")]
     pub place: Option<LinkPlace<'a>>,
     /// Network class and label.
     pub network_class: NetworkClass,
     /// Site or brand of the network; empty if none.
-    #[serde(borrow)]
+    #[serde(borrow, default, skip_serializing_if = "is_default")]
     pub network_label: Cow<'a, str>,
     /// Autonomous system number; 0 if unknown.
+    #[serde(default, skip_serializing_if = "is_default")]
     pub asn: u32,
     /// Autonomous system's organization; empty if unknown.
-    #[serde(borrow)]
+    #[serde(borrow, default, skip_serializing_if = "is_default")]
     pub organization: Cow<'a, str>,
     /// What else the account's window knows.
     #[serde(borrow)]
@@ -124,22 +132,25 @@ pub struct LinkClaim<'a> {
     /// Employment.
     pub kind: AccountKind,
     /// Employer; empty if unknown.
-    #[serde(borrow)]
+    #[serde(borrow, default, skip_serializing_if = "is_default")]
     pub employer: Cow<'a, str>,
     /// `Austin, Texas, US`; empty if the roster names no place.
-    #[serde(borrow)]
+    #[serde(borrow, default, skip_serializing_if = "is_default")]
     pub label: Cow<'a, str>,
     /// Claimed country, alpha-2; empty if unknown.
-    #[serde(borrow)]
+    #[serde(borrow, default, skip_serializing_if = "is_default")]
     pub country: Cow<'a, str>,
     /// Latitude and longitude in degrees and radius in km, where the claim could be placed.
+    #[serde(default, skip_serializing_if = "is_default")]
     pub point: Option<(f64, f64, u16)>,
     /// The roster assigns this device to the account.
+    #[serde(default, skip_serializing_if = "is_default")]
     pub owns_device: bool,
     /// The roster assigns some device to the account.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub has_device: bool,
     /// First day of employment, days since the epoch.
+    #[serde(default, skip_serializing_if = "is_default")]
     pub hire_day: Option<i32>,
 }
 
@@ -147,16 +158,16 @@ pub struct LinkClaim<'a> {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LinkPlace<'a> {
     /// `Las Vegas, NV, US`.
-    #[serde(borrow)]
+    #[serde(borrow, default, skip_serializing_if = "is_default")]
     pub label: Cow<'a, str>,
     /// City; empty if unknown.
-    #[serde(borrow)]
+    #[serde(borrow, default, skip_serializing_if = "is_default")]
     pub city: Cow<'a, str>,
     /// Region; empty if unknown.
-    #[serde(borrow)]
+    #[serde(borrow, default, skip_serializing_if = "is_default")]
     pub region: Cow<'a, str>,
     /// Country, alpha-2.
-    #[serde(borrow)]
+    #[serde(borrow, default, skip_serializing_if = "is_default")]
     pub country: Cow<'a, str>,
     /// Degrees.
     pub latitude: f64,
@@ -174,19 +185,22 @@ pub struct AccountSummary<'a> {
     /// Days on which the account signed in from an address that locates it, within its window.
     pub days_located: u16,
     /// Of those, days on which it was only ever far from its claim.
+    #[serde(default, skip_serializing_if = "is_default")]
     pub days_away: u16,
     /// Kilometers between claim and place that no error radius explains, for this event.
+    #[serde(default, skip_serializing_if = "is_default")]
     pub claim_gap_km: u32,
     /// Remote-access tools seen for the account, with the device that showed them.
-    #[serde(borrow)]
+    #[serde(borrow, default, skip_serializing_if = "is_default")]
     pub remote_tools: Vec<Text<'a>>,
     /// Commercial VPN brands the account used, by network or client.
-    #[serde(borrow)]
+    #[serde(borrow, default, skip_serializing_if = "is_default")]
     pub vpn_brands: Vec<Text<'a>>,
     /// KVM-over-IP hardware or software seen.
-    #[serde(borrow)]
+    #[serde(borrow, default, skip_serializing_if = "is_default")]
     pub kvm: Vec<Text<'a>>,
     /// Remote-desktop logons into the account's device while it was at work.
+    #[serde(default, skip_serializing_if = "is_default")]
     pub rdp_relays: u16,
     /// Devices the account used within its window.
     pub devices: u16,

@@ -75,27 +75,29 @@ impl Entities {
         resume: Option<&[i64]>,
         outputs: &mut Outputs,
     ) -> Result<(), CodecError> {
-        let link = parse(record)?;
-        let position = Position {
-            append_ms: link.clock_ms,
-            ..position
-        };
-        let key = self.hash_key.entity(link.entity_kind, &link.entity);
-        let chunk = self.chunks.chunk_of(key);
-        if Chunks::<EntityFacts>::takes_part(resume, chunk, position.offset) {
-            self.chunks.count_input(chunk, key, position.offset, 0);
+        // Read whole before the first link is folded, so that a record is folded whole or not at all.
+        let links = parse(record)?;
+        let mut position = position;
+        for (index, link) in (0..).zip(&links) {
+            position.append_ms = link.clock_ms;
+            let key = self.hash_key.entity(link.entity_kind, &link.entity);
+            let chunk = self.chunks.chunk_of(key);
+            if !Chunks::<EntityFacts>::takes_part(resume, chunk, position.offset) {
+                continue;
+            }
+            self.chunks.count_input(chunk, key, position.offset, index);
             let facts = self
                 .chunks
                 .windows(chunk)
                 .entry(key)
-                .or_insert_with(|| Box::new(EntityFacts::new(&link)));
+                .or_insert_with(|| Box::new(EntityFacts::new(link)));
             Judge {
                 settings: &self.settings,
                 publisher: &self.publisher,
                 position,
                 outputs,
             }
-            .link(&link, facts, &mut self.interner);
+            .link(link, facts, &mut self.interner);
         }
         let window = &self.settings.window;
         if self
@@ -108,7 +110,8 @@ impl Entities {
     }
 }
 
-fn parse(record: &[u8]) -> Result<Link<'_>, CodecError> {
+/// The links of a record: one to a line.
+fn parse(record: &[u8]) -> Result<Vec<Link<'_>>, CodecError> {
     let refused = |at, why: String| CodecError {
         what: "link",
         at,
@@ -116,7 +119,11 @@ fn parse(record: &[u8]) -> Result<Link<'_>, CodecError> {
     };
     // Checked once as a whole, or the parser would check every string by itself.
     let text = std::str::from_utf8(record).map_err(|error| refused(error.valid_up_to(), "not UTF-8".to_owned()))?;
-    serde_json::from_str(text).map_err(|error| refused(error.column(), format!("{:?}", error.classify())))
+    let lines = text.split('\n').map(|line| {
+        let start = line.as_ptr() as usize - text.as_ptr() as usize;
+        serde_json::from_str(line).map_err(|error| refused(start + error.column(), format!("{:?}", error.classify())))
+    });
+    lines.collect()
 }
 
 /// The network's own alert among the withheld ones; alert identities are UUIDs of version 5 and never this small.

@@ -137,7 +137,10 @@ fn fold_logs(town: &Town, stages: &Stages) -> Result<(), String> {
         if role == Role::Accounts {
             let mut links = text_list(outputs.links.drain(..).map(|link| link.value));
             links.sort();
-            compare("links", &texts(town, &town.names.links), &links)?;
+            let packed = texts(town, &town.names.links);
+            let mut found: Vec<String> = packed.iter().flat_map(|text| text.lines()).map(str::to_owned).collect();
+            found.sort();
+            compare("links", &found, &links)?;
         }
         alerts.extend(text_list(outputs.alerts.drain(..).map(|alert| alert.value)));
     }

@@ -61,7 +61,6 @@ pub(crate) fn judge(setting: &Setting, ledger: &Ledger) -> anyhow::Result<Verdic
 
     let mut verdict = Verdict {
         alerts: alerts.len() as u64,
-        links: links.len() as u64,
         ..Verdict::default()
     };
     let mut observed: BTreeMap<String, u32> = BTreeMap::new();
@@ -103,7 +102,12 @@ pub(crate) fn judge(setting: &Setting, ledger: &Ledger) -> anyhow::Result<Verdic
     folded.fold("accounts", &setting.stages.accounts, &observations)?;
     let expected_links = std::mem::take(&mut folded.links);
     folded.fold("entities", &setting.stages.entities, &links)?;
-    verdict.not_as_folded += unlike(expected_links, links.iter().map(content));
+    let lines = links
+        .iter()
+        .flat_map(|record| record.value.as_deref().unwrap_or_default().split(|byte| *byte == b'\n'));
+    let lines: Vec<Content> = lines.map(|line| (Vec::new(), line.to_vec())).collect();
+    verdict.links = lines.len() as u64;
+    verdict.not_as_folded += unlike(expected_links, lines.into_iter());
     verdict.not_as_folded += unlike(folded.alerts, alerts.iter().map(content));
     judge_digests(&mut verdict, &folded.states, &checkpoints)?;
     Ok(verdict)
@@ -194,8 +198,7 @@ impl Folded {
         self.alerts
             .extend(alerts.map(|alert| (alert.key.into_bytes(), alert.value)));
         let links = outputs.links.into_iter();
-        self.links
-            .extend(links.map(|link| (format!("{:032x}", link.key.0).into_bytes(), link.value)));
+        self.links.extend(links.map(|link| (Vec::new(), link.value)));
         Ok(())
     }
 }

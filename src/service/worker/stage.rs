@@ -116,6 +116,9 @@ pub struct Tally {
     pub append_ms: i64,
 }
 
+/// Links packed into one record at most, bytes: a record costs the brokers ten times as much as the link in it.
+const LINKS_BYTES_MAX: usize = 256 * 1024;
+
 /// Where outputs go and by which rule.
 pub struct Outbox {
     /// Records not sent yet, in order.
@@ -127,12 +130,15 @@ pub struct Outbox {
     topics: TopicNames,
     hash_key: HashKey,
     scratch: Outputs,
+    /// Links not queued yet, by partition: one to a line.
+    links: Vec<Vec<u8>>,
 }
 
 impl Outbox {
     /// An empty outbox.
     #[must_use]
     pub fn new(topics: TopicNames, hash_key: HashKey) -> Self {
+        let partitions = usize::try_from(topics.partitions).unwrap_or(1);
         Self {
             records: Vec::new(),
             bytes: 0,
@@ -140,6 +146,7 @@ impl Outbox {
             topics,
             hash_key,
             scratch: Outputs::default(),
+            links: vec![Vec::new(); partitions],
         }
     }
 
@@ -148,6 +155,29 @@ impl Outbox {
         self.records.clear();
         self.bytes = 0;
         self.tally = Tally::default();
+        self.links.iter_mut().for_each(Vec::clear);
+    }
+
+    /// Queues the links that are not queued yet.
+    pub fn flush_links(&mut self) {
+        for partition in 0..self.topics.partitions {
+            let lines = usize::try_from(partition)
+                .ok()
+                .and_then(|index| self.links.get_mut(index));
+            if let Some(lines) = lines.map(std::mem::take).filter(|lines| !lines.is_empty()) {
+                self.push_links(partition, lines);
+            }
+        }
+    }
+
+    fn push_links(&mut self, partition: u32, lines: Vec<u8>) {
+        self.push(Outgoing {
+            topic: self.topics.links.clone(),
+            partition: partition_index(partition),
+            key: None,
+            value: Some(lines),
+            headers: Vec::new(),
+        });
     }
 
     /// Queues one record.
@@ -241,13 +271,21 @@ impl Outbox {
             });
         }
         for link in outputs.links.drain(..) {
-            self.push(Outgoing {
-                topic: self.topics.links.clone(),
-                partition: partition_index(link.key.partition(self.topics.partitions)),
-                key: Some(format!("{:032x}", link.key.0).into_bytes()),
-                value: Some(link.value),
-                headers: Vec::new(),
-            });
+            let partition = link.key.partition(self.topics.partitions);
+            let Some(lines) = usize::try_from(partition)
+                .ok()
+                .and_then(|index| self.links.get_mut(index))
+            else {
+                continue;
+            };
+            if !lines.is_empty() {
+                lines.push(b'\n');
+            }
+            lines.extend_from_slice(&link.value);
+            if lines.len() >= LINKS_BYTES_MAX {
+                let lines = std::mem::take(lines);
+                self.push_links(partition, lines);
+            }
         }
         self.tally.counts.merge(&outputs.counts);
         outputs.counts.clear();

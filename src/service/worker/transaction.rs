@@ -101,6 +101,7 @@ impl<L: Log> Worker<L> {
         if let Stage::Intake { take, .. } = &mut self.stage {
             self.outbox.flush_intake(take.as_mut());
         }
+        self.outbox.flush_links();
         if self.settings.guarantee == Guarantee::AtLeastOnce {
             // A checkpoint that outlives a crash must not be ahead of the outputs, or they would be lost.
             self.send_outbox()?;
