@@ -9,7 +9,7 @@ use falsefront::model::link::{Offer, Text};
 use falsefront::model::{AccountSummary, EntityKind, Link, LinkClaim, NetworkClass};
 use falsefront::pipeline::intake::{Intake, RawRecord};
 use falsefront::pipeline::packed::Unpacked;
-use falsefront::pipeline::settings::IntakeSettings;
+use falsefront::pipeline::settings::{DetectionSettings, IntakeSettings};
 use falsefront::pipeline::{Counts, Fold};
 use falsefront::service::reference::ReferenceBytes;
 use falsefront::window::account::{AccountFacts, ClaimDistance};
@@ -44,6 +44,58 @@ fn names_that_never_sign_in_take_no_memory() {
         assert_eq!(core.accounts[0].fold.size().entries, 0);
     }
     assert_eq!(core.counts.of("observations", "no_window"), 100_000);
+}
+
+/// Two days of sign-ins by the staff, then stolen passwords of many other names: at the cap names seen on one day make
+/// room for each other, and the staff's windows stay.
+#[test]
+fn at_the_cap_passing_names_make_room_and_known_accounts_stay() {
+    const STAFF: usize = 200;
+    const WINDOWS_MAX: usize = 2_560;
+    let mut settings = DetectionSettings::default();
+    settings.window.windows_max = WINDOWS_MAX;
+    let reference = core::reference(ReferenceBytes::default());
+    let mut core = Core::new(&Arc::new(settings), &reference, 1);
+    let sign_in = |id: &str, account: &str, minute: usize| {
+        let time_ms = START_MS + i64::try_from(minute).unwrap() * MINUTE_MS;
+        let device = format!("lt-{account}");
+        let who = Who {
+            id,
+            time_ms,
+            account,
+            device: &device,
+        };
+        login(who, "240.1.0.7")
+    };
+    let staff = |day: usize, core: &mut Core| {
+        for number in 0..STAFF {
+            let id = format!("s-{day}-{number}");
+            core.batch(&[&sign_in(&id, &format!("staff-{number}@corp.example"), day * 1_440)]);
+        }
+    };
+    staff(0, &mut core);
+    staff(1, &mut core);
+    assert_eq!(core.accounts[0].fold.size().entries, STAFF as u64);
+    for batch in 0..20 {
+        let records: Vec<Vec<u8>> = (batch * 1_000..(batch + 1) * 1_000)
+            .map(|number| sign_in(&format!("p-{number}"), &format!("passing-{number}@corp.example"), 1_441))
+            .collect();
+        let records: Vec<&[u8]> = records.iter().map(Vec::as_slice).collect();
+        core.batch(&records);
+        core.accounts[0].log.clear();
+        core.entities[0].log.clear();
+        assert!(core.accounts[0].fold.size().entries <= WINDOWS_MAX as u64);
+    }
+    let given_up = core.counts.of("windows_dropped", "room_for_another");
+    assert!(
+        given_up > 15_000,
+        "{given_up} windows given up: the stream must reach the cap"
+    );
+    let before = core.counts.of("observations", "folded");
+    // A known account's event is a duplicate only where its window was kept.
+    staff(1, &mut core);
+    assert_eq!(core.counts.of("observations", "folded"), before);
+    assert_eq!(core.counts.of("observations", "duplicate"), STAFF as u64);
 }
 
 /// One account that changes address, device, session, tool and gadget with every event.

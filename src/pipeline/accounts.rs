@@ -16,12 +16,15 @@ use crate::detections::{claimed_location, impossible_travel, remote_desktop_rela
 use crate::model::codec::Malformed;
 use crate::model::key::HashKey;
 use crate::model::link::Offer;
-use crate::model::{Finding, Link, Observation};
+use crate::model::{Finding, Key, Link, Observation};
 use crate::window::account::{AccountFacts, Change, Lateness};
 use crate::window::day_of;
 use crate::window::episode::Route;
 use crate::window::intern::Interner;
 use crate::window::shared::{SharedReader, SharedWriter};
+
+/// Observations whose windows are looked up ahead of their folding.
+const TOUCHED_AHEAD: usize = 16;
 
 /// The accounts stage over one partition.
 pub struct Accounts {
@@ -30,6 +33,8 @@ pub struct Accounts {
     publisher: Publisher,
     interner: Interner,
     chunks: Chunks<AccountFacts>,
+    /// Windows were dropped: values that nothing uses any more may follow.
+    has_swept: bool,
 }
 
 impl Windowed for AccountFacts {
@@ -41,6 +46,12 @@ impl Windowed for AccountFacts {
     }
     fn bytes(&self) -> usize {
         AccountFacts::bytes(self)
+    }
+    fn last_append_ms(&self) -> i64 {
+        self.last_append_ms
+    }
+    fn is_provisional(&self) -> bool {
+        AccountFacts::is_provisional(self)
     }
 }
 
@@ -55,12 +66,14 @@ impl Accounts {
     #[must_use]
     pub fn publishing_to(settings: Arc<DetectionSettings>, hash_key: HashKey, topic: &str) -> Self {
         let publisher = Publisher::new(&settings.episode, settings.window.episodes_max, topic);
+        let windows_max = settings.window.windows_max;
         Self {
             settings,
             hash_key,
             publisher,
             interner: Interner::default(),
-            chunks: Chunks::new(),
+            chunks: Chunks::new(windows_max),
+            has_swept: false,
         }
     }
 
@@ -81,19 +94,16 @@ impl Accounts {
         let mut interner = std::mem::take(&mut self.interner);
         let result = self.unpack(position, record, resume, outputs, &mut interner);
         self.interner = interner;
-        self.sweep(result?, resume);
-        Ok(())
+        self.sweep();
+        result
     }
 
-    fn sweep(&mut self, position: Position, resume: Option<&[i64]>) {
-        let settings = &self.settings.window;
-        let is_expired = |facts: &AccountFacts| facts.is_expired(position.append_ms, settings);
-        if self.chunks.sweep(position, resume, is_expired) {
+    fn sweep(&mut self) {
+        if std::mem::take(&mut self.has_swept) {
             self.interner.sweep();
         }
     }
 
-    /// Folds a record; gives its position with the clock that the record carries.
     fn unpack(
         &mut self,
         position: Position,
@@ -101,23 +111,37 @@ impl Accounts {
         resume: Option<&[i64]>,
         outputs: &mut Outputs,
         interner: &mut Interner,
-    ) -> Result<Position, CodecError> {
+    ) -> Result<(), CodecError> {
         // Read whole before the first observation is folded, so that a record is folded whole or not at all.
         let unpacked = Unpacked::read(record, interner)?;
         let position = Position {
             append_ms: unpacked.clock_ms(),
             ..position
         };
-        for index in 0..unpacked.len() {
-            let seen = unpacked.observation(index);
-            let chunk = self.chunks.chunk_of(seen.key);
-            if Chunks::<AccountFacts>::takes_part(resume, chunk, position.offset) {
-                let index = u32::try_from(index).unwrap_or(u32::MAX);
-                self.chunks.count_input(chunk, seen.key, position.offset, index);
-                self.observe(chunk, position, &seen, outputs);
+        for start in (0..unpacked.len()).step_by(TOUCHED_AHEAD) {
+            let group = start..unpacked.len().min(start + TOUCHED_AHEAD);
+            self.touch(group.clone().map(|index| unpacked.key(index)));
+            for index in group {
+                let seen = unpacked.observation(index);
+                let chunk = self.chunks.chunk_of(seen.key);
+                if Chunks::<AccountFacts>::takes_part(resume, chunk, position.offset) {
+                    let index = u32::try_from(index).unwrap_or(u32::MAX);
+                    self.chunks.count_input(chunk, seen.key, position.offset, index);
+                    self.observe(chunk, position, &seen, outputs);
+                }
             }
         }
-        Ok(position)
+        Ok(())
+    }
+
+    /// Reads a little of each account's window, so that those of a group come from memory side by side and not one
+    /// after the other.
+    fn touch(&self, keys: impl Iterator<Item = Key>) {
+        let touched = keys.map(|key| {
+            let facts = self.chunks.window(self.chunks.chunk_of(key), key);
+            facts.map_or(0, AccountFacts::touch)
+        });
+        std::hint::black_box(touched.fold(0, i64::wrapping_add));
     }
 
     /// Folds one observation at its own position: what a replay does, which orders observations before it folds them.
@@ -125,7 +149,7 @@ impl Accounts {
         let chunk = self.chunks.chunk_of(seen.key);
         self.chunks.count_input(chunk, seen.key, position.offset, 0);
         self.observe(chunk, position, seen, outputs);
-        self.sweep(position, None);
+        self.sweep();
     }
 
     /// Lends the shared values out, so that a record can be read while windows change.
@@ -135,6 +159,19 @@ impl Accounts {
 
     fn observe(&mut self, chunk: u16, position: Position, seen: &Observation<'_>, outputs: &mut Outputs) {
         let settings = &self.settings;
+        let is_expired = |facts: &AccountFacts| facts.is_expired(position.append_ms, &settings.window);
+        self.has_swept |= self.chunks.tidy(chunk, position.append_ms, is_expired);
+        if self.chunks.is_full(chunk)
+            && AccountFacts::may_begin_with(seen)
+            && !self.chunks.windows(chunk).contains_key(&seen.key)
+        {
+            let given_up = self.chunks.make_room(chunk);
+            outputs.counts.add_many("windows_dropped", "room_for_another", given_up);
+            if given_up == 0 {
+                outputs.counts.add("observations", "no_room");
+                return;
+            }
+        }
         let windows = self.chunks.windows(chunk);
         let facts = match windows.entry(seen.key) {
             Entry::Occupied(known) => known.into_mut(),

@@ -40,6 +40,12 @@ impl Windowed for EntityFacts {
     fn bytes(&self) -> usize {
         EntityFacts::bytes(self)
     }
+    fn last_append_ms(&self) -> i64 {
+        self.last_append_ms
+    }
+    fn is_provisional(&self) -> bool {
+        self.ties.len() <= 1 && self.overflow == 0 && self.episodes.is_empty() && self.withheld.is_empty()
+    }
 }
 
 impl Entities {
@@ -53,12 +59,13 @@ impl Entities {
     #[must_use]
     pub fn publishing_to(settings: Arc<DetectionSettings>, hash_key: HashKey, topic: &str) -> Self {
         let publisher = Publisher::new(&settings.episode, settings.window.episodes_max, topic);
+        let windows_max = settings.window.windows_max;
         Self {
             settings,
             hash_key,
             publisher,
             interner: Interner::default(),
-            chunks: Chunks::new(),
+            chunks: Chunks::new(windows_max),
         }
     }
 
@@ -78,6 +85,7 @@ impl Entities {
         // Read whole before the first link is folded, so that a record is folded whole or not at all.
         let links = parse(record)?;
         let mut position = position;
+        let mut has_swept = false;
         for (index, link) in (0..).zip(&links) {
             position.append_ms = link.clock_ms;
             let key = self.hash_key.entity(link.entity_kind, &link.entity);
@@ -86,6 +94,17 @@ impl Entities {
                 continue;
             }
             self.chunks.count_input(chunk, key, position.offset, index);
+            let window = &self.settings.window;
+            let is_expired = |facts: &EntityFacts| facts.is_expired(position.append_ms, window);
+            has_swept |= self.chunks.tidy(chunk, position.append_ms, is_expired);
+            if self.chunks.is_full(chunk) && !self.chunks.windows(chunk).contains_key(&key) {
+                let given_up = self.chunks.make_room(chunk);
+                outputs.counts.add_many("windows_dropped", "room_for_another", given_up);
+                if given_up == 0 {
+                    outputs.counts.add("links_folded", "no_room");
+                    continue;
+                }
+            }
             let facts = self
                 .chunks
                 .windows(chunk)
@@ -99,11 +118,7 @@ impl Entities {
             }
             .link(link, facts, &mut self.interner);
         }
-        let window = &self.settings.window;
-        if self
-            .chunks
-            .sweep(position, resume, |facts| facts.is_expired(position.append_ms, window))
-        {
+        if has_swept {
             self.interner.sweep();
         }
         Ok(())

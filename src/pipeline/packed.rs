@@ -244,6 +244,12 @@ impl<'a> Unpacked<'a> {
         self.heads.iter().map(|head| head.event.time_ms)
     }
 
+    /// Key of the account of the observation at `index`.
+    #[must_use]
+    pub fn key(&self, index: usize) -> Key {
+        self.heads[index].key
+    }
+
     /// The observation at `index`.
     #[must_use]
     pub fn observation(&self, index: usize) -> Observation<'_> {

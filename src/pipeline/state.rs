@@ -3,18 +3,21 @@
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, Hasher};
 
-use super::{CodecError, Position, StateSize};
+use super::{CodecError, StateSize};
 use crate::model::Key;
 use crate::model::codec::Malformed;
+use crate::window::DAY_MS;
 use crate::window::intern::Interner;
 use crate::window::shared::{SharedReader, SharedWriter};
 
 /// Chunks of a partition's state: at a million accounts over six partitions a chunk stays below a megabyte.
 const CHUNKS: u16 = 256;
 /// Version of the chunk encoding.
-const CHUNK_VERSION: u8 = 3;
-/// A chunk is swept for expired windows once every this many records per chunk.
-const SWEEP_ROUNDS: i64 = 16;
+const CHUNK_VERSION: u8 = 4;
+/// A chunk is swept for expired windows this often, by the append time of its own inputs, ms.
+const SWEEP_MS: i64 = DAY_MS;
+/// A full chunk gives up this part of its windows at a time, so that room is not made for one after the other.
+const GIVEN_UP: usize = 8;
 
 /// A window that can be kept in a chunk.
 pub trait Windowed: Sized {
@@ -27,6 +30,10 @@ pub trait Windowed: Sized {
     fn read(reader: &mut SharedReader<'_, '_>) -> Result<Self, Malformed>;
     /// Bytes it takes, estimated.
     fn bytes(&self) -> usize;
+    /// Append time of its last input, ms.
+    fn last_append_ms(&self) -> i64;
+    /// Whether it shows so little that it may be given up for another: a name that was seen on one day.
+    fn is_provisional(&self) -> bool;
 }
 
 /// Keys are keyed hashes already, so their low bits index the table as they are.
@@ -66,23 +73,29 @@ struct Chunk<W> {
     windows: Windows<W>,
     /// Wrapping sum of hashes of everything folded into this chunk.
     folded: u128,
+    /// Append time at which it was last swept, ms.
+    swept_ms: i64,
 }
 
 /// All chunks of a partition.
 pub struct Chunks<W> {
     chunks: Vec<Chunk<W>>,
+    /// Windows that a chunk keeps at most.
+    chunk_max: usize,
 }
 
 impl<W: Windowed> Chunks<W> {
-    /// No windows.
+    /// No windows, and room for about `windows_max`.
     #[must_use]
-    pub fn new() -> Self {
+    pub fn new(windows_max: usize) -> Self {
         let empty = || Chunk {
             windows: Windows::with_hasher(KeyedHash::default()),
             folded: 0,
+            swept_ms: 0,
         };
         Self {
             chunks: (0..CHUNKS).map(|_| empty()).collect(),
+            chunk_max: (windows_max / usize::from(CHUNKS)).max(1),
         }
     }
 
@@ -114,6 +127,12 @@ impl<W: Windowed> Chunks<W> {
         &mut self.chunks[usize::from(chunk)].windows
     }
 
+    /// The window of a key, if there is one.
+    #[must_use]
+    pub fn window(&self, chunk: u16, key: Key) -> Option<&W> {
+        self.chunks[usize::from(chunk)].windows.get(&key).map(Box::as_ref)
+    }
+
     /// Adds one input to the digest: key and position, so that an input folded twice or never shows.
     pub fn count_input(&mut self, chunk: u16, key: Key, offset: i64, index: u32) {
         let position = (u128::from(offset.cast_unsigned()) << 32) | u128::from(index);
@@ -122,18 +141,38 @@ impl<W: Windowed> Chunks<W> {
         *folded = folded.wrapping_add(mixed);
     }
 
-    /// Drops expired windows of the chunk whose turn it is at this record. Turns depend on the offset alone, so a
-    /// restored chunk is swept at the same records as the original. Says whether one was swept.
-    pub fn sweep(&mut self, position: Position, resume: Option<&[i64]>, is_expired: impl Fn(&W) -> bool) -> bool {
-        let round = position.offset.div_euclid(i64::from(CHUNKS));
-        let turn = u16::try_from(position.offset.rem_euclid(i64::from(CHUNKS))).unwrap_or(0);
-        if round.rem_euclid(SWEEP_ROUNDS) != 0 || !Self::takes_part(resume, turn, position.offset) {
+    /// Before an input: drops a chunk's expired windows if that was not done for a day. The chunk's own inputs decide
+    /// when, so a restored chunk is swept at the same ones as the original. Says whether it was.
+    pub fn tidy(&mut self, chunk: u16, append_ms: i64, is_expired: impl Fn(&W) -> bool) -> bool {
+        let chunk = &mut self.chunks[usize::from(chunk)];
+        if append_ms < chunk.swept_ms.saturating_add(SWEEP_MS) {
             return false;
         }
-        self.chunks[usize::from(turn)]
-            .windows
-            .retain(|_, window| !is_expired(window));
+        chunk.swept_ms = append_ms;
+        chunk.windows.retain(|_, window| !is_expired(window));
         true
+    }
+
+    /// Whether a chunk has no room for one more window.
+    #[must_use]
+    pub fn is_full(&self, chunk: u16) -> bool {
+        self.chunks[usize::from(chunk)].windows.len() >= self.chunk_max
+    }
+
+    /// Gives up some provisional windows of a full chunk, those longest without an input first. Says how many; none if
+    /// every window is worth keeping.
+    pub fn make_room(&mut self, chunk: u16) -> u64 {
+        let windows = &mut self.chunks[usize::from(chunk)].windows;
+        let provisional = windows.iter().filter(|(_, window)| window.is_provisional());
+        let mut oldest: Vec<(i64, Key)> = provisional
+            .map(|(key, window)| (window.last_append_ms(), *key))
+            .collect();
+        oldest.sort_unstable();
+        oldest.truncate((self.chunk_max / GIVEN_UP).max(1));
+        for (_, key) in &oldest {
+            windows.remove(key);
+        }
+        oldest.len() as u64
     }
 
     /// Appends a chunk: version, digest, number of windows, then key and window in the order of keys.
@@ -144,6 +183,7 @@ impl<W: Windowed> Chunks<W> {
         let mut writer = SharedWriter::appending(std::mem::take(bytes));
         writer.plain.u8(CHUNK_VERSION);
         writer.plain.u128(chunk.folded);
+        writer.plain.int(chunk.swept_ms);
         let mut sorted: Vec<(&Key, &Box<W>)> = chunk.windows.iter().collect();
         sorted.sort_unstable_by_key(|(key, _)| **key);
         writer.plain.uint(sorted.len() as u64);
@@ -166,14 +206,13 @@ impl<W: Windowed> Chunks<W> {
         })?;
         slot.windows.clear();
         slot.folded = 0;
+        slot.swept_ms = 0;
         let malformed = |error: Malformed| CodecError {
             what: "state chunk",
             at: error.at,
             detail: format!("expected {}", error.what),
         };
-        let (windows, folded) = read_windows(bytes, interner).map_err(malformed)?;
-        slot.windows = windows;
-        slot.folded = folded;
+        *slot = read_chunk(bytes, interner).map_err(malformed)?;
         Ok(())
     }
 
@@ -220,18 +259,13 @@ impl<W: Windowed> Chunks<W> {
     }
 }
 
-impl<W: Windowed> Default for Chunks<W> {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-fn read_windows<W: Windowed>(bytes: &[u8], interner: &mut Interner) -> Result<(Windows<W>, u128), Malformed> {
+fn read_chunk<W: Windowed>(bytes: &[u8], interner: &mut Interner) -> Result<Chunk<W>, Malformed> {
     let mut reader = SharedReader::new(bytes, interner);
     if reader.plain.u8()? != CHUNK_VERSION {
-        return Err(reader.plain.malformed("chunk version 3"));
+        return Err(reader.plain.malformed("chunk version 4"));
     }
     let folded = reader.plain.u128()?;
+    let swept_ms = reader.plain.int()?;
     let count = reader.plain.count()?;
     let mut windows = Windows::with_capacity_and_hasher(count.min(1 << 20), KeyedHash::default());
     for _ in 0..count {
@@ -241,7 +275,11 @@ fn read_windows<W: Windowed>(bytes: &[u8], interner: &mut Interner) -> Result<(W
     if !reader.plain.is_at_end() {
         return Err(reader.plain.malformed("the end of the chunk"));
     }
-    Ok((windows, folded))
+    Ok(Chunk {
+        windows,
+        folded,
+        swept_ms,
+    })
 }
 
 /// Finalizer of MurmurHash3 (Appleby, public domain) on both halves, crossed.

@@ -190,6 +190,22 @@ impl AccountFacts {
         self.devices.iter().position(|d| d.id == id)
     }
 
+    /// Reads one value of each list, to bring them near.
+    #[must_use]
+    pub fn touch(&self) -> i64 {
+        let visit = self.visits.as_slice().last().map_or(0, |visit| visit.order_ms);
+        let network = self.networks.first().map_or(0, |network| network.last_ms);
+        let device = self.devices.first().map_or(0, |device| device.last_ms);
+        let id = self.event_ids.iter().next().map_or(0, u64::cast_signed);
+        visit ^ network ^ device ^ id
+    }
+
+    /// Whether the account was seen on one day only, and with nothing that a rule may want to remember.
+    #[must_use]
+    pub fn is_provisional(&self) -> bool {
+        self.rare.is_none() && self.networks.iter().all(|network| network.days.count() <= 1)
+    }
+
     /// Bytes it takes, estimated.
     #[must_use]
     pub fn bytes(&self) -> usize {

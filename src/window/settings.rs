@@ -35,6 +35,9 @@ pub struct WindowSettings {
     /// distance is told at once; the *time* of the latest use may be known to the thing's window this much too early,
     /// which is why it is well below `device.handover_hours`.
     pub link_refresh_ms: i64,
+    /// Windows that a partition of accounts, and one of entities, keeps. Beyond it a new one takes the place of those seen
+    /// on one day only, longest ago first; if there are none it is not opened, and counted.
+    pub windows_max: usize,
     /// Networks told of a change in the account's tools, most recent first.
     pub link_networks_max: usize,
 }
@@ -55,6 +58,7 @@ impl Default for WindowSettings {
             event_ids_max: 128,
             ties_max: 32,
             link_refresh_ms: 12 * 3_600_000,
+            windows_max: 1_000_000,
             link_networks_max: 4,
         }
     }
