@@ -96,6 +96,9 @@ fn main() {
             );
             if rekey && round == rounds {
                 trial.restore();
+            } else {
+                // It would go on writing checkpoints beside the next one.
+                trial.stop();
             }
         }
     }

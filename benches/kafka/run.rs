@@ -137,6 +137,12 @@ impl Trial {
         }
     }
 
+    /// Commits and leaves.
+    pub(crate) fn stop(self) {
+        let failures = self.service.stop(Duration::from_secs(30));
+        assert!(failures.is_empty(), "{failures:?}");
+    }
+
     /// Stops once every chunk was written, starts again, and prints how long the restore took.
     pub(crate) fn restore(self) {
         std::thread::sleep(Duration::from_secs(CHECKPOINT_PERIOD_S + 5));

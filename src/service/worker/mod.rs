@@ -145,6 +145,8 @@ pub struct Worker<L: Log> {
     outbox: Outbox,
     open: Option<Open>,
     last_commit: Duration,
+    /// When the size of the state was last worked out.
+    sized: Option<Duration>,
     disconnects_seen: u64,
     /// A transaction looked as if one of its requests was sent twice.
     is_suspect: bool,
@@ -169,6 +171,7 @@ impl<L: Log> Worker<L> {
             outbox,
             open: None,
             last_commit: Duration::ZERO,
+            sized: None,
             disconnects_seen: 0,
             is_suspect: false,
             aborts_in_a_row: 0,

@@ -29,6 +29,8 @@ const SWEEP: Duration = Duration::from_secs(20);
 const ABORTS_MAX: u32 = 20;
 /// Chunks written with one commit at most, so that a partition that wakes up does not write its whole state at once.
 const CHUNKS_PER_COMMIT_MAX: usize = 16;
+/// Working out the size of the state walks through a part of it.
+const SIZE_EVERY: Duration = Duration::from_secs(5);
 /// Between two attempts at the same call.
 const BACKOFF: Duration = Duration::from_millis(100);
 
@@ -235,7 +237,10 @@ impl<L: Log> Worker<L> {
         self.last_commit = self.log.now();
         self.aborts_in_a_row = 0;
         self.metrics.committed(&self.outbox.tally);
-        if let Stage::Fold { role, .. } = self.stage {
+        let is_sized = self.sized.is_some_and(|at| self.last_commit < at + SIZE_EVERY);
+        if let (Stage::Fold { role, .. }, false) = (&self.stage, is_sized) {
+            let role = *role;
+            self.sized = Some(self.last_commit);
             let folds = self.tasks.iter().filter_map(|task| task.folded.as_ref());
             let (entries, bytes) = folds.fold((0, 0), |(entries, bytes), folded| {
                 let size = folded.fold.size();
