@@ -15,6 +15,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use falsefront::enrich::Reference;
+use falsefront::generate::random::Random;
 use falsefront::service::demo_geoip::demo_databases;
 use falsefront::service::reference::{ReferenceBytes, ReferenceFiles, load, load_bytes};
 
@@ -37,10 +38,10 @@ fn main() {
         mebibytes(summary.bytes),
         mebibytes(resident_bytes()),
     );
-    let mut random = Random(0x9e37_79b9_7f4a_7c15);
-    let v4: Vec<IpAddr> = (0..LOOKUPS).map(|_| random.public_v4().into()).collect();
-    let v6: Vec<IpAddr> = (0..LOOKUPS).map(|_| random.public_v6().into()).collect();
-    let repeated: Vec<IpAddr> = (0..LOOKUPS).map(|_| v4[random.below(100_000)]).collect();
+    let mut random = Random::of(7, &[]);
+    let v4: Vec<IpAddr> = (0..LOOKUPS).map(|_| public_v4(&mut random).into()).collect();
+    let v6: Vec<IpAddr> = (0..LOOKUPS).map(|_| public_v6(&mut random).into()).collect();
+    let repeated: Vec<IpAddr> = (0..LOOKUPS).map(|_| v4[random.index(100_000)]).collect();
     let floor = floor_ns(usize::try_from(summary.ranges_v4).unwrap().max(1), &mut random);
     println!(
         "floor: {floor:.1} ns, one read at random of {} ranges",
@@ -89,7 +90,7 @@ fn lookup_ns(reference: &Reference, ips: &[IpAddr]) -> (f64, f64) {
 
 fn floor_ns(length: usize, random: &mut Random) -> f64 {
     let table: Vec<u64> = (0..length as u64).collect();
-    let indices: Vec<usize> = (0..LOOKUPS).map(|_| random.below(length)).collect();
+    let indices: Vec<usize> = (0..LOOKUPS).map(|_| random.index(length)).collect();
     let time = fastest(|| {
         black_box(indices.iter().fold(0_u64, |sum, index| sum.wrapping_add(table[*index])));
     });
@@ -117,29 +118,12 @@ fn resident_bytes() -> u64 {
     kibibytes.unwrap_or(0) * 1024
 }
 
-/// SplitMix64, so that every run asks for the same addresses.
-struct Random(u64);
+/// 1.0.0.0 to 223.255.255.255.
+fn public_v4(random: &mut Random) -> Ipv4Addr {
+    Ipv4Addr::from_bits(random.below(223 << 24) + (1 << 24))
+}
 
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut bits = self.0;
-        bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        bits ^ (bits >> 31)
-    }
-
-    fn below(&mut self, limit: usize) -> usize {
-        (self.next() % limit as u64) as usize
-    }
-
-    /// 1.0.0.0 to 223.255.255.255.
-    fn public_v4(&mut self) -> Ipv4Addr {
-        Ipv4Addr::from_bits((self.next() % (223 << 24)) as u32 + (1 << 24))
-    }
-
-    fn public_v6(&mut self) -> Ipv6Addr {
-        let bits = u128::from(self.next()) << 64 | u128::from(self.next());
-        Ipv6Addr::from_bits(bits >> 4 | 2 << 124)
-    }
+fn public_v6(random: &mut Random) -> Ipv6Addr {
+    let bits = u128::from(random.bits()) << 64 | u128::from(random.bits());
+    Ipv6Addr::from_bits(bits >> 4 | 2 << 124)
 }

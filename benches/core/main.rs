@@ -21,6 +21,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use falsefront::enrich::Reference;
+use falsefront::generate::random::Random;
 use falsefront::intake::{Format, decode};
 use falsefront::model::key::HashKey;
 use falsefront::pipeline::accounts::Accounts;
@@ -35,7 +36,7 @@ use falsefront::service::reference::{ReferenceBytes, load_bytes};
 use falsefront::window::intern::Interner;
 
 use floor::{Floor, Scan};
-use traffic::{Random, Records, START_MS, Spread, sign_ins};
+use traffic::{Records, START_MS, Spread, sign_ins};
 
 /// Each time is the median of so many runs.
 const ROUNDS: usize = 5;
@@ -160,13 +161,13 @@ fn decoding() {
 
 fn places(reference: &Reference) {
     const LOOKUPS: usize = 1_000_000;
-    let mut random = Random(SEED);
+    let mut random = Random::of(SEED, &[]);
     let ips: Vec<IpAddr> = (0..LOOKUPS)
-        .map(|_| Ipv4Addr::from_bits((random.below(8 << 24) + (240 << 24)) as u32).into())
+        .map(|_| Ipv4Addr::from_bits(random.below(8 << 24) + (240 << 24)).into())
         .collect();
     let ranges = (reference.summary().ranges_v4 as usize).max(1);
     let table: Vec<u64> = (0..ranges as u64).collect();
-    let indices: Vec<usize> = (0..LOOKUPS).map(|_| random.below(ranges as u64) as usize).collect();
+    let indices: Vec<usize> = (0..LOOKUPS).map(|_| random.index(ranges)).collect();
     let floor = median_ns(
         LOOKUPS,
         || (),

@@ -7,6 +7,7 @@ use std::time::Instant;
 use falsefront::detections::settings::DetectionSettings;
 use falsefront::detections::{claimed_location, impossible_travel, remote_desktop_relay};
 use falsefront::enrich::Reference;
+use falsefront::generate::random::Random;
 use falsefront::intake::Format;
 use falsefront::pipeline::accounts::Accounts;
 use falsefront::pipeline::intake::PackedRecord;
@@ -15,7 +16,7 @@ use falsefront::pipeline::{Fold as _, Outputs, Position};
 use falsefront::window::account::{AccountFacts, Change};
 use falsefront::window::intern::Interner;
 
-use super::traffic::{Random, Spread, sign_ins};
+use super::traffic::{Spread, sign_ins};
 use super::{Core, HASH_KEY, SEED, median_ns, pack, processor_ns, row};
 
 /// Applying an event to one account's facts, and asking every rule about one account.
@@ -102,8 +103,8 @@ fn many_accounts(reference: &Arc<Reference>) {
     fold(&mut accounts, after);
     let ours = (processor_ns() - started) as f64 / f64::from(count);
     let words: Vec<u64> = vec![1; 32 << 20];
-    let mut random = Random(SEED);
-    let places: Vec<usize> = (0..count).map(|_| random.below(words.len() as u64) as usize).collect();
+    let mut random = Random::of(SEED, &[]);
+    let places: Vec<usize> = (0..count).map(|_| random.index(words.len())).collect();
     let least = median_ns(
         places.len(),
         || (),

@@ -1,30 +1,14 @@
 //! Sign-ins of a made-up company, from a seed: the same bytes in every run.
 
+use falsefront::generate::random::Random;
 use falsefront::intake::Format;
 
 /// 2026-03-02T00:00:00Z, a Monday.
 pub(crate) const START_MS: i64 = 1_772_409_600_000;
 
-/// SplitMix64 (Steele, Lea and Flood, 2014).
-#[derive(Clone)]
-pub(crate) struct Random(pub(crate) u64);
-
-impl Random {
-    pub(crate) fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut bits = self.0;
-        bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        bits ^ (bits >> 31)
-    }
-
-    pub(crate) fn below(&mut self, limit: u64) -> u64 {
-        self.next() % limit
-    }
-
-    fn unit(&mut self) -> f64 {
-        (self.next() >> 11) as f64 / (1_u64 << 53) as f64
-    }
+/// A number from 0 to 1, 1 excluded.
+fn unit(random: &mut Random) -> f64 {
+    (random.bits() >> 11) as f64 / (1_u64 << 53) as f64
 }
 
 /// Which account comes next.
@@ -45,8 +29,8 @@ impl Spread {
 
     fn account(self, accounts: u64, random: &mut Random) -> u64 {
         match self {
-            Self::Uniform => random.below(accounts),
-            Self::Zipf => (((accounts as f64).powf(random.unit()) as u64).max(1) - 1).min(accounts - 1),
+            Self::Uniform => random.bits() % accounts,
+            Self::Zipf => (((accounts as f64).powf(unit(random)) as u64).max(1) - 1).min(accounts - 1),
         }
     }
 }
@@ -99,7 +83,7 @@ pub(crate) fn sign_ins_from(
     step_ms: i64,
     seed: u64,
 ) -> Records {
-    let mut random = Random(seed);
+    let mut random = Random::of(seed, &[]);
     let mut records = Records {
         step_ms,
         ..Records::default()
@@ -107,7 +91,7 @@ pub(crate) fn sign_ins_from(
     for number in 0..count {
         let account = spread.account(accounts, &mut random);
         let time_ms = start_ms + number.cast_signed() * step_ms;
-        records.push(&record(format, account, time_ms, random.next()));
+        records.push(&record(format, account, time_ms, random.bits()));
     }
     records
 }

@@ -126,9 +126,6 @@ impl Trial {
                 panic!("{worker} ended: {result:?}");
             }
         }
-        if std::env::var_os("FALSEFRONT_BENCH_METRICS").is_some() {
-            println!("{}", String::from_utf8(self.metrics.render()).unwrap());
-        }
         let share = events as f64 / (events - first).max(1) as f64;
         Outcome {
             wall: began.elapsed().mul_f64(share),

@@ -1,8 +1,6 @@
 //! How far behind each partition is, in time, and how long until retention deletes what was not read.
 
-use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
-
+use dashmap::DashMap;
 use prometheus::{GaugeVec, Opts, Registry};
 
 #[derive(Clone, Copy, Default)]
@@ -13,11 +11,12 @@ struct Standing {
     append_ms: i64,
 }
 
-/// What `/metrics` computes from the standing of each partition when it is asked.
+/// What `/metrics` computes from the standing of each partition when it is asked. Every worker and librdkafka's own
+/// threads write here while a scrape reads, so no lock is over the whole.
 pub(super) struct Lag {
-    partitions: Mutex<BTreeMap<(String, i32), Standing>>,
+    partitions: DashMap<(String, i32), Standing>,
     /// By topic, seconds.
-    retention: Mutex<BTreeMap<String, f64>>,
+    retention: DashMap<String, f64>,
     seconds: GaugeVec,
     to_loss: GaugeVec,
 }
@@ -32,16 +31,15 @@ impl Lag {
         let seconds = "Age of the latest record committed, while there are records to read; 0 otherwise.";
         let to_loss = "Time until retention deletes records that were not read; known once records were.";
         Ok(Self {
-            partitions: Mutex::default(),
-            retention: Mutex::default(),
+            partitions: DashMap::new(),
+            retention: DashMap::new(),
             seconds: gauge("falsefront_consumer_lag_seconds", seconds)?,
             to_loss: gauge("falsefront_seconds_to_data_loss", to_loss)?,
         })
     }
 
     fn change(&self, topic: &str, partition: i32, change: impl FnOnce(&mut Standing)) {
-        let mut partitions = self.partitions.lock().unwrap_or_else(PoisonError::into_inner);
-        change(partitions.entry((topic.to_owned(), partition)).or_default());
+        change(&mut self.partitions.entry((topic.to_owned(), partition)).or_default());
     }
 
     pub(super) fn records(&self, topic: &str, partition: i32, records: i64) {
@@ -53,8 +51,7 @@ impl Lag {
     }
 
     pub(super) fn forget(&self, topic: &str, partition: i32) {
-        let mut partitions = self.partitions.lock().unwrap_or_else(PoisonError::into_inner);
-        partitions.remove(&(topic.to_owned(), partition));
+        self.partitions.remove(&(topic.to_owned(), partition));
         let labels = [topic, &partition.to_string()];
         let _ = self.seconds.remove_label_values(&labels);
         let _ = self.to_loss.remove_label_values(&labels);
@@ -62,19 +59,17 @@ impl Lag {
 
     /// `retention_ms` below 0 means for ever.
     pub(super) fn set_retention(&self, topic: &str, retention_ms: i64) {
-        let mut retention = self.retention.lock().unwrap_or_else(PoisonError::into_inner);
         if retention_ms < 0 {
-            retention.remove(topic);
+            self.retention.remove(topic);
         } else {
-            retention.insert(topic.to_owned(), seconds(retention_ms));
+            self.retention.insert(topic.to_owned(), seconds(retention_ms));
         }
     }
 
     /// Computes the gauges as of `now_ms`.
     pub(super) fn refresh(&self, now_ms: i64) {
-        let partitions = self.partitions.lock().unwrap_or_else(PoisonError::into_inner);
-        let retention = self.retention.lock().unwrap_or_else(PoisonError::into_inner);
-        for ((topic, partition), standing) in partitions.iter().filter(|(_, standing)| standing.append_ms > 0) {
+        for entry in self.partitions.iter().filter(|entry| entry.append_ms > 0) {
+            let ((topic, partition), standing) = entry.pair();
             let age = if standing.records > 0 {
                 seconds(now_ms.saturating_sub(standing.append_ms).max(0))
             } else {
@@ -82,8 +77,8 @@ impl Lag {
             };
             let labels = [topic.as_str(), &partition.to_string()];
             self.seconds.with_label_values(&labels).set(age);
-            if let Some(kept) = retention.get(topic) {
-                self.to_loss.with_label_values(&labels).set(kept - age);
+            if let Some(kept) = self.retention.get(topic) {
+                self.to_loss.with_label_values(&labels).set(*kept - age);
             }
         }
     }
