@@ -98,6 +98,54 @@ fn at_the_cap_passing_names_make_room_and_known_accounts_stay() {
     assert_eq!(core.counts.of("observations", "duplicate"), STAFF as u64);
 }
 
+/// Who makes room at the cap does not depend on what a window had in memory before a restart: a failed remote-desktop
+/// logon leaves nothing that is written, so it must leave nothing that protects a window.
+#[test]
+fn at_the_cap_a_restored_partition_gives_up_the_same_windows() {
+    let mut settings = DetectionSettings::default();
+    settings.window.windows_max = 2_560;
+    let settings = Arc::new(settings);
+    let reference = core::reference(ReferenceBytes::default());
+    let at = |prefix: &str, number: usize, minute: usize, make: fn(Who<'_>, &str) -> Vec<u8>| {
+        let (id, account) = (format!("{prefix}-{number}"), format!("passing-{number}@corp.example"));
+        let who = Who {
+            id: &id,
+            time_ms: START_MS + i64::try_from(minute).unwrap() * MINUTE_MS,
+            account: &account,
+            device: "lt-1",
+        };
+        make(who, "240.1.0.7")
+    };
+    let failed_logon = |who: Who<'_>, address: &str| {
+        let logon = String::from_utf8(remote_desktop(who, address)).unwrap();
+        assert!(logon.contains(r#""status_id":1"#));
+        logon.replace(r#""status_id":1"#, r#""status_id":2"#).into_bytes()
+    };
+    let mut cores = [false, true].map(|is_restarted| (Core::new(&settings, &reference, 1), is_restarted));
+    for (core, is_restarted) in &mut cores {
+        let mut feed = |from: usize, to: usize, minute: usize| {
+            let events = (from..to).flat_map(|number| {
+                let logon = number.is_multiple_of(2).then(|| at("r", number, minute + 1, failed_logon));
+                [Some(at("l", number, minute, login)), logon]
+            });
+            let records: Vec<Vec<u8>> = events.flatten().collect();
+            core.batch(&records.iter().map(Vec::as_slice).collect::<Vec<_>>());
+        };
+        feed(0, 1_500, 0);
+        if *is_restarted {
+            core.restart();
+        }
+        let mut feed = |from: usize, to: usize, minute: usize| {
+            let records: Vec<Vec<u8>> = (from..to).map(|number| at("l", number, minute, login)).collect();
+            core.batch(&records.iter().map(Vec::as_slice).collect::<Vec<_>>());
+        };
+        feed(1_500, 6_000, 2);
+    }
+    let [(calm, _), (restored, _)] = &cores;
+    assert!(calm.counts.of("windows_dropped", "room_for_another") > 500);
+    assert!(calm.state() == restored.state(), "the restored partition kept other windows");
+}
+
 /// One account that changes address, device, session, tool and gadget with every event.
 fn restless() -> Vec<Vec<u8>> {
     (0..HOSTILE)

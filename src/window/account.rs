@@ -203,7 +203,7 @@ impl AccountFacts {
     /// Whether the account was seen on one day only, and with nothing that a rule may want to remember.
     #[must_use]
     pub fn is_provisional(&self) -> bool {
-        self.rare.is_none() && self.networks.iter().all(|network| network.days.count() <= 1)
+        self.rare().is_empty() && self.networks.iter().all(|network| network.days.count() <= 1)
     }
 
     /// Bytes it takes, estimated.
