@@ -16,6 +16,8 @@ const DETAIL_CHARS_MAX: usize = 1_000;
 
 /// Header of a record that came back from the dead letters: how often.
 pub const REPLAY_COUNT: &str = "x-falsefront-replay-count";
+/// The same, as C writes it.
+pub const REPLAY_COUNT_C: &std::ffi::CStr = c"x-falsefront-replay-count";
 
 /// Which record, and why.
 #[derive(Debug)]

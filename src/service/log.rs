@@ -153,7 +153,8 @@ pub struct Polled {
     pub rebalance: Option<Rebalance>,
 }
 
-/// Receives records one by one; [`ControlFlow::Break`] ends the poll after this record.
+/// Receives records one by one; [`ControlFlow::Break`] ends the poll after this record, or after the few that were read
+/// together with it.
 pub type Take<'t> = &'t mut dyn FnMut(&Record<'_>) -> ControlFlow<()>;
 
 /// A log with groups and transactions, as one worker uses it: one member of a group, one transactional producer.
@@ -236,6 +237,11 @@ pub trait Log {
 
     /// Records sent whose outcome is not known yet.
     fn in_flight(&self) -> usize;
+
+    /// Lets nothing linger that was sent, and waits for at most `wait` until all of it is acknowledged.
+    fn flush(&mut self, wait: Duration) {
+        self.wait(wait);
+    }
 
     /// The first delivery of this transaction that failed.
     fn delivery_failure(&self) -> Option<String>;

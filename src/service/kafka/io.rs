@@ -37,7 +37,7 @@ impl Writer {
     pub fn new(connection: &Connection) -> Result<Self, IoError> {
         let own = [
             ("enable.idempotence", "true".to_owned()),
-            ("linger.ms", "5".to_owned()),
+            ("linger.ms", "50".to_owned()),
             ("compression.type", "lz4".to_owned()),
             ("message.max.bytes", "1048588".to_owned()),
         ];

@@ -6,11 +6,11 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{BorrowedHeaders, BorrowedMessage, Header, Headers as _, OwnedHeaders};
+use rdkafka::message::{BorrowedMessage, Header, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, Producer, ThreadedProducer};
 use rdkafka::{Message, Offset, Timestamp, TopicPartitionList};
 
-use crate::service::dead_letter::REPLAY_COUNT;
+use crate::service::dead_letter::REPLAY_COUNT_C;
 use crate::service::log::{
     Failure, Guarantee, Isolation, Log, Outgoing, Polled, Rebalance, Record, Take, TopicPartition,
 };
@@ -19,6 +19,7 @@ use crate::service::metrics::Metrics;
 use super::connection::{Connection, Kind};
 use super::context::{Deliveries, Group, Quiet};
 use super::failure::{consumption, describe, question, transactional};
+use super::native::{self, BatchConsumer};
 
 /// Longest a question to the cluster may take.
 const ASK: Duration = Duration::from_secs(5);
@@ -95,10 +96,12 @@ pub struct KafkaLog {
     reader: Option<BaseConsumer<Quiet>>,
     reading: Vec<TopicPartition>,
     watcher: BaseConsumer<Quiet>,
-    consumer: BaseConsumer<Group>,
+    consumer: BatchConsumer<Group>,
     fixed: Option<Vec<TopicPartition>>,
     /// What [`Log::wait_paused`] came upon.
     failure: Option<Failure>,
+    /// Partitions were assigned, so records come to the queue of batches.
+    has_partitions: bool,
     /// At least once: what the next commit tells the group.
     offsets: Vec<(TopicPartition, i64)>,
 }
@@ -111,7 +114,8 @@ impl KafkaLog {
     pub fn open(settings: LogSettings) -> Result<Self, Failure> {
         let deliveries = Deliveries::default();
         let producer = producer(&settings, &deliveries)?;
-        let consumer = consumer(&settings)?;
+        let consumer = BatchConsumer::new(consumer(&settings)?)
+            .ok_or_else(|| Failure::Stop("consumer: no memory for its queue".to_owned()))?;
         let watcher = side_consumer(&settings, "read_uncommitted")?;
         let reader = if settings.has_reader {
             Some(side_consumer(&settings, "read_committed")?)
@@ -140,6 +144,7 @@ impl KafkaLog {
             consumer,
             fixed,
             failure: None,
+            has_partitions: false,
             offsets: Vec::new(),
         })
     }
@@ -169,7 +174,9 @@ fn producer(settings: &LogSettings, deliveries: &Deliveries) -> Result<ThreadedP
         // Makes a hidden retry of a transactional request visible as latency.
         ("retry.backoff.ms", "300".to_owned()),
         ("retry.backoff.max.ms", "1000".to_owned()),
-        ("linger.ms", "2".to_owned()),
+        // A commit flushes. Until then nothing is due: a thread of librdkafka spins while messages are due that it may not
+        // send yet, as when a broker owes five answers because a follower is gone.
+        ("linger.ms", "1000".to_owned()),
         ("compression.type", "lz4".to_owned()),
         ("batch.size", "1000000".to_owned()),
         ("queue.buffering.max.kbytes", "65536".to_owned()),
@@ -275,6 +282,15 @@ fn plain_offsets(next: &[(TopicPartition, i64)]) -> Result<TopicPartitionList, F
     Ok(offsets)
 }
 
+/// What an error of a poll means; passing ones are only logged.
+fn trouble(error: &KafkaError) -> Result<(), Failure> {
+    if let Some(failure) = consumption(error) {
+        return Err(failure);
+    }
+    tracing::debug!(detail = describe(error), "passing consumer error");
+    Ok(())
+}
+
 fn now_ms() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
@@ -294,14 +310,27 @@ fn record<'m>(message: &'m BorrowedMessage<'_>) -> Record<'m> {
         append_ms,
         key: message.key(),
         value: message.payload(),
-        replays: message.headers().map_or(0, replays),
+        replays: 0,
     }
 }
 
-fn replays(headers: &BorrowedHeaders) -> u8 {
-    let count = headers.iter().find(|header| header.key == REPLAY_COUNT);
-    let text = count.and_then(|header| std::str::from_utf8(header.value?).ok());
-    text.and_then(|text| text.parse().ok()).unwrap_or(0)
+fn batched<'m>(message: &'m native::Message<'_>, now_ms: i64) -> Record<'m> {
+    let count = message.header(REPLAY_COUNT_C);
+    let text = count.and_then(|count| std::str::from_utf8(count).ok());
+    Record {
+        topic: message.topic,
+        partition: message.partition,
+        offset: message.offset,
+        append_ms: match message.time_ms {
+            Some((time_ms, true)) => time_ms,
+            // A producer's clock may stand in the future; ours has at least seen the record arrive.
+            Some((time_ms, false)) => time_ms.min(now_ms),
+            None => now_ms,
+        },
+        key: message.key,
+        value: message.value,
+        replays: text.and_then(|text| text.parse().ok()).unwrap_or(0),
+    }
 }
 
 impl Log for KafkaLog {
@@ -336,31 +365,45 @@ impl Log for KafkaLog {
         if let Some(failure) = self.failure.take() {
             return Err(failure);
         }
-        let mut wait = wait;
-        while polled.records < count_max {
-            let message = self.consumer.poll(wait);
-            wait = Duration::ZERO;
+        // What comes to the consumer's own queue: rebalances and errors; messages only until they are forwarded.
+        let has_partitions = self.has_partitions;
+        let mut own_wait = if has_partitions { Duration::ZERO } else { wait };
+        while let Some(message) = self.consumer.poll(own_wait) {
+            own_wait = Duration::ZERO;
             match message {
-                Some(Ok(message)) => {
+                Ok(message) => {
                     polled.records += 1;
                     if take(&record(&message)).is_break() {
                         break;
                     }
                 }
-                Some(Err(error)) => match consumption(&error) {
-                    Some(failure) => return Err(failure),
-                    None => tracing::debug!(detail = describe(&error), "passing consumer error"),
-                },
-                None => break,
+                Err(error) => trouble(&error)?,
             }
         }
         polled.rebalance = self.consumer.context().next();
+        if !has_partitions || polled.rebalance.is_some() {
+            return Ok(polled);
+        }
+        let (mut wait, mut is_over) = (wait, false);
+        while polled.records < count_max && !is_over {
+            let now_ms = now_ms();
+            let count = self
+                .consumer
+                .batch(wait, |message| is_over |= take(&batched(message, now_ms)).is_break());
+            wait = Duration::ZERO;
+            match count {
+                Ok(0) => break,
+                Ok(count) => polled.records += count,
+                Err(error) => trouble(&error)?,
+            }
+        }
         Ok(polled)
     }
 
     fn assign(&mut self, partitions: &[TopicPartition]) -> Result<(), Failure> {
         let stop = |error: KafkaError| Failure::Stop(format!("assign: {}", describe(&error)));
         let list = list(partitions, Offset::Beginning)?;
+        partitions.iter().for_each(|at| self.consumer.forward(at));
         if matches!(self.settings.membership, Membership::Fixed(_)) {
             self.consumer.assign(&list).map_err(stop)?;
         } else {
@@ -369,6 +412,7 @@ impl Log for KafkaLog {
         if partitions.is_empty() {
             return Ok(());
         }
+        self.has_partitions = true;
         self.consumer.pause(&list).map_err(stop)
     }
 
@@ -487,6 +531,10 @@ impl Log for KafkaLog {
         usize::try_from(self.producer.in_flight_count()).unwrap_or(0)
     }
 
+    fn flush(&mut self, wait: Duration) {
+        native::flush(&self.producer, wait);
+    }
+
     fn delivery_failure(&self) -> Option<String> {
         self.deliveries.failure()
     }
@@ -498,7 +546,8 @@ impl Log for KafkaLog {
         }
         let offsets = plain_offsets(next)?;
         // Taken now: metadata from the transaction's begin carries an older generation after a rebalance.
-        let Some(group) = self.consumer.group_metadata() else {
+        let is_member = matches!(self.settings.membership, Membership::Fixed(_)) || self.consumer.is_member();
+        let Some(group) = self.consumer.group_metadata().filter(|_| is_member) else {
             return Err(Failure::Abort("not a member of the group".to_owned()));
         };
         self.producer

@@ -20,7 +20,7 @@ const STEP_SUSPECT: Duration = Duration::from_millis(200);
 /// A healthy drain took 303 ms at most; AddPartitionsToTxn is re-sent after 500 ms.
 const DRAIN_SUSPECT: Duration = Duration::from_millis(450);
 /// Between two looks at the producer's queue.
-const DRAIN_POLL: Duration = Duration::from_micros(200);
+const DRAIN_POLL: Duration = Duration::from_millis(1);
 /// An abort may overtake the first produce, which is fatal (librdkafka#4849): wait for it this long.
 const ABORT_DRAIN: Duration = Duration::from_secs(2);
 /// The broker sweeps for dead transactions this often by default, and a little patience.
@@ -181,7 +181,7 @@ impl<L: Log> Worker<L> {
             if self.log.now() >= deadline {
                 return Err(format!("{} records not acknowledged in time", self.log.in_flight()));
             }
-            self.log.wait(DRAIN_POLL);
+            self.log.flush(DRAIN_POLL);
         }
     }
 
@@ -272,7 +272,7 @@ impl<L: Log> Worker<L> {
             self.metrics.aborted(reason);
             let deadline = self.log.now() + ABORT_DRAIN;
             while self.log.in_flight() > 0 && self.log.now() < deadline {
-                self.log.wait(DRAIN_POLL);
+                self.log.flush(DRAIN_POLL);
             }
             let is_drained = self.log.in_flight() == 0;
             let mut aborted = if is_drained {
