@@ -125,7 +125,9 @@ fn at_the_cap_a_restored_partition_gives_up_the_same_windows() {
     for (core, is_restarted) in &mut cores {
         let mut feed = |from: usize, to: usize, minute: usize| {
             let events = (from..to).flat_map(|number| {
-                let logon = number.is_multiple_of(2).then(|| at("r", number, minute + 1, failed_logon));
+                let logon = number
+                    .is_multiple_of(2)
+                    .then(|| at("r", number, minute + 1, failed_logon));
                 [Some(at("l", number, minute, login)), logon]
             });
             let records: Vec<Vec<u8>> = events.flatten().collect();
@@ -143,7 +145,10 @@ fn at_the_cap_a_restored_partition_gives_up_the_same_windows() {
     }
     let [(calm, _), (restored, _)] = &cores;
     assert!(calm.counts.of("windows_dropped", "room_for_another") > 500);
-    assert!(calm.state() == restored.state(), "the restored partition kept other windows");
+    assert!(
+        calm.state() == restored.state(),
+        "the restored partition kept other windows"
+    );
 }
 
 /// One account that changes address, device, session, tool and gadget with every event.
