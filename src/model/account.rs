@@ -56,6 +56,12 @@ impl<'a> Account<'a> {
         Self::canonical_of_any(name)
     }
 
+    /// The account of a name that [`Account::canonical`] gave before, as packed observations hold it.
+    #[must_use]
+    pub fn of_canonical(name: &'a str) -> Self {
+        Self(Cow::Borrowed(name))
+    }
+
     fn canonical_of_any(name: &'a str) -> Result<Self, AccountRefusal> {
         let name = name.trim();
         let name = name.rsplit_once('\\').map_or(name, |(_, user)| user);

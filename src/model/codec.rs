@@ -46,6 +46,11 @@ impl Writer {
         self.bytes.clear();
     }
 
+    /// Makes room for so many bytes more.
+    pub fn reserve(&mut self, bytes: usize) {
+        self.bytes.reserve(bytes);
+    }
+
     /// Bytes written so far.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -164,6 +169,14 @@ impl<'a> Reader<'a> {
         Malformed { at: self.at, what }
     }
 
+    /// Passes over so many bytes.
+    ///
+    /// # Errors
+    /// [`Malformed`] if there are fewer.
+    pub fn skip(&mut self, count: usize) -> Result<(), Malformed> {
+        self.take(count, "more bytes").map(|_| ())
+    }
+
     fn take(&mut self, count: usize, what: &'static str) -> Result<&'a [u8], Malformed> {
         let end = self.at.checked_add(count).filter(|end| *end <= self.bytes.len());
         let Some(end) = end else {
@@ -192,6 +205,11 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// [`Malformed`] if truncated or longer than 64 bits.
     pub fn uint(&mut self) -> Result<u64, Malformed> {
+        // Most are lengths and numbers below 128.
+        if let Some(byte @ ..0x80) = self.bytes.get(self.at) {
+            self.at += 1;
+            return Ok(u64::from(*byte));
+        }
         let mut value = 0u64;
         for shift in (0..64).step_by(7) {
             let byte = self.u8()?;

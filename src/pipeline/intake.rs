@@ -96,6 +96,34 @@ pub struct Intake {
     unknown_claim: Box<Claim>,
     packers: Vec<Option<Packer>>,
     outputs: IntakeOutputs,
+    often: Often,
+}
+
+/// What happens with every event, counted by name only when it is told.
+#[derive(Debug, Default)]
+struct Often {
+    received: u64,
+    decoded: u64,
+    without_address: u64,
+    located: u64,
+    not_located: u64,
+}
+
+impl Often {
+    fn tell(&mut self, counts: &mut Counts) {
+        let Self {
+            received,
+            decoded,
+            without_address,
+            located,
+            not_located,
+        } = std::mem::take(self);
+        counts.add_many("events_received", "all", received);
+        counts.add_many("events_decoded", "all", decoded);
+        counts.add_many("geoip_lookups", "no_public_address", without_address);
+        counts.add_many("geoip_lookups", "hit", located);
+        counts.add_many("geoip_lookups", "miss", not_located);
+    }
 }
 
 impl Intake {
@@ -110,6 +138,7 @@ impl Intake {
             unknown_claim: Box::default(),
             packers: (0..partitions).map(|_| None).collect(),
             outputs: IntakeOutputs::default(),
+            often: Often::default(),
         }
     }
 
@@ -124,7 +153,7 @@ impl Intake {
     /// Takes one record of a source with that format.
     pub fn record(&mut self, format: Format, record: RawRecord<'_>) {
         let Some(value) = record.value else {
-            self.outputs.counts.add("events_received", "all");
+            self.often.received += 1;
             self.refuse(
                 &record,
                 None,
@@ -137,22 +166,22 @@ impl Intake {
         };
         let mut refused = 0;
         let outcome = crate::intake::decode(format, value, &mut |index, event| {
-            self.outputs.counts.add("events_received", "all");
+            self.often.received += 1;
             let is_beyond = usize::try_from(index).is_ok_and(|index| index >= self.settings.events_per_record_max);
-            match event.and_then(|event| if is_beyond { Err(too_many_events()) } else { Ok(event) }) {
-                Ok(event) => self.event(event, index, &record),
-                Err(rejection) => {
-                    refused += 1;
-                    if refused <= DEAD_LETTERS_PER_RECORD_MAX {
-                        self.refuse(&record, Some(index), &rejection);
-                    } else {
-                        self.outputs.counts.add("events_discarded", rejection.reason);
-                    }
-                }
+            let rejection = match event {
+                Ok(event) if !is_beyond => return self.event(&event, index, &record),
+                Ok(_) => too_many_events(),
+                Err(rejection) => rejection,
+            };
+            refused += 1;
+            if refused <= DEAD_LETTERS_PER_RECORD_MAX {
+                self.refuse(&record, Some(index), &rejection);
+            } else {
+                self.outputs.counts.add("events_discarded", rejection.reason);
             }
         });
         if let Err(rejection) = outcome {
-            self.outputs.counts.add("events_received", "all");
+            self.often.received += 1;
             self.refuse(&record, None, &rejection);
         }
     }
@@ -165,15 +194,17 @@ impl Intake {
     /// Everything packed and refused since the last flush.
     pub fn flush(&mut self) -> IntakeOutputs {
         self.finish_packers();
+        self.often.tell(&mut self.outputs.counts);
         std::mem::take(&mut self.outputs)
     }
 
-    fn event<'e>(&'e mut self, mut event: Event<'e>, index: u32, record: &RawRecord<'_>) {
+    fn event(&mut self, event: &Event<'_>, index: u32, record: &RawRecord<'_>) {
         let reference = &*self.reference;
-        self.outputs.counts.add("events_decoded", "all");
-        if event.id.is_empty() {
-            event.id = format!("{}/{}/{}/{index}", record.topic, record.partition, record.offset).into();
-        }
+        self.often.decoded += 1;
+        let position = event
+            .id
+            .is_empty()
+            .then(|| format!("{}/{}/{}/{index}", record.topic, record.partition, record.offset));
         let time_suspect = event.time_ms > record.append_ms.saturating_add(self.settings.future_skew_ms);
         let order_ms = if time_suspect { record.append_ms } else { event.time_ms };
         if time_suspect {
@@ -181,28 +212,30 @@ impl Intake {
         }
         let names = std::iter::once(event.account.as_str()).chain(event.account_aliases.iter().map(Account::as_str));
         let claim = reference.resolve(names);
-        let known = claim
-            .map(|id| reference.account_name(id))
-            .filter(|known| *known != event.account.as_str());
-        if let Some(Ok(account)) = known.map(Account::canonical) {
-            event.account = account;
-        }
+        let account = claim.map_or(event.account.as_str(), |id| reference.account_name(id));
         // A private address names a different machine in every network, so it can be neither a place nor a key.
-        event.source_ip = event.source_ip.filter(|ip| is_public(*ip));
-        let located = event.source_ip.map(|ip| reference.locate(ip)).unwrap_or_default();
-        count_place(&event, located.place.is_some(), &mut self.outputs.counts);
+        let source_ip = event.source_ip.filter(|ip| is_public(*ip));
+        let located = source_ip.map(|ip| reference.locate(ip)).unwrap_or_default();
+        match (source_ip, located.place) {
+            (None, _) => self.often.without_address += 1,
+            (Some(_), None) => self.often.not_located += 1,
+            (Some(_), Some(_)) => self.often.located += 1,
+        }
         let joined = Joined {
+            id: position.as_deref().unwrap_or(&event.id),
+            account,
+            source_ip,
             place: located.place.map(|id| reference.place(id)),
             network: reference.network(located.network),
             claim: claim.map_or(&*self.unknown_claim, |id| reference.claim(id)),
             travel: claim.and_then(|id| reference.travel_on(id, day_of(order_ms))),
         };
-        let key = self.hash_key.account(event.account.as_str());
+        let key = self.hash_key.account(account);
         let partition = key.partition(u32::try_from(self.packers.len()).unwrap_or(1));
         let index = usize::try_from(partition).unwrap_or(0);
         let packer = self.packers[index].get_or_insert_with(|| Packer::new(reference.versions()));
         packer.advance(record.append_ms);
-        packer.push(&event, key, order_ms, time_suspect, joined);
+        packer.push(event, key, order_ms, time_suspect, joined);
         if packer.len() >= self.settings.packed_bytes_max {
             Self::finish(partition, self.packers[index].take(), &mut self.outputs);
         }
@@ -239,15 +272,6 @@ impl Intake {
             });
         }
     }
-}
-
-fn count_place(event: &Event<'_>, found: bool, counts: &mut Counts) {
-    let result = match (event.source_ip, found) {
-        (None, _) => "no_public_address",
-        (Some(_), false) => "miss",
-        (Some(_), true) => "hit",
-    };
-    counts.add("geoip_lookups", result);
 }
 
 #[cfg(test)]

@@ -1,14 +1,16 @@
 //! Packed observations: many observations in one record of the `observations` topic.
 //!
 //! ```text
-//! version │ clock │ data versions │ observation │ observation │ …  (to the end of the record)
+//! version │ clock │ count │ length of texts │ data versions │ observation │ observation │ … │ texts
 //! ```
 //! The clock is the latest append time of the sources' records inside, never later than the wall clock of intake: the only
 //! time that may expire state. It travels in the record, because a backlog is re-keyed long after it was appended.
-//! A place, network or claim is written where it first occurs and by number afterwards. Producing a Kafka message
+//! A place, network or claim is written where it first occurs and by number afterwards. All texts stand together at the
+//! end, so that they are checked to be UTF-8 in one go; an observation holds their lengths only. Producing a Kafka message
 //! costs microseconds and folding an observation a fraction of one, hence hundreds to a record.
 
 use std::borrow::Cow;
+use std::net::IpAddr;
 
 use super::CodecError;
 use crate::model::codec::{Malformed, Reader, Writer};
@@ -20,11 +22,17 @@ use crate::window::intern::Interner;
 use crate::window::shared::{Dictionary, SharedReader, SharedWriter};
 
 /// Version of the encoding.
-pub const VERSION: u8 = 1;
+pub const VERSION: u8 = 2;
 
-/// What enrichment joined to an event.
+/// What intake joined to an event, and what it put right.
 #[derive(Clone, Copy, Debug)]
 pub struct Joined<'a> {
+    /// Id of the event; its position in the source where it has none.
+    pub id: &'a str,
+    /// Name of the account, as the roster spells it.
+    pub account: &'a str,
+    /// Source address, if it is a public one.
+    pub source_ip: Option<IpAddr>,
     /// Where the source address is.
     pub place: Option<&'a Place>,
     /// Its network.
@@ -39,12 +47,24 @@ pub struct Joined<'a> {
 #[derive(Debug)]
 pub struct Packer {
     writer: SharedWriter,
+    texts: String,
     count: u32,
     clock_ms: i64,
+    /// Of the observation before.
+    order_ms: i64,
+    /// Of the observation before, which most share.
+    product: String,
 }
 
 /// Where the clock stands in a record: behind the version.
 const CLOCK: std::ops::Range<usize> = 1..9;
+/// How many observations there are.
+const COUNT: std::ops::Range<usize> = 9..13;
+/// Bytes of the texts at the end.
+const TEXTS: std::ops::Range<usize> = 13..17;
+
+/// Bytes of most observations without their texts.
+const OBSERVATION_BYTES: usize = 64;
 
 impl Packer {
     /// An empty record of observations placed with these builds of the data.
@@ -52,19 +72,22 @@ impl Packer {
     pub fn new(data_versions: &str) -> Self {
         let mut writer = SharedWriter::default();
         writer.plain.u8(VERSION);
-        writer.plain.raw(&[0; CLOCK.end - CLOCK.start]);
+        writer.plain.raw(&[0; TEXTS.end - CLOCK.start]);
         writer.plain.str(data_versions);
         Self {
             writer,
+            texts: String::new(),
             count: 0,
             clock_ms: i64::MIN,
+            order_ms: 0,
+            product: String::new(),
         }
     }
 
     /// Bytes so far.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.writer.plain.len()
+        self.writer.plain.len() + self.texts.len()
     }
 
     /// Whether nothing was packed.
@@ -80,46 +103,86 @@ impl Packer {
 
     /// Appends one observation.
     pub fn push(&mut self, event: &Event<'_>, key: Key, order_ms: i64, time_suspect: bool, joined: Joined<'_>) {
-        let writer = &mut self.writer;
+        let is_same_product = self.product == event.product;
+        let mut writer = Texted {
+            plain: &mut self.writer.plain,
+            texts: &mut self.texts,
+        };
+        writer.plain.reserve(OBSERVATION_BYTES);
         writer.plain.u128(key.0);
-        writer.plain.int(order_ms);
-        writer.plain.int(event.time_ms - order_ms);
+        writer.plain.int(order_ms.wrapping_sub(self.order_ms));
+        writer.plain.int(event.time_ms.wrapping_sub(order_ms));
         writer.plain.u8(event.kind as u8);
-        writer
-            .plain
-            .u8(event.outcome as u8 | u8::from(event.interactive) << 2 | u8::from(time_suspect) << 3);
-        writer.plain.str(&event.id);
-        writer.plain.str(event.account.as_str());
-        writer.plain.str(&event.product);
-        writer.plain.ip(event.source_ip);
+        writer.plain.u8(event.outcome as u8
+            | u8::from(event.interactive) << 2
+            | u8::from(time_suspect) << 3
+            | u8::from(is_same_product) << 4
+            | u8::from(joined.place.is_some()) << 5
+            | u8::from(joined.travel.is_some()) << 6);
+        writer.str(joined.id);
+        writer.str(joined.account);
+        if !is_same_product {
+            writer.str(&event.product);
+            self.product.clear();
+            self.product.push_str(&event.product);
+        }
+        writer.plain.ip(joined.source_ip);
         writer.plain.ip(event.vpn_ip);
-        write_details(&mut writer.plain, event);
-        writer.opt_place(joined.place);
-        writer.network(joined.network);
-        writer.claim(joined.claim);
-        writer.opt_travel(joined.travel);
+        write_details(&mut writer, event);
+        if let Some(place) = joined.place {
+            self.writer.place(place);
+        }
+        self.writer.network(joined.network);
+        self.writer.claim(joined.claim);
+        if let Some(travel) = joined.travel {
+            self.writer.travel(travel);
+        }
+        self.order_ms = order_ms;
         self.count += 1;
     }
 
     /// The record, and how many observations it holds.
     #[must_use]
-    pub fn finish(self) -> (Vec<u8>, u32) {
+    pub fn finish(mut self) -> (Vec<u8>, u32) {
+        self.writer.plain.raw(self.texts.as_bytes());
         let mut bytes = self.writer.plain.into_bytes();
         bytes[CLOCK].copy_from_slice(&self.clock_ms.to_le_bytes());
+        bytes[COUNT].copy_from_slice(&self.count.to_le_bytes());
+        let texts = u32::try_from(self.texts.len()).unwrap_or(u32::MAX);
+        bytes[TEXTS].copy_from_slice(&texts.to_le_bytes());
         (bytes, self.count)
     }
 }
 
-const HAS_DEVICE: u16 = 1;
-const HAS_SESSION: u16 = 1 << 1;
-const HAS_APP: u16 = 1 << 2;
-const HAS_MFA: u16 = 1 << 3;
-const HAS_USER_AGENT: u16 = 1 << 4;
-const HAS_ANONYMIZER: u16 = 1 << 5;
-const HAS_TOOL: u16 = 1 << 6;
-const HAS_PERIPHERAL: u16 = 1 << 7;
+/// Writes numbers to one place and texts to another.
+struct Texted<'p> {
+    plain: &'p mut Writer,
+    texts: &'p mut String,
+}
 
-fn write_details(writer: &mut Writer, event: &Event<'_>) {
+impl Texted<'_> {
+    fn str(&mut self, text: &str) {
+        self.plain.uint(text.len() as u64);
+        self.texts.push_str(text);
+    }
+
+    /// The length is one more than that of the text; 0 is none.
+    fn opt_str(&mut self, text: Option<&str>) {
+        self.plain.uint(text.map_or(0, |text| text.len() as u64 + 1));
+        self.texts.push_str(text.unwrap_or_default());
+    }
+}
+
+const HAS_DEVICE: u8 = 1;
+const HAS_SESSION: u8 = 1 << 1;
+const HAS_APP: u8 = 1 << 2;
+const HAS_MFA: u8 = 1 << 3;
+const HAS_USER_AGENT: u8 = 1 << 4;
+const HAS_ANONYMIZER: u8 = 1 << 5;
+const HAS_TOOL: u8 = 1 << 6;
+const HAS_PERIPHERAL: u8 = 1 << 7;
+
+fn write_details(writer: &mut Texted<'_>, event: &Event<'_>) {
     let present = [
         (HAS_DEVICE, event.device.is_some()),
         (HAS_SESSION, event.session.is_some()),
@@ -134,18 +197,19 @@ fn write_details(writer: &mut Writer, event: &Event<'_>) {
         .iter()
         .filter(|(_, is)| *is)
         .fold(0, |mask, (bit, _)| mask | bit);
-    writer.uint(u64::from(mask));
+    writer.plain.u8(mask);
     if let Some(device) = &event.device {
         writer.str(&device.id);
         writer.opt_str(device.hostname.as_deref());
-        writer.u8(device.managed.map_or(2, u8::from));
-        writer.bool(device.fingerprint);
+        writer
+            .plain
+            .u8(device.managed.map_or(2, u8::from) | u8::from(device.fingerprint) << 2);
     }
     for text in [&event.session, &event.app].into_iter().flatten() {
         writer.str(text);
     }
     if let Some(mfa) = &event.mfa {
-        writer.bool(mfa.used);
+        writer.plain.bool(mfa.used);
         writer.opt_str(mfa.method.as_deref());
         writer.opt_str(mfa.factor.as_deref());
     }
@@ -154,24 +218,26 @@ fn write_details(writer: &mut Writer, event: &Event<'_>) {
     }
     if let Some(tool) = &event.tool {
         writer.str(&tool.name);
-        writer.u8(tool.kind as u8);
+        writer.plain.u8(tool.kind as u8);
         writer.opt_str(tool.indicator.as_deref());
-        writer.bool(tool.unattended);
+        writer.plain.bool(tool.unattended);
     }
     if let Some(peripheral) = &event.peripheral {
         write_peripheral(writer, peripheral);
     }
 }
 
-fn write_peripheral(writer: &mut Writer, peripheral: &Peripheral<'_>) {
+fn write_peripheral(writer: &mut Texted<'_>, peripheral: &Peripheral<'_>) {
     for id in [peripheral.vendor_id, peripheral.product_id] {
-        writer.uint(id.map_or(0, |id| u64::from(id) + 1));
+        writer.plain.uint(id.map_or(0, |id| u64::from(id) + 1));
     }
     for text in [&peripheral.manufacturer, &peripheral.product, &peripheral.serial] {
         writer.opt_str(text.as_deref());
     }
-    writer.u8(u8::from(peripheral.keyboard) | u8::from(peripheral.mouse) << 1 | u8::from(peripheral.storage) << 2);
-    writer.bool(peripheral.edid.is_some());
+    writer
+        .plain
+        .u8(u8::from(peripheral.keyboard) | u8::from(peripheral.mouse) << 1 | u8::from(peripheral.storage) << 2);
+    writer.plain.bool(peripheral.edid.is_some());
     if let Some(edid) = &peripheral.edid {
         for text in [&edid.manufacturer, &edid.model, &edid.serial] {
             writer.opt_str(text.as_deref());
@@ -194,10 +260,7 @@ impl<'a> Unpacked<'a> {
     /// # Errors
     /// [`CodecError`] if the record is of another version or was not written by a [`Packer`].
     pub fn read(record: &'a [u8], interner: &mut Interner) -> Result<Self, CodecError> {
-        let mut unpacker = Unpacker {
-            reader: SharedReader::new(record, interner),
-        };
-        let version = unpacker.reader.plain.u8().map_err(malformed)?;
+        let version = record.first().copied().unwrap_or_default();
         if version != VERSION {
             let detail =
                 format!("version {version}, this program reads version {VERSION}: run the version that wrote it");
@@ -207,16 +270,32 @@ impl<'a> Unpacked<'a> {
                 detail,
             });
         }
-        let clock_ms = unpacker.reader.plain.i64().map_err(malformed)?;
-        let data_versions = unpacker.reader.plain.str().map_err(malformed)?;
-        let mut heads = Vec::new();
+        let (clock_ms, count, numbers, texts) = cut(record).map_err(malformed)?;
+        let mut reader = SharedReader::new(numbers, interner);
+        let data_versions = reader.plain.skip(TEXTS.end).and_then(|()| reader.plain.str());
+        let mut unpacker = Unpacker {
+            reader,
+            texts,
+            order_ms: 0,
+            product: "",
+        };
+        // An observation takes more bytes than this, so a count that is a lie reserves no more than the record is long.
+        let mut heads = Vec::with_capacity(count.min(numbers.len() / size_of::<Key>()));
         while !unpacker.reader.plain.is_at_end() {
             heads.push(unpacker.read().map_err(malformed)?);
+        }
+        if heads.len() != count || !unpacker.texts.is_empty() {
+            return Err(malformed(
+                unpacker
+                    .reader
+                    .plain
+                    .malformed("as many observations and texts as promised"),
+            ));
         }
         Ok(Self {
             clock_ms,
             known: unpacker.reader.into_dictionary(),
-            data_versions,
+            data_versions: data_versions.map_err(malformed)?,
             heads,
         })
     }
@@ -268,16 +347,41 @@ impl<'a> Unpacked<'a> {
     }
 }
 
+/// The clock, the number of observations, everything before the texts, and the texts.
+fn cut(record: &[u8]) -> Result<(i64, usize, &[u8], &str), Malformed> {
+    let malformed = |at, what| Malformed { at, what };
+    let number = |at: std::ops::Range<usize>| {
+        let bytes = record.get(at.clone()).and_then(|bytes| bytes.first_chunk());
+        bytes
+            .map(|bytes| u32::from_le_bytes(*bytes) as usize)
+            .ok_or(malformed(at.start, "a number of 32 bits"))
+    };
+    let clock = record.get(CLOCK).and_then(|bytes| bytes.first_chunk());
+    let clock_ms = i64::from_le_bytes(*clock.ok_or(malformed(CLOCK.start, "the clock"))?);
+    let (count, length) = (number(COUNT)?, number(TEXTS)?);
+    let start = record.len().checked_sub(length).filter(|start| *start >= TEXTS.end);
+    let start = start.ok_or(malformed(TEXTS.start, "texts that fit the record"))?;
+    let (numbers, texts) = record.split_at(start);
+    let texts = std::str::from_utf8(texts).map_err(|error| malformed(start + error.valid_up_to(), "UTF-8"))?;
+    Ok((clock_ms, count, numbers, texts))
+}
+
 /// Reads observations one after the other.
 struct Unpacker<'a, 'i> {
     reader: SharedReader<'a, 'i>,
+    /// Texts not taken yet.
+    texts: &'a str,
+    /// Of the observation before.
+    order_ms: i64,
+    /// Of the observation before.
+    product: &'a str,
 }
 
 impl<'a> Unpacker<'a, '_> {
     fn read(&mut self) -> Result<Head<'a>, Malformed> {
         let plain = &mut self.reader.plain;
         let key = Key(plain.u128()?);
-        let order_ms = plain.int()?;
+        let order_ms = self.order_ms.wrapping_add(plain.int()?);
         let time_ms = order_ms.wrapping_add(plain.int()?);
         let kind = event_kind(plain)?;
         let flags = plain.u8()?;
@@ -286,10 +390,12 @@ impl<'a> Unpacker<'a, '_> {
             1 => Outcome::Failure,
             _ => Outcome::Unknown,
         };
-        let id = Cow::Borrowed(plain.str()?);
-        let account = Account::canonical(plain.str()?).map_err(|_| plain.malformed("a canonical account"))?;
-        let product = Cow::Borrowed(plain.str()?);
-        let (source_ip, vpn_ip) = (plain.ip()?, plain.ip()?);
+        let id = self.text()?;
+        let account = Account::of_canonical(self.str()?);
+        if flags & 1 << 4 == 0 {
+            self.product = self.str()?;
+        }
+        let (source_ip, vpn_ip) = (self.reader.plain.ip()?, self.reader.plain.ip()?);
         let mut event = Event {
             id,
             time_ms,
@@ -308,26 +414,132 @@ impl<'a> Unpacker<'a, '_> {
             tool: None,
             peripheral: None,
             interactive: flags & 4 != 0,
-            product,
+            product: Cow::Borrowed(self.product),
         };
-        read_details(plain, &mut event)?;
+        self.details(&mut event)?;
+        self.order_ms = order_ms;
         Ok(Head {
             event,
             key,
             order_ms,
             time_suspect: flags & 8 != 0,
-            place: if self.reader.plain.bool()? {
+            place: if flags & 1 << 5 != 0 {
                 Some(self.reader.place_number()?)
             } else {
                 None
             },
             network: self.reader.network_number()?,
             claim: self.reader.claim_number()?,
-            travel: if self.reader.plain.bool()? {
+            travel: if flags & 1 << 6 != 0 {
                 Some(self.reader.travel_number()?)
             } else {
                 None
             },
+        })
+    }
+
+    fn str(&mut self) -> Result<&'a str, Malformed> {
+        let length = self.reader.plain.uint()?;
+        self.take(length)
+    }
+
+    fn text(&mut self) -> Result<Cow<'a, str>, Malformed> {
+        self.str().map(Cow::Borrowed)
+    }
+
+    fn opt_text(&mut self) -> Result<Option<Cow<'a, str>>, Malformed> {
+        match self.reader.plain.uint()?.checked_sub(1) {
+            Some(length) => self.take(length).map(|text| Some(Cow::Borrowed(text))),
+            None => Ok(None),
+        }
+    }
+
+    fn take(&mut self, length: u64) -> Result<&'a str, Malformed> {
+        let length = usize::try_from(length).unwrap_or(usize::MAX);
+        let Some((taken, rest)) = self.texts.split_at_checked(length) else {
+            return Err(self.reader.plain.malformed("the length of a text"));
+        };
+        self.texts = rest;
+        Ok(taken)
+    }
+
+    fn details(&mut self, event: &mut Event<'a>) -> Result<(), Malformed> {
+        let mask = self.reader.plain.u8()?;
+        if mask & HAS_DEVICE != 0 {
+            let (id, hostname) = (self.text()?, self.opt_text()?);
+            let flags = self.reader.plain.u8()?;
+            event.device = Some(Device {
+                id,
+                hostname,
+                managed: match flags & 3 {
+                    0 => Some(false),
+                    1 => Some(true),
+                    _ => None,
+                },
+                fingerprint: flags & 4 != 0,
+            });
+        }
+        if mask & HAS_SESSION != 0 {
+            event.session = Some(self.text()?);
+        }
+        if mask & HAS_APP != 0 {
+            event.app = Some(self.text()?);
+        }
+        if mask & HAS_MFA != 0 {
+            event.mfa = Some(Mfa {
+                used: self.reader.plain.bool()?,
+                method: self.opt_text()?,
+                factor: self.opt_text()?,
+            });
+        }
+        if mask & HAS_USER_AGENT != 0 {
+            event.user_agent = Some(self.text()?);
+        }
+        if mask & HAS_ANONYMIZER != 0 {
+            event.anonymizer = Some(self.text()?);
+        }
+        if mask & HAS_TOOL != 0 {
+            event.tool = Some(Tool {
+                name: self.text()?,
+                kind: tool_kind(&mut self.reader.plain)?,
+                indicator: self.opt_text()?,
+                unattended: self.reader.plain.bool()?,
+            });
+        }
+        if mask & HAS_PERIPHERAL != 0 {
+            event.peripheral = Some(self.peripheral()?);
+        }
+        Ok(())
+    }
+
+    fn usb_id(&mut self) -> Result<Option<u16>, Malformed> {
+        let code = self.reader.plain.uint_below(u64::from(u16::MAX) + 1, "a USB id")?;
+        Ok(code.checked_sub(1).and_then(|id| u16::try_from(id).ok()))
+    }
+
+    fn peripheral(&mut self) -> Result<Peripheral<'a>, Malformed> {
+        let (vendor_id, product_id) = (self.usb_id()?, self.usb_id()?);
+        let (manufacturer, product, serial) = (self.opt_text()?, self.opt_text()?, self.opt_text()?);
+        let shown = self.reader.plain.u8()?;
+        let edid = if self.reader.plain.bool()? {
+            Some(Edid {
+                manufacturer: self.opt_text()?,
+                model: self.opt_text()?,
+                serial: self.opt_text()?,
+            })
+        } else {
+            None
+        };
+        Ok(Peripheral {
+            vendor_id,
+            product_id,
+            manufacturer,
+            product,
+            serial,
+            keyboard: shown & 1 != 0,
+            mouse: shown & 2 != 0,
+            storage: shown & 4 != 0,
+            edid,
         })
     }
 }
@@ -375,85 +587,6 @@ fn event_kind(reader: &mut Reader<'_>) -> Result<EventKind, Malformed> {
         .ok_or_else(|| reader.malformed("an event kind"))
 }
 
-fn read_details<'a>(reader: &mut Reader<'a>, event: &mut Event<'a>) -> Result<(), Malformed> {
-    let mask = reader.u16()?;
-    if mask & HAS_DEVICE != 0 {
-        event.device = Some(Device {
-            id: Cow::Borrowed(reader.str()?),
-            hostname: reader.opt_str()?.map(Cow::Borrowed),
-            managed: match reader.u8()? {
-                0 => Some(false),
-                1 => Some(true),
-                _ => None,
-            },
-            fingerprint: reader.bool()?,
-        });
-    }
-    if mask & HAS_SESSION != 0 {
-        event.session = Some(Cow::Borrowed(reader.str()?));
-    }
-    if mask & HAS_APP != 0 {
-        event.app = Some(Cow::Borrowed(reader.str()?));
-    }
-    if mask & HAS_MFA != 0 {
-        event.mfa = Some(Mfa {
-            used: reader.bool()?,
-            method: reader.opt_str()?.map(Cow::Borrowed),
-            factor: reader.opt_str()?.map(Cow::Borrowed),
-        });
-    }
-    if mask & HAS_USER_AGENT != 0 {
-        event.user_agent = Some(Cow::Borrowed(reader.str()?));
-    }
-    if mask & HAS_ANONYMIZER != 0 {
-        event.anonymizer = Some(Cow::Borrowed(reader.str()?));
-    }
-    if mask & HAS_TOOL != 0 {
-        event.tool = Some(Tool {
-            name: Cow::Borrowed(reader.str()?),
-            kind: tool_kind(reader)?,
-            indicator: reader.opt_str()?.map(Cow::Borrowed),
-            unattended: reader.bool()?,
-        });
-    }
-    if mask & HAS_PERIPHERAL != 0 {
-        event.peripheral = Some(read_peripheral(reader)?);
-    }
-    Ok(())
-}
-
 fn tool_kind(reader: &mut Reader<'_>) -> Result<ToolKind, Malformed> {
     crate::window::account_codec::tool_kind(reader)
-}
-
-fn read_peripheral<'a>(reader: &mut Reader<'a>) -> Result<Peripheral<'a>, Malformed> {
-    let id = |reader: &mut Reader<'a>| -> Result<Option<u16>, Malformed> {
-        let code = reader.uint_below(u64::from(u16::MAX) + 1, "a USB id")?;
-        Ok(code.checked_sub(1).and_then(|id| u16::try_from(id).ok()))
-    };
-    let (vendor_id, product_id) = (id(reader)?, id(reader)?);
-    let manufacturer = reader.opt_str()?.map(Cow::Borrowed);
-    let product = reader.opt_str()?.map(Cow::Borrowed);
-    let serial = reader.opt_str()?.map(Cow::Borrowed);
-    let shown = reader.u8()?;
-    let edid = if reader.bool()? {
-        Some(Edid {
-            manufacturer: reader.opt_str()?.map(Cow::Borrowed),
-            model: reader.opt_str()?.map(Cow::Borrowed),
-            serial: reader.opt_str()?.map(Cow::Borrowed),
-        })
-    } else {
-        None
-    };
-    Ok(Peripheral {
-        vendor_id,
-        product_id,
-        manufacturer,
-        product,
-        serial,
-        keyboard: shown & 1 != 0,
-        mouse: shown & 2 != 0,
-        storage: shown & 4 != 0,
-        edid,
-    })
 }

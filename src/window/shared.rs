@@ -44,12 +44,9 @@ impl SharedWriter {
     pub fn claim(&mut self, claim: &Claim) {
         self.dictionary.claim(&mut self.plain, claim);
     }
-    /// Travel or its absence.
-    pub fn opt_travel(&mut self, travel: Option<&Travel>) {
-        self.plain.bool(travel.is_some());
-        if let Some(travel) = travel {
-            self.dictionary.travel(&mut self.plain, travel);
-        }
+    /// Approved travel.
+    pub fn travel(&mut self, travel: &Travel) {
+        self.dictionary.travel(&mut self.plain, travel);
     }
 }
 
