@@ -21,10 +21,11 @@ use super::topics::TopicNames;
 use super::worker::stage::{FoldFactory, LiveIntake, Role, SharedReference, Stage, Take};
 use super::worker::{Fused, StartFrom, Stop, Worker, WorkerSettings};
 
-/// A member that was replaced by another of its name joins anew; replaced again within this time, it is not alone.
-const REJOIN_WITHIN: Duration = Duration::from_secs(60);
+/// A member that was replaced by another of its name joins anew; replaced again within this time, it may not be alone:
+/// two of one name replace each other as fast as they can join, a broker that restarts does it once.
+const REJOIN_WITHIN: Duration = Duration::from_secs(15);
 /// Times in a row that a member joins anew.
-const REJOINS_MAX: u32 = 3;
+const REJOINS_MAX: u32 = 5;
 /// Pause before a worker that cannot reach its brokers tries again, at most.
 const RETRY_MAX: Duration = Duration::from_secs(5);
 

@@ -368,16 +368,20 @@ impl Log for KafkaLog {
         // What comes to the consumer's own queue: rebalances and errors; messages only until they are forwarded.
         let has_partitions = self.has_partitions;
         let mut own_wait = if has_partitions { Duration::ZERO } else { wait };
-        while let Some(message) = self.consumer.poll(own_wait) {
-            own_wait = Duration::ZERO;
-            match message {
-                Ok(message) => {
+        loop {
+            match self.consumer.poll(own_wait) {
+                Some(Ok(message)) => {
                     polled.records += 1;
                     if take(&record(&message)).is_break() {
                         break;
                     }
                 }
-                Err(error) => trouble(&error)?,
+                Some(Err(error)) => trouble(&error)?,
+                None => {}
+            }
+            own_wait = Duration::ZERO;
+            if self.consumer.context().has_next() || !self.consumer.has_events() {
+                break;
             }
         }
         polled.rebalance = self.consumer.context().next();

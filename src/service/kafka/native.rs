@@ -29,6 +29,7 @@ const BATCH: usize = 256;
 pub(super) struct BatchConsumer<C: ConsumerContext + 'static> {
     // Before the consumer, whose destruction waits for its queues.
     queue: Queue,
+    own: Queue,
     messages: Vec<*mut native::rd_kafka_message_t>,
     consumer: BaseConsumer<C>,
 }
@@ -41,7 +42,7 @@ struct Queue(NonNull<native::rd_kafka_queue_t>);
 
 impl Drop for Queue {
     fn drop(&mut self) {
-        // SAFETY: made by `rd_kafka_queue_new` or `rd_kafka_queue_get_partition`, and destroyed here only.
+        // SAFETY: librdkafka gave it to be destroyed by its holder, which is this.
         unsafe { native::rd_kafka_queue_destroy(self.0.as_ptr()) }
     }
 }
@@ -73,10 +74,17 @@ impl Drop for Batch<'_> {
 impl<C: ConsumerContext> BatchConsumer<C> {
     /// Takes over a consumer. `None` if there is no memory.
     pub(super) fn new(consumer: BaseConsumer<C>) -> Option<Self> {
-        // SAFETY: the client lives as long as `consumer`, which outlives the queue.
-        let queue = unsafe { native::rd_kafka_queue_new(consumer.client().native_ptr()) };
+        let client = consumer.client().native_ptr();
+        // SAFETY: the client lives as long as `consumer`, which outlives both queues.
+        let (queue, own) = unsafe {
+            (
+                native::rd_kafka_queue_new(client),
+                native::rd_kafka_queue_get_consumer(client),
+            )
+        };
         Some(Self {
             queue: Queue(NonNull::new(queue)?),
+            own: Queue(NonNull::new(own)?),
             messages: Vec::with_capacity(BATCH),
             consumer,
         })
@@ -93,6 +101,13 @@ impl<C: ConsumerContext> BatchConsumer<C> {
             // SAFETY: both queues are alive; the partition keeps a reference of its own to the target.
             unsafe { native::rd_kafka_queue_forward(own.0.as_ptr(), self.queue.0.as_ptr()) }
         }
+    }
+
+    /// Whether the consumer's own queue holds anything. A poll of it that does not wait takes one event, and says nothing
+    /// if that was none for its caller.
+    pub(super) fn has_events(&self) -> bool {
+        // SAFETY: the queue is alive.
+        unsafe { native::rd_kafka_queue_length(self.own.0.as_ptr()) > 0 }
     }
 
     /// Hands over a batch of forwarded messages, waiting for the first; says how many there were.

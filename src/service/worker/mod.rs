@@ -8,6 +8,7 @@ pub mod checkpoint;
 mod fused;
 mod transaction;
 mod restore;
+mod hanging;
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -151,6 +152,8 @@ pub struct Worker<L: Log> {
     /// A transaction looked as if one of its requests was sent twice.
     is_suspect: bool,
     aborts_in_a_row: u32,
+    /// A partition waits for a transaction that should have ended long ago.
+    has_seen_hanging: bool,
     /// Everything is paused because the brokers do not answer.
     is_stalled: bool,
     /// The group has answered once.
@@ -175,6 +178,7 @@ impl<L: Log> Worker<L> {
             disconnects_seen: 0,
             is_suspect: false,
             aborts_in_a_row: 0,
+            has_seen_hanging: false,
             is_stalled: false,
             has_joined: false,
         }
@@ -209,6 +213,7 @@ impl<L: Log> Worker<L> {
             self.rebalance(rebalance)?;
         }
         self.restore_some()?;
+        self.end_hanging_if_seen()?;
         if self.is_due() {
             self.commit()?;
         }

@@ -210,17 +210,18 @@ impl<L: Log> Worker<L> {
         Ok(ended)
     }
 
-    fn report_waiting(&self, at: &TopicPartition, restore: &mut Restore, detail: &str) -> Progress {
+    fn report_waiting(&mut self, at: &TopicPartition, restore: &mut Restore, detail: &str) -> Progress {
         let now = self.log.now();
         if now > restore.since + self.settings.transaction_timeout + SWEEP {
             restore.since = now;
             self.metrics.hanging();
+            self.has_seen_hanging = true;
             tracing::error!(
                 worker = self.settings.name,
                 partition = %at,
                 detail,
-                "still waiting to restore; if the brokers are up, a transaction hangs: find it with \
-                 kafka-transactions.sh find-hanging and abort it"
+                "still waiting to restore; if the brokers are up, a transaction hangs: one of this worker is aborted by \
+                 itself, another must be found with kafka-transactions.sh find-hanging and aborted"
             );
         }
         Progress::Wait

@@ -170,7 +170,7 @@ impl<L: Log> Worker<L> {
         }
     }
 
-    fn drain(&mut self, deadline: Duration) -> Result<(), String> {
+    pub(super) fn drain(&mut self, deadline: Duration) -> Result<(), String> {
         loop {
             if let Some(failure) = self.log.delivery_failure() {
                 return Err(failure);
@@ -360,10 +360,12 @@ impl<L: Log> Worker<L> {
                             worker = self.settings.name,
                             partitions = ?super::names(partitions),
                             detail,
-                            "committed offsets stay out of reach; if the brokers are up, find the hanging transaction \
-                             with kafka-transactions.sh find-hanging and abort it"
+                            "committed offsets stay out of reach; if the brokers are up, a transaction hangs: one of this \
+                             worker is aborted by itself, another must be found with kafka-transactions.sh find-hanging \
+                             and aborted"
                         );
                         self.metrics.hanging();
+                        self.end_hanging(partitions)?;
                         deadline = self.log.now() + limit;
                     }
                     self.stall(BACKOFF, since)?;
@@ -374,7 +376,7 @@ impl<L: Log> Worker<L> {
     }
 
     /// A new producer with the same identity: the old one's requests are refused from here on.
-    fn recreate(&mut self, reason: &'static str) -> Result<(), Failure> {
+    pub(super) fn recreate(&mut self, reason: &'static str) -> Result<(), Failure> {
         self.metrics.recycled(reason);
         tracing::info!(worker = self.settings.name, reason, "producer recycled");
         let mut pause = BACKOFF;
