@@ -152,7 +152,7 @@ fn without_thread(reason: &str) -> &str {
 }
 
 /// What a complaint means, and what the operator can do.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Verdict {
     Refusal(&'static str),
     Trouble(Option<&'static str>),
