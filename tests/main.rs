@@ -14,4 +14,5 @@ mod in_process_broker;
 mod chaos;
 mod guard;
 mod real_kafka;
+mod secure_kafka;
 mod simulation;

@@ -2,23 +2,25 @@
 # Runs a real Apache Kafka (KRaft) on this machine, for tests and trials: one broker, or three.
 #
 #   local.sh fetch                                     copy the jars into the cache (needs mvn, once)
-#   local.sh run   --data DIR [--port N] [--nodes 1|3] [--with-stdin]
+#   local.sh run   --data DIR [--port N] [--nodes 1|3] [--secure] [--with-stdin]
 #                                                      start, print "ready HOST:PORT,...", run until stopped
-#   local.sh start --data DIR [--port N] [--nodes 1|3] start in the background, return when ready
+#   local.sh start --data DIR [--port N] [--nodes 1|3] [--secure]
+#                                                      start in the background, return when ready
 #   local.sh node-start|node-kill|node-stop --data DIR --node N
 #                                                      one broker of a running cluster: start it again, SIGKILL, SIGTERM
 #   local.sh stop  --data DIR                          stop what `start` started
 #
-# Node i listens on port N+2i (clients) and N+2i+1 (controllers). --with-stdin ends the cluster when standard
-# input closes, so a test that dies takes its brokers along. The cache is $FALSEFRONT_KAFKA_HOME, else
-# target/kafka beside this repository's Cargo.toml.
+# Node i listens on port N+2i (clients) and N+2i+1 (controllers). --secure, for one broker, adds listeners with TLS and
+# SASL and prints where they, the certificates and the passwords are (needs openssl; see secure.sh). --with-stdin ends
+# the cluster when standard input closes, so a test that dies takes its brokers along. The cache is
+# $FALSEFRONT_KAFKA_HOME, else target/kafka beside this repository's Cargo.toml.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 home=${FALSEFRONT_KAFKA_HOME:-$here/../../target/kafka}
 command=${1:-help}
 shift || true
-data='' port=19092 nodes=1 with_stdin=no node=''
+data='' port=19092 nodes=1 with_stdin=no secure=no node=''
 while [ $# -gt 0 ]; do
   case $1 in
     --data) data=$2; shift 2 ;;
@@ -26,9 +28,12 @@ while [ $# -gt 0 ]; do
     --nodes) nodes=$2; shift 2 ;;
     --node) node=$2; shift 2 ;;
     --with-stdin) with_stdin=yes; shift ;;
+    --secure) secure=yes; shift ;;
     *) echo "local.sh: unknown option $1; see the head of $0" >&2; exit 2 ;;
   esac
 done
+
+. "$here/secure.sh"
 
 # A broker that inherits a lock or a pipe holds it for as long as it lives.
 close_inherited() {
@@ -59,16 +64,17 @@ voters() { local i out=''; for ((i = 0; i < nodes; i++)); do out+="${out:+,}$i@1
 bootstrap() { local i out=''; for ((i = 0; i < nodes; i++)); do out+="${out:+,}127.0.0.1:$((port + 2 * i))"; done; echo "$out"; }
 
 configure() { # node
-  local dir=$data/node-$1 replicas=1 isr=1
+  local dir=$data/node-$1 replicas=1 isr=1 more='' protocols=''
   [ "$nodes" -ge 3 ] && replicas=3 isr=2
+  [ $secure = yes ] && more=$(secure_listeners) protocols=,MUTUAL:SSL,SASL:SASL_SSL
   mkdir -p "$dir"
   cat >"$dir/server.properties" <<PROPERTIES
 process.roles=broker,controller
 node.id=$1
 controller.quorum.voters=$(voters)
-listeners=CLIENT://127.0.0.1:$((port + 2 * $1)),CONTROLLER://127.0.0.1:$((port + 2 * $1 + 1))
-advertised.listeners=CLIENT://${FALSEFRONT_KAFKA_ADVERTISED:-127.0.0.1:$((port + 2 * $1))}
-listener.security.protocol.map=CLIENT:PLAINTEXT,CONTROLLER:PLAINTEXT
+listeners=CLIENT://127.0.0.1:$((port + 2 * $1)),CONTROLLER://127.0.0.1:$((port + 2 * $1 + 1))$more
+advertised.listeners=CLIENT://${FALSEFRONT_KAFKA_ADVERTISED:-127.0.0.1:$((port + 2 * $1))}$more
+listener.security.protocol.map=CLIENT:PLAINTEXT,CONTROLLER:PLAINTEXT$protocols
 controller.listener.names=CONTROLLER
 inter.broker.listener.name=CLIENT
 log.dirs=$dir/log
@@ -89,6 +95,7 @@ unclean.leader.election.enable=false
 num.network.threads=2
 num.io.threads=4
 PROPERTIES
+  [ $secure = no ] || secure_properties >>"$dir/server.properties"
 }
 
 format() {
@@ -104,12 +111,13 @@ appender.console.layout.pattern=%d %p %c{1} %m%n
 PROPERTIES
   echo "$port $nodes" >"$data/cluster"
   [ -e "$data/cluster.id" ] || java_kafka kafka.tools.StorageTool random-uuid >"$data/cluster.id" 2>/dev/null
-  local i
+  local i scram=()
+  [ $secure = no ] || { make_secrets; scram=(--add-scram "$(secure_scram)"); }
   for ((i = 0; i < nodes; i++)); do
     configure "$i"
     [ -e "$data/node-$i/log/meta.properties" ] ||
       java_kafka kafka.tools.StorageTool format -t "$(cat "$data/cluster.id")" -c "$data/node-$i/server.properties" \
-        >"$data/node-$i/format.log" 2>&1
+        "${scram[@]}" >"$data/node-$i/format.log" 2>&1
   done
 }
 
@@ -146,10 +154,13 @@ known_cluster() { [ -e "$data/cluster" ] && read -r port nodes <"$data/cluster";
 case $command in
   fetch) fetch ;;
   run | start)
-    require_data; need java; fetch; format
+    require_data; need java
+    [ $secure = no ] || { need openssl; [ "$nodes" = 1 ] || { echo "local.sh: --secure takes one node" >&2; exit 2; }; }
+    fetch; format
     each_node start_node
     if ! each_node wait_ready; then stop_all KILL; exit 1; fi
     echo "ready $(bootstrap)"
+    [ $secure = no ] || secure_ready
     if [ "$command" = run ]; then
       trap 'stop_all KILL; exit 0' TERM INT EXIT
       if [ $with_stdin = yes ]; then cat >/dev/null; else wait; fi
@@ -158,5 +169,5 @@ case $command in
   node-kill) require_data; known_cluster; signal_node KILL "$node" ;;
   node-stop) require_data; known_cluster; signal_node TERM "$node" ;;
   stop) require_data; known_cluster; stop_all TERM ;;
-  *) sed -n '2,16p' "$0" | sed 's/^# \{0,1\}//' ;;
+  *) sed -n '2,18p' "$0" | sed 's/^# \{0,1\}//' ;;
 esac

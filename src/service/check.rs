@@ -37,13 +37,7 @@ pub fn check(config: &Config) -> Report {
                 .to_owned(),
         );
     }
-    let is_loopback =
-        |broker: &str| broker.starts_with("127.") || broker.starts_with("localhost:") || broker.starts_with("[::1]");
-    if !config.kafka.security_protocol.is_tls() && !config.kafka.brokers.split(',').all(|b| is_loopback(b.trim())) {
-        report.warnings.push(
-            "kafka.security_protocol: records and passwords travel in clear text; use ssl or sasl_ssl".to_owned(),
-        );
-    }
+    report.warnings.extend(settings::weaknesses(config));
     let tls = if cfg!(feature = "tls") {
         "built in"
     } else {

@@ -49,6 +49,9 @@ fn runtime(error: impl std::fmt::Display) -> RunError {
 /// [`RunError`] by what the operator must do.
 pub fn run(config: &Config) -> Result<(), RunError> {
     let service = settings::service(config).map_err(configuration)?;
+    for weakness in settings::weaknesses(config) {
+        tracing::warn!("{weakness}");
+    }
     let (watch, problems) = ReferenceWatch::open(settings::reference_files(config)).map_err(configuration)?;
     for problem in problems {
         tracing::warn!(%problem, "line of reference data left out");

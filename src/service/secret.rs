@@ -19,8 +19,11 @@ impl Secret {
 }
 
 impl<'de> serde::Deserialize<'de> for Secret {
+    /// serde's own message about a value of another type would show the value.
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer).map(Self)
+        String::deserialize(deserializer)
+            .map(Self)
+            .map_err(|_| serde::de::Error::custom("a secret is a text: put it in quotes"))
     }
 }
 

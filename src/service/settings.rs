@@ -1,5 +1,6 @@
 //! From a checked configuration to what the service runs with: secrets read, key derived, times parsed.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use std::hash::Hasher;
 
 use crate::model::key::HashKey;
 
-use super::config::Config;
+use super::config::{Config, Kafka, SaslMechanism};
 use super::kafka::Connection;
 use super::reference::ReferenceFiles;
 use super::secret::Secret;
@@ -60,62 +61,121 @@ pub fn reference_files(config: &Config) -> ReferenceFiles {
 /// The brokers and how to be let in.
 ///
 /// # Errors
-/// [`SettingsError`] if a secret's file cannot be read.
+/// [`SettingsError`] if a certificate's, a key's or a secret's file cannot be read.
 pub fn connection(config: &Config) -> Result<Connection, SettingsError> {
     let kafka = &config.kafka;
-    let mut connection = Connection::plaintext(&kafka.brokers);
-    let mut set = |key: &'static str, value: Option<String>| {
-        if let Some(value) = value {
-            connection.security.insert(key, Secret::new(value));
-        }
-    };
-    let path = |path: &Option<std::path::PathBuf>| path.as_ref().map(|path| path.display().to_string());
-    set("security.protocol", Some(kafka.security_protocol.as_str().to_owned()));
-    set("ssl.ca.location", path(&kafka.ssl_ca_file));
-    set("ssl.certificate.location", path(&kafka.ssl_certificate_file));
-    set("ssl.key.location", path(&kafka.ssl_key_file));
-    set(
-        "ssl.key.password",
-        secret(
-            "kafka.ssl_key_password_file",
-            &kafka.ssl_key_password,
-            kafka.ssl_key_password_file.as_deref(),
-        )?,
-    );
+    let mut security = Security::default();
+    security.set("security.protocol", Some(kafka.security_protocol.as_str().to_owned()));
+    if kafka.security_protocol.is_tls() {
+        let authority = readable("kafka.ssl_ca_file", kafka.ssl_ca_file.as_deref())?;
+        security.set("ssl.ca.location", authority.or_else(system_authorities));
+        let certificate = readable("kafka.ssl_certificate_file", kafka.ssl_certificate_file.as_deref())?;
+        security.set("ssl.certificate.location", certificate);
+        let key = readable("kafka.ssl_key_file", kafka.ssl_key_file.as_deref())?;
+        security.set("ssl.key.location", key);
+        let file = kafka.ssl_key_password_file.as_deref();
+        let password = secret("kafka.ssl_key_password_file", &kafka.ssl_key_password, file)?;
+        security.set("ssl.key.password", password);
+    }
     if let Some(mechanism) = kafka.sasl_mechanism.filter(|_| kafka.security_protocol.is_sasl()) {
-        set("sasl.mechanism", Some(mechanism.as_str().to_owned()));
-        set("sasl.username", kafka.sasl_username.clone());
-        set(
-            "sasl.password",
-            secret(
-                "kafka.sasl_password_file",
-                &kafka.sasl_password,
-                kafka.sasl_password_file.as_deref(),
-            )?,
-        );
-        if kafka.oauth_client_id.is_some() {
-            set("sasl.oauthbearer.method", Some("oidc".to_owned()));
-            set("sasl.oauthbearer.client.id", kafka.oauth_client_id.clone());
-            set(
-                "sasl.oauthbearer.token.endpoint.url",
-                kafka.oauth_token_endpoint_url.clone(),
-            );
-            set("sasl.oauthbearer.scope", kafka.oauth_scope.clone());
-            let key = "kafka.oauth_client_secret_file";
-            let value = secret(
-                key,
-                &kafka.oauth_client_secret,
-                kafka.oauth_client_secret_file.as_deref(),
-            )?;
-            set("sasl.oauthbearer.client.secret", value);
+        security.set("sasl.mechanism", Some(mechanism.as_str().to_owned()));
+        if mechanism == SaslMechanism::Oauthbearer {
+            security.token_endpoint(kafka)?;
+        } else {
+            security.set("sasl.username", kafka.sasl_username.clone());
+            let file = kafka.sasl_password_file.as_deref();
+            let password = secret("kafka.sasl_password_file", &kafka.sasl_password, file)?;
+            security.set("sasl.password", password);
         }
     }
-    connection.librdkafka = kafka
-        .librdkafka
-        .iter()
-        .map(|(key, value)| (key.clone(), value.to_string()))
-        .collect();
-    Ok(connection)
+    let librdkafka = kafka.librdkafka.iter();
+    Ok(Connection {
+        brokers: kafka.brokers.clone(),
+        security: security.0,
+        librdkafka: librdkafka
+            .map(|(key, value)| (key.clone(), value.to_string()))
+            .collect(),
+    })
+}
+
+#[derive(Default)]
+struct Security(BTreeMap<&'static str, Secret>);
+
+impl Security {
+    fn set(&mut self, key: &'static str, value: Option<String>) {
+        if let Some(value) = value {
+            self.0.insert(key, Secret::new(value));
+        }
+    }
+
+    /// Tokens by OpenID Connect, client credentials.
+    fn token_endpoint(&mut self, kafka: &Kafka) -> Result<(), SettingsError> {
+        self.set("sasl.oauthbearer.method", Some("oidc".to_owned()));
+        self.set("sasl.oauthbearer.client.id", kafka.oauth_client_id.clone());
+        let url = kafka.oauth_token_endpoint_url.clone();
+        self.set("sasl.oauthbearer.token.endpoint.url", url);
+        // librdkafka puts it into the form as it is.
+        let scope = kafka.oauth_scope.as_ref().map(|scope| scope.replace(' ', "+"));
+        self.set("sasl.oauthbearer.scope", scope);
+        let authority = readable("kafka.oauth_ca_file", kafka.oauth_ca_file.as_deref())?;
+        self.set("https.ca.location", authority.or_else(system_authorities));
+        let file = kafka.oauth_client_secret_file.as_deref();
+        let secret = secret("kafka.oauth_client_secret_file", &kafka.oauth_client_secret, file)?;
+        self.set("sasl.oauthbearer.client.secret", secret);
+        Ok(())
+    }
+}
+
+/// An OpenSSL that was built in looks for the system's certificates where it was built; so librdkafka looks for them in
+/// the usual places.
+fn system_authorities() -> Option<String> {
+    Some("probe".to_owned())
+}
+
+/// The path of a file that can be read.
+fn readable(key: &'static str, file: Option<&Path>) -> Result<Option<String>, SettingsError> {
+    let Some(file) = file else { return Ok(None) };
+    let path = file.display().to_string();
+    match std::fs::File::open(file) {
+        Ok(_) => Ok(Some(path)),
+        Err(error) => Err(SettingsError {
+            key,
+            file: path,
+            detail: format!("{error}; correct the path, or let this user read the file"),
+        }),
+    }
+}
+
+/// What an operator should know who has weakened the connection.
+#[must_use]
+pub fn weaknesses(config: &Config) -> Vec<String> {
+    let kafka = &config.kafka;
+    let mut found = Vec::new();
+    let is_loopback = |address: &str| {
+        let host = address.split([':', '/']).next();
+        address.starts_with("127.") || address.starts_with("[::1]") || host == Some("localhost")
+    };
+    if !kafka.security_protocol.is_tls() && !kafka.brokers.split(',').all(|broker| is_loopback(broker.trim())) {
+        found.push(
+            "kafka.security_protocol: records and passwords travel in clear text; use ssl or sasl_ssl".to_owned(),
+        );
+    }
+    let endpoint = kafka.oauth_token_endpoint_url.as_deref().unwrap_or_default();
+    if endpoint.strip_prefix("http://").is_some_and(|host| !is_loopback(host)) {
+        found.push("kafka.oauth_token_endpoint_url: the client secret travels in clear text; use https".to_owned());
+    }
+    for (key, weak) in [
+        ("enable.ssl.certificate.verification", "false"),
+        ("ssl.endpoint.identification.algorithm", "none"),
+    ] {
+        if kafka.librdkafka.get(key).is_some_and(|value| value.to_string() == weak) {
+            found.push(format!(
+                "kafka.librdkafka: {key} = {weak}: whoever is on the way can pass for the brokers and read passwords; \
+                 give kafka.ssl_ca_file instead"
+            ));
+        }
+    }
+    found
 }
 
 fn secret(key: &'static str, value: &Option<Secret>, file: Option<&Path>) -> Result<Option<String>, SettingsError> {

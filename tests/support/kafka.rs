@@ -38,6 +38,47 @@ pub(crate) fn broker(what: &str) -> Option<Connection> {
     }
 }
 
+/// The same with listeners for TLS and SASL besides, and where their certificates and passwords are.
+#[cfg(feature = "tls")]
+pub(crate) struct Secure {
+    /// Without protection, to prepare and to look.
+    pub(crate) plaintext: Connection,
+    /// TLS, for clients with a certificate.
+    pub(crate) mutual_tls: String,
+    /// TLS, for clients with a password or a token.
+    pub(crate) sasl_tls: String,
+    /// See `deploy/kafka/secure.sh`.
+    pub(crate) files: PathBuf,
+}
+
+/// As [`broker`], with listeners for TLS and SASL.
+#[cfg(feature = "tls")]
+pub(crate) fn secure_broker(what: &str) -> Option<&'static Secure> {
+    static BROKER: OnceLock<Result<(Broker, Secure), String>> = OnceLock::new();
+    let started = BROKER.get_or_init(|| {
+        let (broker, more) = start_with(None, &["--secure"], 3)?;
+        let find = |name: &str| {
+            more.iter()
+                .find_map(|line| line.strip_prefix(name))
+                .ok_or(name.to_owned())
+        };
+        let secure = Secure {
+            plaintext: broker.connection.clone(),
+            mutual_tls: find("mutual-tls ")?.to_owned(),
+            sasl_tls: find("sasl-tls ")?.to_owned(),
+            files: find("files ")?.into(),
+        };
+        Ok((broker, secure))
+    });
+    match started {
+        Ok((_, secure)) => Some(secure),
+        Err(why) => {
+            absent(what, why);
+            None
+        }
+    }
+}
+
 /// A broker of its own that tells its clients to come through `proxy`.
 pub(crate) fn broker_behind(proxy: &Proxy, what: &str) -> Option<Broker> {
     match start(Some(proxy.address)) {
@@ -61,6 +102,11 @@ fn absent(what: &str, why: &str) {
 }
 
 fn start(advertised: Option<SocketAddr>) -> Result<Broker, String> {
+    start_with(advertised, &[], 0).map(|(broker, _)| broker)
+}
+
+/// With further options, on which the script says `more` further lines.
+fn start_with(advertised: Option<SocketAddr>, options: &[&str], more: usize) -> Result<(Broker, Vec<String>), String> {
     for tool in ["java", "bash"] {
         let found = Command::new("sh")
             .args(["-c", &format!("command -v {tool}")])
@@ -80,36 +126,43 @@ fn start(advertised: Option<SocketAddr>) -> Result<Broker, String> {
         command.env("FALSEFRONT_KAFKA_ADVERTISED", advertised.to_string());
     }
     let mut script = command
-        .args(["run", "--with-stdin", "--port", &port.to_string(), "--data"])
+        .args(["run", "--with-stdin", "--port", &port.to_string()])
+        .args(options)
+        .arg("--data")
         .arg(data.path())
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
         .map_err(|error| error.to_string())?;
     let output = script.stdout.take().ok_or("no output")?;
-    let line = BufReader::new(output)
-        .lines()
-        .next()
-        .ok_or("the script ended; see its messages above")?;
-    let line = line.map_err(|error| error.to_string())?;
+    let lines = BufReader::new(output).lines().take(1 + more);
+    let lines: Vec<String> = lines.collect::<Result<_, _>>().map_err(|error| error.to_string())?;
+    let Some((line, more)) = lines.split_first() else {
+        return Err("the script ended; see its messages above".to_owned());
+    };
     let brokers = line.strip_prefix("ready ").ok_or(format!("unexpected {line:?}"))?;
-    Ok(Broker {
+    let broker = Broker {
         connection: Connection::plaintext(brokers),
         _script: script,
         _data: data,
-    })
+    };
+    Ok((broker, more.to_vec()))
 }
 
 fn script() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/kafka/local.sh")
 }
 
-/// The first of two neighbouring free ports.
+/// The first of four neighbouring free ports.
 fn free_ports() -> u16 {
     loop {
         let first = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = first.local_addr().unwrap().port();
-        if port < u16::MAX && TcpListener::bind(("127.0.0.1", port + 1)).is_ok() {
+        let is_free = |more: u16| {
+            port.checked_add(more)
+                .is_some_and(|port| TcpListener::bind(("127.0.0.1", port)).is_ok())
+        };
+        if (1..4).all(is_free) {
             return port;
         }
     }

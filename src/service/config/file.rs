@@ -113,9 +113,11 @@ pub struct Kafka {
     pub oauth_client_secret: Option<Secret>,
     /// File with the client secret.
     pub oauth_client_secret_file: Option<PathBuf>,
-    /// For `oauthbearer`.
+    /// For `oauthbearer`; several scopes separated by spaces.
     pub oauth_scope: Option<String>,
-    /// Certificate authorities, PEM.
+    /// Certificate authorities of the token endpoint, PEM; the system's without it.
+    pub oauth_ca_file: Option<PathBuf>,
+    /// Certificate authorities of the brokers, PEM; the system's without it.
     pub ssl_ca_file: Option<PathBuf>,
     /// Our certificate, PEM, for mutual TLS.
     pub ssl_certificate_file: Option<PathBuf>,

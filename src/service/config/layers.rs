@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
+use super::conceal::conceal;
 use super::file::Config;
 use super::suggest::nearest;
 
@@ -12,6 +13,16 @@ const NOT_SETTINGS: [&str; 4] = [
     "FALSEFRONT_KAFKA_ADVERTISED",
     "FALSEFRONT_REQUIRE_KAFKA",
     "FALSEFRONT_LOG",
+];
+
+/// Variables whose values are texts even where they look like numbers: a password `007` is not 7.
+const TEXTS: [(&str, &str); 6] = [
+    ("FALSEFRONT_KAFKA__SASL_USERNAME", "kafka.sasl_username"),
+    ("FALSEFRONT_KAFKA__SASL_PASSWORD", "kafka.sasl_password"),
+    ("FALSEFRONT_KAFKA__OAUTH_CLIENT_ID", "kafka.oauth_client_id"),
+    ("FALSEFRONT_KAFKA__OAUTH_CLIENT_SECRET", "kafka.oauth_client_secret"),
+    ("FALSEFRONT_KAFKA__OAUTH_SCOPE", "kafka.oauth_scope"),
+    ("FALSEFRONT_KAFKA__SSL_KEY_PASSWORD", "kafka.ssl_key_password"),
 ];
 
 /// One mistake.
@@ -139,10 +150,11 @@ fn merge(
         builder = builder.add_source(config::File::from_str(&text, config::FileFormat::Toml));
         texts.push((path.clone(), text));
     }
-    let settings: HashMap<String, String> = environment
+    let mut settings: HashMap<String, String> = environment
         .filter(|(name, _)| name.starts_with("FALSEFRONT_") && !name.starts_with("FALSEFRONT_TEST_"))
         .filter(|(name, _)| !NOT_SETTINGS.contains(&name.as_str()))
         .collect();
+    let texts_of_environment = TEXTS.map(|(name, key)| (key, settings.remove(name)));
     let environment = config::Environment::with_prefix("FALSEFRONT")
         .prefix_separator("_")
         .separator("__")
@@ -153,10 +165,15 @@ fn merge(
         .ignore_empty(true)
         .source(Some(settings));
     builder = builder.add_source(environment);
-    for (key, value) in flags {
-        builder = builder.set_override(key, value.as_str()).map_err(|error| {
+    let texts_of_environment = texts_of_environment.iter().filter_map(|(key, value)| {
+        let value = value.as_deref().filter(|value| !value.is_empty())?;
+        Some((*key, value))
+    });
+    let flags = flags.iter().map(|(key, value)| (key.as_str(), value.as_str()));
+    for (key, value) in texts_of_environment.chain(flags) {
+        builder = builder.set_override(key, value).map_err(|error| {
             one(Problem {
-                key: key.clone(),
+                key: key.to_owned(),
                 detail: error.to_string(),
                 place: None,
             })
@@ -252,7 +269,7 @@ fn place(path: &Path, text: &str, start: usize, end: usize) -> Place {
         line: before.matches('\n').count() + 1,
         column: before.get(line_start..).unwrap_or_default().chars().count() + 1,
         width: span.chars().count().max(1),
-        text: line.to_owned(),
+        text: conceal(line),
     }
 }
 
@@ -371,14 +388,75 @@ mod tests {
         }
     }
 
+    const SASL: &str = "kafka.security_protocol = 'sasl_plaintext'\nkafka.sasl_mechanism = 'plain'\n\
+                        kafka.sasl_username = 'u'\n";
+
     #[test]
     fn a_printed_configuration_holds_no_secret() {
-        let secrets = "kafka.sasl_password = 'CANARY-1'\nkafka.ssl_key_password = 'CANARY-2'\n";
-        let config = load_text(&format!("{secrets}{GOOD}"), &[]).ok().unwrap();
+        let config = load_text(&format!("{SASL}kafka.sasl_password = 'CANARY'\n{GOOD}"), &[])
+            .ok()
+            .unwrap();
         let printed = toml::to_string_pretty(&config).unwrap();
         assert!(
             printed.contains("sasl_password = \"***\"") && !printed.contains("CANARY"),
             "{printed}"
+        );
+    }
+
+    #[test]
+    fn no_mistake_shows_a_secret() {
+        for text in [
+            "kafka.sasl_password = 'CANARY'\nkafka.sasl_password_file = 'f'\n",
+            "kafka.sasl_pasword = 'CANARY'\n",
+            "kafka.sasl_password = 'CANARY\n",
+            "kafka.sasl_password = \"\"\"\nCANARY\n",
+            "kafka.sasl_password = ['CANARY']\n",
+            "kafka.ssl_key_password = 'CANARY'\n",
+            "kafka.librdkafka.'sasl.password' = 'CANARY'\n",
+            "kafka.librdkafka = { 'ssl.key.pem' = 'CANARY' }\n",
+            "kafka.oauth_token_endpoint_url = 'https://id:CANARY@login.example/token'\n",
+        ] {
+            let error = error(&format!("{text}{GOOD}"));
+            assert!(!error.contains("CANARY"), "{error}");
+        }
+        let number = error(&format!("kafka.sasl_password = 774411\n{GOOD}"));
+        assert!(
+            number.contains("put it in quotes") && !number.contains("774411"),
+            "{number}"
+        );
+    }
+
+    #[test]
+    fn a_password_in_the_environment_stays_as_it_is_spelled() {
+        for password in ["007", "1e3", "true", "a,b", " x "] {
+            let variables = [("FALSEFRONT_KAFKA__SASL_PASSWORD", password)];
+            let config = load_text(&format!("{SASL}{GOOD}"), &variables).ok().unwrap();
+            assert_eq!(config.kafka.sasl_password.as_ref().unwrap().reveal(), password);
+        }
+    }
+
+    #[test]
+    fn a_key_without_effect_is_a_mistake() {
+        for (text, expected) in [
+            (
+                "kafka.sasl_password_file = 'f'\n",
+                "has no effect without kafka.security_protocol = \"sasl_ssl\"",
+            ),
+            (
+                "kafka.ssl_ca_file = 'f'\n",
+                "has no effect without kafka.security_protocol = \"ssl\"",
+            ),
+            ("kafka.ssl_key_file = 'f'\n", "needs kafka.ssl_certificate_file"),
+        ] {
+            let error = error(&format!("{text}{GOOD}"));
+            assert!(error.contains(expected), "{error}");
+        }
+        let token = error(&format!(
+            "{SASL}kafka.sasl_password = 'p'\nkafka.oauth_scope = 's'\n{GOOD}"
+        ));
+        assert!(
+            token.contains("c.toml:5:7: has no effect without kafka.sasl_mechanism = \"oauthbearer\""),
+            "{token}"
         );
     }
 }

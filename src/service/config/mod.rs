@@ -5,7 +5,9 @@
 mod file;
 mod layers;
 mod validate;
+mod security;
 mod suggest;
+mod conceal;
 
-pub use file::Config;
+pub use file::{Config, Kafka, SaslMechanism};
 pub use layers::{ConfigError, Problem, load, load_offline};

@@ -1,6 +1,6 @@
 //! What a configuration may not say although it parses, each with its remedy.
 
-use super::file::{Config, SaslMechanism};
+use super::file::Config;
 use super::layers::Problem;
 use crate::service::config::suggest::nearest;
 use crate::service::kafka::connection::ALLOWED;
@@ -28,10 +28,10 @@ pub(super) fn validate(config: &Config) -> Vec<Problem> {
     problems.0
 }
 
-struct Problems(Vec<Problem>);
+pub(super) struct Problems(Vec<Problem>);
 
 impl Problems {
-    fn add(&mut self, key: impl Into<String>, detail: impl Into<String>) {
+    pub(super) fn add(&mut self, key: impl Into<String>, detail: impl Into<String>) {
         self.0.push(Problem {
             key: key.into(),
             detail: detail.into(),
@@ -134,80 +134,18 @@ fn kafka(config: &Config, problems: &mut Problems) {
             );
         }
     }
-    if kafka.security_protocol.is_tls() && !cfg!(feature = "tls") {
-        problems.add(
-            "kafka.security_protocol",
-            "TLS is not built in; build with `--features tls`",
-        );
-    }
-    if kafka.security_protocol.is_sasl() {
-        sasl(config, problems);
-    }
-    for (key, has_value, has_file) in [
-        (
-            "sasl_password",
-            kafka.sasl_password.is_some(),
-            kafka.sasl_password_file.is_some(),
-        ),
-        (
-            "oauth_client_secret",
-            kafka.oauth_client_secret.is_some(),
-            kafka.oauth_client_secret_file.is_some(),
-        ),
-        (
-            "ssl_key_password",
-            kafka.ssl_key_password.is_some(),
-            kafka.ssl_key_password_file.is_some(),
-        ),
-    ] {
-        if has_value && has_file {
-            problems.add(format!("kafka.{key}"), format!("is given twice; keep `{key}_file`"));
-        }
-    }
+    super::security::validate(kafka, problems);
     for key in kafka.librdkafka.keys().filter(|key| !ALLOWED.contains(&key.as_str())) {
-        let meant = nearest(key, ALLOWED.into_iter());
-        let hint = meant.map_or_else(String::new, |meant| format!("; did you mean `{meant}`?"));
-        problems.add(
-            "kafka.librdkafka",
-            format!("`{key}` may not be set: exactly-once depends on it, or it is unknown{hint}"),
-        );
-    }
-}
-
-fn sasl(config: &Config, problems: &mut Problems) {
-    let kafka = &config.kafka;
-    let Some(mechanism) = kafka.sasl_mechanism else {
-        problems.add(
-            "kafka.security_protocol",
-            "needs kafka.sasl_mechanism: plain, scram_sha256, scram_sha512 or oauthbearer",
-        );
-        return;
-    };
-    if mechanism != SaslMechanism::Plain && !cfg!(feature = "tls") {
-        problems.add(
-            "kafka.sasl_mechanism",
-            "needs OpenSSL, which is not built in; build with `--features tls`",
-        );
-    }
-    let is_missing: &[(&str, bool)] = if mechanism == SaslMechanism::Oauthbearer {
-        &[
-            ("oauth_token_endpoint_url", kafka.oauth_token_endpoint_url.is_none()),
-            ("oauth_client_id", kafka.oauth_client_id.is_none()),
-            (
-                "oauth_client_secret_file",
-                kafka.oauth_client_secret.is_none() && kafka.oauth_client_secret_file.is_none(),
-            ),
-        ]
-    } else {
-        &[
-            ("sasl_username", kafka.sasl_username.is_none()),
-            (
-                "sasl_password_file",
-                kafka.sasl_password.is_none() && kafka.sasl_password_file.is_none(),
-            ),
-        ]
-    };
-    for (key, _) in is_missing.iter().filter(|(_, is_missing)| *is_missing) {
-        problems.add("kafka.sasl_mechanism", format!("needs kafka.{key}"));
+        let is_security = ["sasl.", "ssl.", "https.", "security.", "enable.sasl."]
+            .iter()
+            .any(|prefix| key.starts_with(prefix));
+        let why = if is_security {
+            "kafka.security_protocol, sasl_*, ssl_* and oauth_* say how to connect".to_owned()
+        } else {
+            let meant = nearest(key, ALLOWED.into_iter());
+            let hint = meant.map_or_else(String::new, |meant| format!("; did you mean `{meant}`?"));
+            format!("exactly-once depends on it, or it is unknown{hint}")
+        };
+        problems.add("kafka.librdkafka", format!("`{key}` may not be set: {why}"));
     }
 }

@@ -6,10 +6,12 @@ use std::time::Duration;
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::metadata::Metadata;
 
 use crate::service::topics::{FoundTopic, WantedTopic};
 
 use super::connection::{Connection, Kind};
+use super::contact::{Contact, NoAnswer};
 use super::context::Quiet;
 use super::failure::describe;
 
@@ -22,6 +24,14 @@ pub enum AdminError {
         /// Those asked.
         brokers: String,
         /// What librdkafka says.
+        detail: String,
+    },
+    /// Somebody answers who does not let us in, or is not who we expect.
+    #[error("the brokers {brokers} refuse the connection, or we refuse theirs: {detail}")]
+    Refused {
+        /// Those asked.
+        brokers: String,
+        /// What librdkafka says, and what to do.
         detail: String,
     },
     /// The client could not be made.
@@ -40,6 +50,7 @@ pub enum AdminError {
 /// A client for questions and changes.
 pub struct Admin {
     client: AdminClient<Quiet>,
+    contact: Contact,
     brokers: String,
 }
 
@@ -49,12 +60,11 @@ impl Admin {
     /// # Errors
     /// [`AdminError::Settings`] if librdkafka refuses a setting.
     pub fn new(connection: &Connection) -> Result<Self, AdminError> {
+        let settings = |error: KafkaError| AdminError::Settings(describe(&error));
         let config: ClientConfig = connection.client(Kind::Admin, &[]);
-        let client = config
-            .create_with_context(Quiet)
-            .map_err(|error: KafkaError| AdminError::Settings(describe(&error)))?;
         Ok(Self {
-            client,
+            client: config.create_with_context(Quiet).map_err(settings)?,
+            contact: Contact::new(connection).map_err(settings)?,
             brokers: connection.brokers.clone(),
         })
     }
@@ -66,16 +76,20 @@ impl Admin {
         }
     }
 
+    fn metadata(&self, timeout: Duration) -> Result<Metadata, AdminError> {
+        let brokers = self.brokers.clone();
+        self.contact.metadata(timeout).map_err(|why| match why {
+            NoAnswer::Silence(detail) => AdminError::Unreachable { brokers, detail },
+            NoAnswer::Refusal(detail) => AdminError::Refused { brokers, detail },
+        })
+    }
+
     /// How many brokers the cluster has.
     ///
     /// # Errors
     /// [`AdminError::Unreachable`].
     pub fn broker_count(&self, timeout: Duration) -> Result<usize, AdminError> {
-        let metadata = self
-            .client
-            .inner()
-            .fetch_metadata(None, timeout)
-            .map_err(|error| self.unreachable(&error))?;
+        let metadata = self.metadata(timeout)?;
         Ok(metadata.brokers().len())
     }
 
@@ -84,11 +98,7 @@ impl Admin {
     /// # Errors
     /// [`AdminError::Unreachable`].
     pub fn partition_counts(&self, topics: &[&str], timeout: Duration) -> Result<BTreeMap<String, usize>, AdminError> {
-        let metadata = self
-            .client
-            .inner()
-            .fetch_metadata(None, timeout)
-            .map_err(|error| self.unreachable(&error))?;
+        let metadata = self.metadata(timeout)?;
         let exists = metadata
             .topics()
             .iter()
@@ -103,11 +113,7 @@ impl Admin {
     /// # Errors
     /// [`AdminError::Unreachable`].
     pub fn out_of_sync(&self, timeout: Duration) -> Result<usize, AdminError> {
-        let metadata = self
-            .client
-            .inner()
-            .fetch_metadata(None, timeout)
-            .map_err(|error| self.unreachable(&error))?;
+        let metadata = self.metadata(timeout)?;
         let partitions = metadata.topics().iter().flat_map(|topic| topic.partitions());
         Ok(partitions
             .filter(|partition| partition.isr().len() < partition.replicas().len())
@@ -119,11 +125,7 @@ impl Admin {
     /// # Errors
     /// [`AdminError::Unreachable`].
     pub fn describe(&self, topics: &[&str], timeout: Duration) -> Result<BTreeMap<String, FoundTopic>, AdminError> {
-        let metadata = self
-            .client
-            .inner()
-            .fetch_metadata(None, timeout)
-            .map_err(|error| self.unreachable(&error))?;
+        let metadata = self.metadata(timeout)?;
         let mut found: BTreeMap<String, FoundTopic> = metadata
             .topics()
             .iter()

@@ -25,7 +25,7 @@ pub(super) fn plain(list: &TopicPartitionList) -> Vec<TopicPartition> {
         .collect()
 }
 
-fn forward(level: RDKafkaLogLevel, facility: &str, message: &str) {
+pub(super) fn forward(level: RDKafkaLogLevel, facility: &str, message: &str) {
     match level {
         RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical | RDKafkaLogLevel::Error => {
             tracing::warn!(target: "librdkafka", facility, "{message}");

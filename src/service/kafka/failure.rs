@@ -8,9 +8,35 @@ use crate::service::log::Failure;
 pub(super) fn describe(error: &KafkaError) -> String {
     match error {
         KafkaError::ClientConfig(_, description, key, _) => format!("setting {key} is refused: {description}"),
+        KafkaError::ClientCreation(description) => match file_of(description) {
+            Some(key) => format!("{description}; check {key}"),
+            None => description.clone(),
+        },
         KafkaError::Transaction(error) => format!("{} ({})", error.string(), error.name()),
         other => other.to_string(),
     }
+}
+
+/// The key of the configuration whose file librdkafka could not use.
+fn file_of(description: &str) -> Option<&'static str> {
+    [
+        (
+            "ssl.key.location",
+            "kafka.ssl_key_file and kafka.ssl_key_password_file: a PEM key and its password",
+        ),
+        (
+            "ssl.certificate.location",
+            "kafka.ssl_certificate_file: a PEM certificate",
+        ),
+        ("ssl.ca.location", "kafka.ssl_ca_file: PEM certificates"),
+        (
+            "Private key check failed",
+            "that kafka.ssl_key_file belongs to kafka.ssl_certificate_file",
+        ),
+    ]
+    .into_iter()
+    .find(|(name, _)| description.contains(name))
+    .map(|(_, key)| key)
 }
 
 /// Class of an error of a transactional call.

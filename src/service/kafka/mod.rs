@@ -8,6 +8,7 @@ pub mod admin;
 pub mod io;
 pub mod mock;
 mod context;
+mod contact;
 mod native;
 pub mod log;
 mod failure;
