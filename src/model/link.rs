@@ -55,8 +55,8 @@ fn is_default<T: Default + PartialEq>(value: &T) -> bool {
 
 /// One tie between an account and a thing that others may share, with what the account's window knows
 /// that the thing's rules need. Written as JSON to `links`, one to a line, because other programs may read them; what is
-/// empty, zero or false is left out. Text is borrowed, from
-/// the account's window when it is written and from the record when it is read.
+/// empty, zero or false is left out. Text is borrowed: from the account's window when it is written, from the record
+/// when it is read.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Link<'a> {
     /// Kind of the thing.

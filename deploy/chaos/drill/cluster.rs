@@ -57,7 +57,8 @@ impl Cluster {
     pub(crate) fn stop_node(&self, node: usize, by_force: bool) -> anyhow::Result<()> {
         let pid = std::fs::read_to_string(self.data.join(format!("node-{node}/pid")))?;
         let process = PathBuf::from("/proc").join(pid.trim());
-        self.node(if by_force { "node-kill" } else { "node-stop" }, node)?;
+        let status = self.node(if by_force { "node-kill" } else { "node-stop" }, node)?.wait()?;
+        ensure!(status.success(), "broker {node} cannot be stopped: {status}");
         let deadline = Instant::now() + NODE_ENDS;
         while is_alive(&process) {
             ensure!(Instant::now() < deadline, "broker {node} does not end");
@@ -66,23 +67,22 @@ impl Cluster {
         Ok(())
     }
 
-    /// Starts a broker again and waits until it serves.
+    /// Starts a broker again; what is returned ends when it serves.
     ///
     /// # Errors
-    /// If it does not come up.
-    pub(crate) fn start_node(&self, node: usize) -> anyhow::Result<()> {
+    /// If the script cannot be run.
+    pub(crate) fn start_node(&self, node: usize) -> anyhow::Result<Child> {
         self.node("node-start", node)
     }
 
-    fn node(&self, command: &str, node: usize) -> anyhow::Result<()> {
-        let status = Command::new(script())
+    fn node(&self, command: &str, node: usize) -> anyhow::Result<Child> {
+        let child = Command::new(script())
             .args([command, "--node", &node.to_string(), "--data"])
             .arg(&self.data)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .status()?;
-        ensure!(status.success(), "local.sh {command} {node} failed");
-        Ok(())
+            .spawn();
+        child.with_context(|| format!("local.sh {command} {node} cannot be run"))
     }
 }
 

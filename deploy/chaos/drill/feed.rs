@@ -19,7 +19,10 @@ use super::setting::{SOURCE_PARTITIONS, Setting, company};
 
 /// A record in so many is broken on purpose.
 const POISON_EVERY: u64 = 500;
-/// Longest the last records may take to arrive.
+/// The feeder sends what has become due in so long, and waits until it has arrived: librdkafka's threads spin while they
+/// have more to send than may be in flight, which takes the processors from the processes under test.
+const TICK: Duration = Duration::from_millis(10);
+/// Longest records may take to arrive.
 const FLUSH: Duration = Duration::from_secs(120);
 
 /// A thread that feeds until it is told to stop.
@@ -67,7 +70,10 @@ impl Feed {
         let began = Instant::now();
         for (record, number) in company(seed).skip(skip).zip(0u32..) {
             let due = began + Duration::from_secs(1) * number / self.rate.max(1);
-            std::thread::sleep(due.saturating_duration_since(Instant::now()));
+            if due > Instant::now() {
+                self.writer.flush(FLUSH).context("the source takes nothing")?;
+                std::thread::sleep(due.saturating_duration_since(Instant::now()) + TICK);
+            }
             if self.is_over.load(Ordering::Relaxed) {
                 break;
             }

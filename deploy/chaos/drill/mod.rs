@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::ensure;
 
+use falsefront::service::kafka::admin::Admin;
 use falsefront::service::kafka::log::GroupProtocol;
 use falsefront::service::log::Guarantee;
 
@@ -121,7 +122,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<Report> {
         let config = setting.config_of(instance);
         processes.push(Process::new(&options.program, folder.path(), instance, &config)?);
     }
-    let mut nemesis = Nemesis::new(options, &cluster, processes, &ledger);
+    let mut nemesis = Nemesis::new(options, &cluster, Admin::new(setting.connection())?, processes, &ledger);
     let outcome = nemesis.rage();
     let fed = feeder.finish();
     if outcome.is_err() || fed.is_err() {

@@ -7,6 +7,7 @@ use anyhow::{bail, ensure};
 
 use falsefront::generate::random::Random;
 use falsefront::service::fail_point;
+use falsefront::service::kafka::admin::Admin;
 
 use super::Options;
 use super::cluster::Cluster;
@@ -19,6 +20,11 @@ const SIGKILL: i32 = 9;
 const LOOK: Duration = Duration::from_millis(5);
 /// Longest a recovery may take: sessions and transactions time out after 10 s each.
 const RECOVERS: Duration = Duration::from_secs(90);
+/// Longest a broker that comes back may take to catch up with the others.
+const CATCHES_UP: Duration = Duration::from_secs(120);
+/// Longest a question to the cluster may take, and the time between two of them.
+const ASK: Duration = Duration::from_secs(10);
+const ASK_EVERY: Duration = Duration::from_millis(200);
 /// A fail point that was not reached in this time after a recovery gives way to a kill at random.
 const PATIENCE: Duration = Duration::from_secs(3);
 /// A process stays away for longer than its session, so that the other takes over.
@@ -30,6 +36,7 @@ const AWAY_EVERY: u64 = 20;
 pub(crate) struct Nemesis<'a> {
     options: &'a Options,
     cluster: &'a Cluster,
+    admin: Admin,
     processes: Vec<Process>,
     ledger: &'a Shared,
     random: Random,
@@ -37,13 +44,20 @@ pub(crate) struct Nemesis<'a> {
 }
 
 impl<'a> Nemesis<'a> {
-    /// Harm to come to `processes`.
-    pub(crate) fn new(options: &'a Options, cluster: &'a Cluster, processes: Vec<Process>, ledger: &'a Shared) -> Self {
+    /// Harm to come to `processes`; `admin` asks the cluster how it is.
+    pub(crate) fn new(
+        options: &'a Options,
+        cluster: &'a Cluster,
+        admin: Admin,
+        processes: Vec<Process>,
+        ledger: &'a Shared,
+    ) -> Self {
         Self {
             random: Random::of(options.seed, &[0xC4A05]),
             report: Report::default(),
             options,
             cluster,
+            admin,
             processes,
             ledger,
         }
@@ -96,8 +110,9 @@ impl<'a> Nemesis<'a> {
         let deadline = Instant::now() + RECOVERS;
         while !ledger::open(self.ledger).is_recovered() {
             self.look_after()?;
-            let left = ledger::open(self.ledger).left();
-            ensure!(Instant::now() < deadline, "no recovery in {RECOVERS:?}: {left}");
+            if Instant::now() > deadline {
+                bail!("no recovery in {RECOVERS:?}: {}", ledger::open(self.ledger).left());
+            }
             std::thread::sleep(LOOK);
         }
         Ok(())
@@ -212,10 +227,11 @@ impl<'a> Nemesis<'a> {
             if by_force { "SIGKILL" } else { "clean restart" }
         ));
         self.cluster.stop_node(node, by_force)?;
-        self.cluster.start_node(node)?;
+        self.start_node(node)?;
         self.report.broker_restarts += 1;
         ledger::open(self.ledger).begin(Fault::Broker);
-        self.recover()
+        self.recover()?;
+        self.wait_in_sync()
     }
 
     fn pause_brokers(&mut self) -> anyhow::Result<()> {
@@ -230,11 +246,42 @@ impl<'a> Nemesis<'a> {
             std::thread::sleep(LOOK);
         }
         for node in 0..self.cluster.nodes {
-            self.cluster.start_node(node)?;
+            self.start_node(node)?;
         }
         self.report.broker_pauses += 1;
         ledger::open(self.ledger).begin(Fault::Broker);
-        self.recover()
+        self.recover()?;
+        self.wait_in_sync()
+    }
+
+    /// Starts a broker again; meanwhile processes that end are started again too.
+    fn start_node(&mut self, node: usize) -> anyhow::Result<()> {
+        let mut starting = self.cluster.start_node(node)?;
+        loop {
+            self.look_after()?;
+            if let Some(status) = starting.try_wait()? {
+                ensure!(status.success(), "broker {node} does not start: {status}");
+                return Ok(());
+            }
+            std::thread::sleep(LOOK);
+        }
+    }
+
+    /// Waits until every broker has caught up: the loss of another one before that is the loss of two.
+    fn wait_in_sync(&mut self) -> anyhow::Result<()> {
+        let deadline = Instant::now() + CATCHES_UP;
+        loop {
+            self.look_after()?;
+            let behind = self.admin.out_of_sync(ASK);
+            if matches!(behind, Ok(0)) {
+                return Ok(());
+            }
+            ensure!(
+                Instant::now() < deadline,
+                "the brokers have not caught up in {CATCHES_UP:?}: {behind:?} partitions are behind"
+            );
+            std::thread::sleep(ASK_EVERY);
+        }
     }
 
     /// One of two processes stays away until the other has taken over, and comes back to take its share again; the

@@ -98,6 +98,22 @@ impl Admin {
             .collect())
     }
 
+    /// Partitions of all topics, the brokers' own included, that some broker has not caught up with.
+    ///
+    /// # Errors
+    /// [`AdminError::Unreachable`].
+    pub fn out_of_sync(&self, timeout: Duration) -> Result<usize, AdminError> {
+        let metadata = self
+            .client
+            .inner()
+            .fetch_metadata(None, timeout)
+            .map_err(|error| self.unreachable(&error))?;
+        let partitions = metadata.topics().iter().flat_map(|topic| topic.partitions());
+        Ok(partitions
+            .filter(|partition| partition.isr().len() < partition.replicas().len())
+            .count())
+    }
+
     /// What the existing ones of `topics` are.
     ///
     /// # Errors

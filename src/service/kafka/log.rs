@@ -16,7 +16,7 @@ use crate::service::log::{
 };
 use crate::service::metrics::Metrics;
 
-use super::connection::{Connection, Kind};
+use super::connection::{Connection, Kind, UNSENT_REQUESTS};
 use super::context::{Deliveries, Group, Quiet};
 use super::failure::{consumption, describe, question, transactional};
 
@@ -161,6 +161,7 @@ impl Drop for KafkaLog {
 fn producer(settings: &LogSettings, deliveries: &Deliveries) -> Result<ThreadedProducer<Deliveries>, Failure> {
     let timeout = settings.transaction_timeout.as_millis();
     let mut own = vec![
+        (UNSENT_REQUESTS.0, UNSENT_REQUESTS.1.to_owned()),
         ("message.timeout.ms", (timeout * 9 / 10).to_string()),
         ("socket.timeout.ms", timeout.to_string()),
         // Checked before compression; the broker's own limit with room for the batch.
@@ -169,7 +170,8 @@ fn producer(settings: &LogSettings, deliveries: &Deliveries) -> Result<ThreadedP
         // Makes a hidden retry of a transactional request visible as latency.
         ("retry.backoff.ms", "300".to_owned()),
         ("retry.backoff.max.ms", "1000".to_owned()),
-        ("linger.ms", "2".to_owned()),
+        // A commit sends what lingers.
+        ("linger.ms", "1000".to_owned()),
         ("compression.type", "lz4".to_owned()),
         ("batch.size", "1000000".to_owned()),
         ("queue.buffering.max.kbytes", "65536".to_owned()),
