@@ -2,10 +2,10 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// The first address of `candidates` that is public, else the first that is an address at all, in canonical form.
-pub(super) fn source<'t>(candidates: impl IntoIterator<Item = &'t str>) -> Option<IpAddr> {
+/// The first of `candidates` that is public, else the first.
+pub(super) fn source(candidates: impl IntoIterator<Item = IpAddr>) -> Option<IpAddr> {
     let mut fallback = None;
-    for ip in candidates.into_iter().filter_map(parse) {
+    for ip in candidates {
         if is_public(ip) {
             return Some(ip);
         }
@@ -154,13 +154,14 @@ mod tests {
 
     #[test]
     fn the_first_public_candidate_wins() {
-        let found = source(["10.1.1.1", "N/A", "198.51.100.4:80", "203.0.113.9"]);
+        let source = |texts: &[&str]| source(texts.iter().filter_map(|text| parse(text)));
+        let found = source(&["10.1.1.1", "N/A", "198.51.100.4:80", "203.0.113.9"]);
         assert_eq!(found, Some("198.51.100.4".parse().unwrap()));
         assert_eq!(
-            source(["N/A", "10.1.1.1", "fe80::1"]),
+            source(&["N/A", "10.1.1.1", "fe80::1"]),
             parse("10.1.1.1"),
             "better than nothing, but never placed"
         );
-        assert_eq!(source(["N/A"]), None);
+        assert_eq!(source(&["N/A"]), None);
     }
 }

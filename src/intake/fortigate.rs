@@ -5,10 +5,10 @@
 
 use std::borrow::Cow;
 
-use super::leaf::Text;
 use super::reason::{
     KIND_UNSUPPORTED, MALFORMED_KEY_VALUE, NOT_A_REMOTE_ACCESS_TOOL, TIME_INVALID, TIME_MISSING, reject,
 };
+use super::values::{description, id};
 use super::{Rejection, Sink, address, person, time, tools};
 use crate::model::{Device, Event, EventKind, Outcome, Tool};
 
@@ -29,8 +29,7 @@ pub(super) fn decode<'a>(text: &'a str, sink: &mut Sink<'_, 'a>) -> Result<(), R
             "column 1: no type= in the line; send FortiGate's default log format, key=value",
         ));
     }
-    sink.push(Ok(line.into_event()?));
-    Ok(())
+    sink.push_or_refuse(line.into_event()).map(|_| ())
 }
 
 /// The keys that matter, with their values as they stand between the quotes.
@@ -99,7 +98,7 @@ impl<'a> Line<'a> {
     }
 
     fn into_event(self) -> Result<Event<'a>, Rejection> {
-        let source_ip = address::source([self.remote_ip, self.source_ip]);
+        let source_ip = address::source([self.remote_ip, self.source_ip].into_iter().filter_map(address::parse));
         let tool = self.tool()?;
         let (kind, outcome, interactive) = self.meaning(source_ip.is_some_and(address::is_public), tool.is_some())?;
         // On IPsec `user` is the peer's id; the person stands in `xauthuser`.
@@ -114,16 +113,16 @@ impl<'a> Line<'a> {
             account_aliases: person.aliases,
             source_ip,
             outcome,
-            device: text(self.client_id).id().map(|id| Device {
+            device: id(text(self.client_id)).map(|id| Device {
                 id,
-                hostname: text(self.client_host).description(),
+                hostname: description(text(self.client_host)),
                 managed: None,
                 fingerprint: false,
             }),
-            session: text(self.tunnel_id).id(),
-            app: text(self.tunnel).description().or(text(self.domain).description()),
+            session: id(text(self.tunnel_id)),
+            app: description(text(self.tunnel)).or(description(text(self.domain))),
             mfa: None,
-            user_agent: text(self.agent).description(),
+            user_agent: description(text(self.agent)),
             vpn_ip: if is_vpn { self.vpn_ip() } else { None },
             anonymizer: None,
             tool,
@@ -164,9 +163,9 @@ impl<'a> Line<'a> {
             return Ok(None);
         }
         match tools::by_name(self.app) {
-            Some(known) => Ok(Some(known.tool(text(self.app).description(), false))),
+            Some(known) => Ok(Some(known.tool(description(text(self.app)), false))),
             None if self.app_category.eq_ignore_ascii_case("remote.access") => Ok(Some(Tool {
-                name: text(self.app).description().unwrap_or(Cow::Borrowed("remote access")),
+                name: description(text(self.app)).unwrap_or(Cow::Borrowed("remote access")),
                 kind: crate::model::ToolKind::RemoteAccess,
                 indicator: None,
                 unattended: false,
@@ -254,12 +253,12 @@ fn invalid_time(field: &str) -> Rejection {
     )
 }
 
-fn text(value: &str) -> Text<'_> {
-    Text::new(if value.contains('\\') {
+fn text(value: &str) -> Cow<'_, str> {
+    if value.contains('\\') {
         unescaped(value)
     } else {
         Cow::Borrowed(value)
-    })
+    }
 }
 
 /// Only `\"` is an escape: a single backslash separates domain and user.

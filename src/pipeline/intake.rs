@@ -9,7 +9,7 @@ use super::packed::{Joined, Packer};
 use super::settings::IntakeSettings;
 use crate::enrich::Reference;
 use crate::intake::address::is_public;
-use crate::intake::{Format, Rejection};
+use crate::intake::{Decoder, Format, Rejection};
 use crate::model::key::HashKey;
 use crate::model::{Account, Claim, Event};
 use crate::window::day_of;
@@ -95,6 +95,7 @@ pub struct Intake {
     // Boxed: packers know shared values by address, and an intake may move.
     unknown_claim: Box<Claim>,
     packers: Vec<Option<Packer>>,
+    decoder: Decoder,
     outputs: IntakeOutputs,
 }
 
@@ -109,6 +110,7 @@ impl Intake {
             hash_key,
             unknown_claim: Box::default(),
             packers: (0..partitions).map(|_| None).collect(),
+            decoder: Decoder::default(),
             outputs: IntakeOutputs::default(),
         }
     }
@@ -136,7 +138,8 @@ impl Intake {
             return;
         };
         let mut refused = 0;
-        let outcome = crate::intake::decode(format, value, &mut |index, event| {
+        let mut decoder = std::mem::take(&mut self.decoder);
+        let outcome = decoder.decode(format, value, &mut |index, event| {
             self.outputs.counts.add("events_received", "all");
             let is_beyond = usize::try_from(index).is_ok_and(|index| index >= self.settings.events_per_record_max);
             match event.and_then(|event| if is_beyond { Err(too_many_events()) } else { Ok(event) }) {
@@ -151,6 +154,7 @@ impl Intake {
                 }
             }
         });
+        self.decoder = decoder;
         if let Err(rejection) = outcome {
             self.outputs.counts.add("events_received", "all");
             self.refuse(&record, None, &rejection);
