@@ -18,7 +18,7 @@ pub(super) fn source(candidates: impl IntoIterator<Item = IpAddr>) -> Option<IpA
 ///
 /// An IPv4-mapped IPv6 address, and one translated by NAT64, is the same host as its IPv4 address.
 pub(super) fn parse(text: &str) -> Option<IpAddr> {
-    if let Ok(v4) = text.parse() {
+    if let Some(v4) = dotted(text) {
         return Some(IpAddr::V4(v4));
     }
     if text.is_empty() {
@@ -35,6 +35,31 @@ pub(super) fn parse(text: &str) -> Option<IpAddr> {
         IpAddr::V4(_) => ip,
         IpAddr::V6(v6) => embedded_v4(v6).map_or(ip, IpAddr::V4),
     })
+}
+
+/// Four decimal numbers without leading zeros, as RFC 6943 3.1.1 calls strict. Nearly all addresses are this, and the
+/// standard library's parser takes twice as long.
+#[inline]
+fn dotted(text: &str) -> Option<Ipv4Addr> {
+    let bytes = text.as_bytes();
+    let mut octets = [0; 4];
+    let mut at = 0;
+    for (index, octet) in octets.iter_mut().enumerate() {
+        let mut number = 0_u16;
+        let start = at;
+        while let Some(digit @ b'0'..=b'9') = bytes.get(at).filter(|_| at < start + 3) {
+            number = number * 10 + u16::from(digit & 15);
+            at += 1;
+        }
+        let is_zero_led = at > start + 1 && bytes[start] == b'0';
+        let ends = bytes.get(at).copied() == if index < 3 { Some(b'.') } else { None };
+        if at == start || is_zero_led || !ends {
+            return None;
+        }
+        *octet = u8::try_from(number).ok()?;
+        at += 1;
+    }
+    Some(octets.into())
 }
 
 /// Whether the address can belong to a person's uplink on the Internet.
@@ -95,6 +120,25 @@ mod tests {
         let expected: IpAddr = "2001:db8::1".parse().unwrap();
         for text in ["2001:db8::1", "[2001:db8::1]:443", "[2001:DB8::1]", "2001:db8::1%eth0"] {
             assert_eq!(parse(text), Some(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn dotted_addresses_agree_with_the_standard_library() {
+        let parts = [
+            "", "0", "00", "7", "07", "99", "255", "256", "1000", "-1", "+1", " 1", "a", "1.",
+        ];
+        for a in parts {
+            for b in parts {
+                for text in [
+                    format!("{a}.{b}.3.4"),
+                    format!("1.2.{a}.{b}"),
+                    format!("{a}{b}"),
+                    format!("1.2.3.4{a}"),
+                ] {
+                    assert_eq!(dotted(&text), text.parse().ok(), "{text}");
+                }
+            }
         }
     }
 

@@ -140,7 +140,7 @@ fn json(text: &str, values: Values<'_, '_>, place: Place) -> Value {
     let span = values.span(place).unwrap();
     match span.kind {
         Kind::Plain | Kind::Escaped => values.text(place).as_ref().into(),
-        Kind::Number | Kind::Flag => serde_json::from_str(&text[span.start..span.end]).unwrap(),
+        Kind::Natural | Kind::Number | Kind::Flag => serde_json::from_str(&text[span.start..span.end]).unwrap(),
     }
 }
 

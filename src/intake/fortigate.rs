@@ -9,7 +9,7 @@ use super::reason::{
     KIND_UNSUPPORTED, MALFORMED_KEY_VALUE, NOT_A_REMOTE_ACCESS_TOOL, TIME_INVALID, TIME_MISSING, reject,
 };
 use super::values::{description, id};
-use super::{Rejection, Sink, address, person, time, tools};
+use super::{Rejection, Sink, address, person, scan, time, tools};
 use crate::model::{Device, Event, EventKind, Outcome, Tool};
 
 /// Whether a line looks like one of FortiGate's: other firewalls also write pairs, but name their keys otherwise.
@@ -281,7 +281,7 @@ impl<'a> Iterator for Pairs<'a> {
             if !self.0.as_bytes().first()?.is_ascii_graphic() {
                 self.0 = self.0.trim_start();
             }
-            let end = position(self.0, |b| b == b'=' || b.is_ascii_whitespace())?;
+            let end = word_end(self.0, |eight| scan::equal(eight, b'='))?;
             let (word, rest) = self.0.split_at(end);
             let Some(rest) = rest.strip_prefix('=') else {
                 self.0 = rest;
@@ -292,7 +292,7 @@ impl<'a> Iterator for Pairs<'a> {
             let key = start.map_or(word, |at| &word[at + 1..]);
             let (value, rest) = match rest.strip_prefix('"') {
                 Some(quoted) => until_quote(quoted),
-                None => rest.split_at(position(rest, |b| b.is_ascii_whitespace()).unwrap_or(rest.len())),
+                None => rest.split_at(word_end(rest, |_| 0).unwrap_or(rest.len())),
             };
             self.0 = rest;
             return Some((key, value));
@@ -300,16 +300,26 @@ impl<'a> Iterator for Pairs<'a> {
     }
 }
 
+/// The first byte that is white space, or that `marks` marks.
 #[inline]
-fn position(text: &str, is_wanted: impl Fn(u8) -> bool) -> Option<usize> {
-    text.as_bytes().iter().position(|byte| is_wanted(*byte))
+fn word_end(text: &str, marks: impl Fn(u64) -> u64) -> Option<usize> {
+    let bytes = text.as_bytes();
+    let mut at = 0;
+    loop {
+        at = scan::first(bytes, at, |eight| marks(eight) | scan::below(eight, b' ' + 1))?;
+        let is_other_control = bytes[at] <= b' ' && !bytes[at].is_ascii_whitespace();
+        if !is_other_control {
+            return Some(at);
+        }
+        at += 1;
+    }
 }
 
 fn until_quote(quoted: &str) -> (&str, &str) {
     let bytes = quoted.as_bytes();
     let mut at = 0;
-    while let Some(found) = bytes[at..].iter().position(|b| matches!(b, b'"' | b'\\')) {
-        at += found;
+    while let Some(found) = scan::first(bytes, at, |eight| scan::equal(eight, b'"') | scan::equal(eight, b'\\')) {
+        at = found;
         match bytes[at] {
             // An escaped quote, unless a new pair follows: the value of `user="CORP\" group=…` ends at the quote.
             b'\\' if bytes.get(at + 1) == Some(&b'"') && !opens_pair(&quoted[at + 2..]) => at += 2,

@@ -139,8 +139,8 @@ impl<'a> Source<'_, 'a> {
             let affected = values.text(parameters.affected_email);
             person::resolve([affected], "events.parameters.affected_email_address")?
         } else {
-            let names = [actor.email, actor.profile_id].map(|place| values.text(place));
-            person::resolve(names, "actor.email")?
+            let names = [actor.email, actor.profile_id];
+            person::resolve(values.texts(&names), "actor.email")?
         };
         let outcome = outcome(&name, &values.text(parameters.challenge_status));
         Ok(Event {

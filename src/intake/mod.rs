@@ -16,6 +16,7 @@ mod time;
 mod marks;
 mod shape;
 mod walk;
+mod scan;
 mod values;
 pub(crate) mod reason;
 #[cfg(test)]

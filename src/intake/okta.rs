@@ -134,8 +134,8 @@ impl<'a> Source<'_, 'a> {
         let debug = &record.debug_context.debug_data;
         let speaks_of_mfa = event_type == "user.authentication.auth_via_mfa" || !values.is_empty(debug.factor);
         let time_ms = values.ms(record.published, "published")?;
-        let names = [actor.alternate_id, actor.id].map(|place| values.text(place));
-        let person = person::resolve(names, "actor.alternateId")?;
+        let names = [actor.alternate_id, actor.id];
+        let person = person::resolve(values.texts(&names), "actor.alternateId")?;
         let mfa = (speaks_of_mfa || meaning.kind == EventKind::FactorEnrolled).then(|| Mfa {
             used: speaks_of_mfa && outcome == Outcome::Success,
             method: values.description(debug.factor),

@@ -36,6 +36,9 @@ pub(super) enum Kind {
     Plain,
     /// Text that holds escapes.
     Escaped,
+    /// A whole number from 0 on that fits 63 bits.
+    Natural,
+    /// Any other number.
     Number,
     /// `true` or `false`.
     Flag,
@@ -47,6 +50,27 @@ pub(super) struct Span {
     pub(super) start: usize,
     pub(super) end: usize,
     pub(super) kind: Kind,
+}
+
+impl Span {
+    /// The same value, `bytes` further on.
+    #[inline]
+    pub(super) fn plus(self, bytes: usize) -> Self {
+        Self {
+            start: self.start + bytes,
+            end: self.end + bytes,
+            ..self
+        }
+    }
+
+    /// The same value, counted from byte `start`, which is not behind it.
+    pub(super) fn less(self, start: usize) -> Self {
+        Self {
+            start: self.start - start,
+            end: self.end - start,
+            ..self
+        }
+    }
 }
 
 /// The wanted values of a record.
@@ -77,10 +101,19 @@ impl<'v, 'a> Values<'v, 'a> {
     pub(super) fn text(self, place: Place) -> Cow<'a, str> {
         match self.span(place) {
             None => Cow::Borrowed(""),
-            Some(span) if span.kind == Kind::Escaped => self.unescaped(span),
-            Some(span) if span.kind == Kind::Number => spelled_out(self.raw(span)),
-            Some(span) => Cow::Borrowed(self.raw(span)),
+            Some(span) => match span.kind {
+                Kind::Plain | Kind::Natural | Kind::Flag => Cow::Borrowed(self.raw(span)),
+                Kind::Escaped => self.unescaped(span),
+                Kind::Number => spelled_out(self.raw(span)),
+            },
         }
+    }
+
+    /// Those of the values that are not empty.
+    #[inline]
+    pub(super) fn texts(self, places: &[Place]) -> impl Iterator<Item = Cow<'a, str>> {
+        let given = places.iter().filter(move |place| !self.is_empty(**place));
+        given.map(move |place| self.text(*place))
     }
 
     #[cold]
@@ -97,16 +130,18 @@ impl<'v, 'a> Values<'v, 'a> {
     /// The value as an id, unless it is empty, a placeholder, or too long to be one.
     #[inline]
     pub(super) fn id(self, place: Place) -> Option<Cow<'a, str>> {
-        if place.is_absent() { None } else { id(self.text(place)) }
+        match self.span(place)? {
+            plain if plain.kind == Kind::Plain => as_id(self.raw(plain)).map(Cow::Borrowed),
+            _ => id(self.text(place)),
+        }
     }
 
     /// The value as a description, cut to a bounded length, unless it is empty or a placeholder.
     #[inline]
     pub(super) fn description(self, place: Place) -> Option<Cow<'a, str>> {
-        if place.is_absent() {
-            None
-        } else {
-            description(self.text(place))
+        match self.span(place)? {
+            plain if plain.kind == Kind::Plain => as_id(shortened(self.raw(plain))).map(Cow::Borrowed),
+            _ => description(self.text(place)),
         }
     }
 
@@ -115,6 +150,7 @@ impl<'v, 'a> Values<'v, 'a> {
     pub(super) fn int(self, place: Place) -> Option<i64> {
         let span = self.span(place)?;
         match span.kind {
+            Kind::Natural => Some(natural(self.raw(span))),
             Kind::Number => self.raw(span).parse().ok(),
             Kind::Plain | Kind::Escaped => self.text(place).trim().parse().ok(),
             Kind::Flag => None,
@@ -133,7 +169,7 @@ impl<'v, 'a> Values<'v, 'a> {
     pub(super) fn usb_id(self, place: Place) -> Option<u16> {
         let span = self.span(place)?;
         match span.kind {
-            Kind::Number => self.raw(span).parse().ok(),
+            Kind::Natural | Kind::Number => self.raw(span).parse().ok(),
             Kind::Plain | Kind::Escaped => hex_id(&self.text(place)),
             Kind::Flag => None,
         }
@@ -151,9 +187,20 @@ impl<'v, 'a> Values<'v, 'a> {
     /// Milliseconds since the epoch, from any spelling that [`time`] reads; `field` names the field in a rejection.
     #[inline]
     pub(super) fn ms(self, place: Place, field: &str) -> Result<i64, Rejection> {
-        let text = self.text(place);
-        time::from_text(&text).ok_or_else(|| no_time(&text, field))
+        let found = match self.span(place) {
+            Some(span) if span.kind == Kind::Natural => time::from_number(natural(self.raw(span))),
+            _ => time::from_text(&self.text(place)),
+        };
+        found.ok_or_else(|| no_time(&self.text(place), field))
     }
+}
+
+/// A number of [`Kind::Natural`].
+#[inline]
+fn natural(digits: &str) -> i64 {
+    digits
+        .bytes()
+        .fold(0, |number, digit| number * 10 + i64::from(digit & 15))
 }
 
 #[cold]
@@ -182,26 +229,43 @@ fn spelled_out(number: &str) -> Cow<'_, str> {
 /// The text as an id, unless it is empty, a placeholder, or too long to be one.
 #[inline]
 pub(super) fn id(text: Cow<'_, str>) -> Option<Cow<'_, str>> {
-    if text.is_empty() {
-        return None;
+    match text {
+        Cow::Borrowed(text) => as_id(text).map(Cow::Borrowed),
+        Cow::Owned(text) => as_id(&text).map(|id| Cow::Owned(id.to_owned())),
     }
-    let text = trim(text);
-    let mut bytes = text.bytes();
-    let is_word = bytes.any(|b| b.is_ascii_alphanumeric() || !b.is_ascii());
-    (is_word && text.len() <= ID_BYTES_MAX && !is_placeholder(&text)).then_some(text)
 }
 
 /// The text as a description, cut to a bounded length, unless it is empty or a placeholder.
 #[inline]
 pub(super) fn description(text: Cow<'_, str>) -> Option<Cow<'_, str>> {
+    match text {
+        Cow::Borrowed(text) => as_id(shortened(text)).map(Cow::Borrowed),
+        Cow::Owned(text) => as_id(shortened(&text)).map(|id| Cow::Owned(id.to_owned())),
+    }
+}
+
+#[inline]
+fn shortened(text: &str) -> &str {
     if text.len() <= DESCRIPTION_BYTES_MAX {
-        return id(text);
+        return text;
     }
     let mut end = DESCRIPTION_BYTES_MAX;
     while !text.is_char_boundary(end) {
         end -= 1;
     }
-    id(cut(text, 0, end))
+    &text[..end]
+}
+
+#[inline]
+fn as_id(text: &str) -> Option<&str> {
+    let text = match text.as_bytes() {
+        [] => return None,
+        [first, .., last] if first.is_ascii_graphic() && last.is_ascii_graphic() => text,
+        _ => text.trim(),
+    };
+    let mut bytes = text.bytes();
+    let is_word = bytes.any(|b| b.is_ascii_alphanumeric() || !b.is_ascii());
+    (is_word && text.len() <= ID_BYTES_MAX && !is_placeholder(text)).then_some(text)
 }
 
 #[inline]
@@ -209,30 +273,6 @@ fn is_placeholder(text: &str) -> bool {
     const PLACEHOLDERS: [&str; 7] = ["unknown", "n/a", "none", "null", "undefined", "0", "unassigned"];
     const BYTES_MAX: usize = "unassigned".len();
     text.len() <= BYTES_MAX && PLACEHOLDERS.iter().any(|p| text.eq_ignore_ascii_case(p))
-}
-
-#[inline]
-fn trim(text: Cow<'_, str>) -> Cow<'_, str> {
-    if let [first, .., last] = text.as_bytes()
-        && first.is_ascii_graphic()
-        && last.is_ascii_graphic()
-    {
-        return text;
-    }
-    let trimmed = text.trim();
-    if trimmed.len() == text.len() {
-        return text;
-    }
-    let start = trimmed.as_ptr() as usize - text.as_ptr() as usize;
-    let end = start + trimmed.len();
-    cut(text, start, end)
-}
-
-fn cut(text: Cow<'_, str>, start: usize, end: usize) -> Cow<'_, str> {
-    match text {
-        Cow::Borrowed(text) => Cow::Borrowed(&text[start..end]),
-        Cow::Owned(text) => Cow::Owned(text[start..end].to_owned()),
-    }
 }
 
 /// A USB id: up to four hexadecimal digits, with or without `0x`.

@@ -5,12 +5,13 @@
 
 use serde::de::IgnoredAny;
 
+use super::scan;
 use super::values::{Kind, Place, Span};
 
 /// Nesting that the walk follows by itself; deeper, which no source nests, the parser passes over.
 const DEPTH_MAX: u8 = 32;
 
-/// Digits of a number that surely fits 64 bits.
+/// Digits of a number that surely fits 63 bits.
 const DIGITS_MAX: usize = 18;
 
 /// Items of a list that are read; an attacker may send more.
@@ -118,26 +119,17 @@ impl<'v, 'a> Walk<'v, 'a> {
         self.bytes.get(self.at..).unwrap_or_default()
     }
 
-    /// Passes over `bytes` and a scalar behind them, which is noted if wanted; moves nothing if they differ.
-    #[inline(always)]
-    pub(super) fn value_behind(&mut self, bytes: &[u8], is_wanted: bool) -> Valid<()> {
-        let start = self.at;
-        let span = self.exactly(bytes).and_then(|()| self.scalar());
-        let Some(span) = span else {
-            self.at = start;
-            return None;
-        };
-        if is_wanted {
-            self.spans.push(span);
-        }
-        Some(())
-    }
-
     /// Passes over exactly these bytes.
     #[inline(always)]
-    fn exactly(&mut self, bytes: &[u8]) -> Valid<()> {
+    pub(super) fn exactly(&mut self, bytes: &[u8]) -> Valid<()> {
         let is_ahead = self.bytes.get(self.at..)?.starts_with(bytes);
         is_ahead.then(|| self.at += bytes.len())
+    }
+
+    /// Adds a wanted value.
+    #[inline(always)]
+    pub(super) fn note(&mut self, span: Span) {
+        self.spans.push(span);
     }
 
     /// Nothing but white space follows.
@@ -211,13 +203,13 @@ impl<'v, 'a> Walk<'v, 'a> {
     #[inline(always)]
     fn place(&mut self) -> Valid<Place> {
         let span = self.scalar()?;
-        self.spans.push(span);
+        self.note(span);
         Place::last_of(self.spans.len())
     }
 
     /// Passes over the text, number, true or false ahead, which can be read.
     #[inline(always)]
-    fn scalar(&mut self) -> Valid<Span> {
+    pub(super) fn scalar(&mut self) -> Valid<Span> {
         match self.peek()? {
             b'"' => self.string(),
             b't' => self.flag(b"true"),
@@ -272,20 +264,20 @@ impl<'v, 'a> Walk<'v, 'a> {
         let start = self.at;
         let digits = self.digits(start);
         let is_zero_led = self.bytes.get(start) == Some(&b'0');
-        let is_plain = (1..=DIGITS_MAX).contains(&digits) && !(is_zero_led && digits > 1);
-        if !is_plain || matches!(self.bytes.get(start + digits), Some(b'.' | b'e' | b'E')) {
-            return self.unusual_number();
+        let is_natural = (1..=DIGITS_MAX).contains(&digits) && !(is_zero_led && digits > 1);
+        if !is_natural || matches!(self.bytes.get(start + digits), Some(b'.' | b'e' | b'E')) {
+            return self.other_number();
         }
         self.at = start + digits;
         Some(Span {
             start,
             end: self.at,
-            kind: Kind::Number,
+            kind: Kind::Natural,
         })
     }
 
     #[cold]
-    fn unusual_number(&mut self) -> Valid<Span> {
+    fn other_number(&mut self) -> Valid<Span> {
         let start = self.at;
         self.skip_number()?;
         let number: f64 = self.text.get(start..self.at)?.parse().ok()?;
@@ -478,31 +470,13 @@ impl<T: Wire> Wire for Vec<T> {
     }
 }
 
-/// The first byte from `at` on that is a quote, a backslash or a control character, with its position: eight at a time.
+/// The first byte from `at` on that is a quote, a backslash or a control character, with its position.
 #[inline(always)]
-fn special(bytes: &[u8], mut at: usize) -> Valid<(usize, u8)> {
-    while let Some(eight) = bytes.get(at..).and_then(|rest| rest.first_chunk()) {
-        let found = specials(u64::from_le_bytes(*eight));
-        if found != 0 {
-            at += (found.trailing_zeros() / 8) as usize;
-            return Some((at, *bytes.get(at)?));
-        }
-        at += 8;
-    }
-    let rest = bytes.get(at..)?;
-    let found = rest.iter().position(|byte| matches!(byte, b'"' | b'\\' | ..b' '))?;
-    Some((at + found, rest[found]))
-}
-
-/// The high bit of each byte that is a quote, a backslash or a control character. A borrow may mark a byte behind the
-/// first that is; nothing asks for those.
-#[inline(always)]
-fn specials(eight: u64) -> u64 {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    let quote = (eight ^ (ONES * 0x22)).wrapping_sub(ONES);
-    let backslash = (eight ^ (ONES * 0x5c)).wrapping_sub(ONES);
-    let control = eight.wrapping_sub(ONES * 0x20);
-    (quote | backslash | control) & !eight & (ONES << 7)
+fn special(bytes: &[u8], at: usize) -> Valid<(usize, u8)> {
+    let found = scan::first(bytes, at, |eight| {
+        scan::equal(eight, b'"') | scan::equal(eight, b'\\') | scan::below(eight, b' ')
+    })?;
+    Some((found, *bytes.get(found)?))
 }
 
 /// A number that tells the keys of one object apart: its ends and its length. Two keys with the same are told apart by

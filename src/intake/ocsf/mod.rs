@@ -315,10 +315,10 @@ impl<'a> Source<'_, 'a> {
             if name.trim().contains(' ') && !name.contains('\\') {
                 check_full_name(name, field)?;
                 let ids = [user.email_addr, user.uid, user.uid_alt];
-                return person::resolve(ids.map(|place| values.text(place)), field);
+                return person::resolve(values.texts(&ids), field);
             }
         }
-        person::resolve(names.map(|place| values.text(place)), field)
+        person::resolve(values.texts(&names), field)
     }
 
     /// The device at the far end of a remote-desktop session.
