@@ -7,8 +7,9 @@ use proptest::prelude::*;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 
+use super::fields::{LIST_MAX, Shown, Wire};
 use super::values::{Kind, Place, Span, Values};
-use super::walk::{Fault, LIST_MAX, Shown, Wire};
+use super::walk::Fault;
 use super::*;
 
 /// JSON as the parser reads it, with repeated keys.
@@ -140,7 +141,9 @@ fn json(text: &str, values: Values<'_, '_>, place: Place) -> Value {
     let span = values.span(place).unwrap();
     match span.kind {
         Kind::Plain | Kind::Escaped => values.text(place).as_ref().into(),
-        Kind::Natural | Kind::Number | Kind::Flag => serde_json::from_str(&text[span.start..span.end]).unwrap(),
+        Kind::Natural(number) => number.into(),
+        Kind::Flag(flag) => flag.into(),
+        Kind::Number => serde_json::from_str(&text[span.start..span.end]).unwrap(),
     }
 }
 

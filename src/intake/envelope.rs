@@ -15,13 +15,14 @@ use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
+use super::fields::WireObject;
 use super::marks::{self, Told};
 use super::reason::{
     DUPLICATE_FIELD, EMPTY, FORMAT_UNRECOGNIZED, MALFORMED_JSON, NESTING_TOO_DEEP, TOO_MANY_EVENTS, reject,
 };
 use super::shape::{Memory, Predicted};
 use super::values::Values;
-use super::walk::{Fault, WireObject};
+use super::walk::Fault;
 use super::{Format, Rejection, Sink, fortigate, google_workspace, ocsf, okta};
 use crate::model::{Device, Edid, Event, Mfa, Peripheral, Tool};
 

@@ -281,18 +281,16 @@ impl<'a> Iterator for Pairs<'a> {
             if !self.0.as_bytes().first()?.is_ascii_graphic() {
                 self.0 = self.0.trim_start();
             }
-            let end = word_end(self.0, |eight| scan::equal(eight, b'='))?;
+            let (start, end) = first_word(self.0)?;
             let (word, rest) = self.0.split_at(end);
             let Some(rest) = rest.strip_prefix('=') else {
                 self.0 = rest;
                 continue;
             };
-            // A syslog priority may touch the first key.
-            let start = word.bytes().rposition(|b| b == b'>' || b == b',');
-            let key = start.map_or(word, |at| &word[at + 1..]);
+            let key = &word[start..];
             let (value, rest) = match rest.strip_prefix('"') {
                 Some(quoted) => until_quote(quoted),
-                None => rest.split_at(word_end(rest, |_| 0).unwrap_or(rest.len())),
+                None => rest.split_at(value_end(rest).unwrap_or(rest.len())),
             };
             self.0 = rest;
             return Some((key, value));
@@ -300,15 +298,33 @@ impl<'a> Iterator for Pairs<'a> {
     }
 }
 
-/// The first byte that is white space, or that `marks` marks.
+/// Where a word begins that ends at white space or `=`, and where that is. A syslog priority may touch the first key.
 #[inline]
-fn word_end(text: &str, marks: impl Fn(u64) -> u64) -> Option<usize> {
+fn first_word(text: &str) -> Option<(usize, usize)> {
+    let bytes = text.as_bytes();
+    let (mut start, mut at) = (0, 0);
+    loop {
+        at = scan::first(bytes, at, |eight| {
+            let touches = scan::equal(eight, b'>') | scan::equal(eight, b',');
+            touches | scan::equal(eight, b'=') | scan::below(eight, b' ' + 1)
+        })?;
+        match bytes[at] {
+            b'>' | b',' => start = at + 1,
+            byte if byte == b'=' || byte.is_ascii_whitespace() => return Some((start, at)),
+            _ => {}
+        }
+        at += 1;
+    }
+}
+
+/// Where a value without quotes ends.
+#[inline]
+fn value_end(text: &str) -> Option<usize> {
     let bytes = text.as_bytes();
     let mut at = 0;
     loop {
-        at = scan::first(bytes, at, |eight| marks(eight) | scan::below(eight, b' ' + 1))?;
-        let is_other_control = bytes[at] <= b' ' && !bytes[at].is_ascii_whitespace();
-        if !is_other_control {
+        at = scan::first(bytes, at, |eight| scan::below(eight, b' ' + 1))?;
+        if bytes[at].is_ascii_whitespace() {
             return Some(at);
         }
         at += 1;

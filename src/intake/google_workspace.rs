@@ -5,9 +5,9 @@
 
 use std::borrow::Cow;
 
+use super::fields::{LIST_MAX, wire};
 use super::reason::{ACTOR_NOT_A_PERSON, KIND_UNSUPPORTED, TOO_MANY_EVENTS, reject};
 use super::values::{Place, Values};
-use super::walk::{LIST_MAX, wire};
 use super::{Rejection, Sink, address, person};
 use crate::model::{Event, EventKind, Mfa, Outcome};
 

@@ -16,6 +16,7 @@ mod time;
 mod marks;
 mod shape;
 mod walk;
+mod fields;
 mod scan;
 mod values;
 pub(crate) mod reason;
@@ -145,11 +146,13 @@ impl<'a> Sink<'_, 'a> {
     /// The one event of a record; its refusal is the record's.
     #[inline]
     fn push_or_refuse(&mut self, event: Result<Event<'a>, Rejection>) -> Result<bool, Rejection> {
-        if let Err(rejection) = event {
-            return Err(rejection);
+        match event {
+            Err(rejection) => Err(rejection),
+            event => {
+                self.push(event);
+                Ok(true)
+            }
         }
-        self.push(event);
-        Ok(true)
     }
 }
 
@@ -168,14 +171,18 @@ fn text_of(record: &[u8]) -> Result<&str, Rejection> {
         }
         plain => plain,
     };
-    let text = std::str::from_utf8(body).map_err(|error| {
-        let at = error.valid_up_to() + (record.len() - body.len());
+    let text = simdutf8::basic::from_utf8(body).map_err(|_| {
+        let valid = std::str::from_utf8(body).map_or_else(|error| error.valid_up_to(), str::len);
+        let at = valid + (record.len() - body.len());
         reason::reject(
             reason::INVALID_UTF8,
             format!("byte {at} is not UTF-8; have the source write UTF-8"),
         )
     })?;
-    let text = text.trim();
+    let text = match text.as_bytes() {
+        [first, .., last] if first.is_ascii_graphic() && last.is_ascii_graphic() => text,
+        _ => text.trim(),
+    };
     if text.is_empty() {
         return Err(reason::reject(reason::EMPTY, "the record is empty"));
     }

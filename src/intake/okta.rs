@@ -6,10 +6,10 @@
 use std::borrow::Cow;
 use std::net::IpAddr;
 
+use super::fields::wire;
 use super::reason::{ACTOR_NOT_A_PERSON, KIND_UNSUPPORTED, reject};
 use super::values::{Place, Values};
-use super::walk::{self, wire};
-use super::{Rejection, Sink, address, person, tools};
+use super::{Rejection, Sink, address, person, tools, walk};
 use crate::model::{Device, Event, EventKind, Mfa, Outcome};
 
 /// Decodes one System Log event; false if the object is none.

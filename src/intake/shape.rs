@@ -7,13 +7,15 @@
 
 use std::ops::Range;
 
+use super::fields::WireObject;
 use super::values::{Span, Values};
-use super::walk::{self, Fault, Walk, WireObject};
+use super::walk::{self, Fault, Walk};
 
 /// Shapes remembered of a format: event types and optional fields make a producer's records differ.
 const SHAPES_MAX: usize = 8;
-/// A longer record is not remembered, so that the memory is bounded.
+/// A longer record is not remembered, nor one of more scalars, so that the memory is bounded.
 const SHAPE_BYTES_MAX: usize = 8 * 1024;
+const SHAPE_SCALARS_MAX: usize = 512;
 /// Once all shapes are taken, only every so many records that agree with none teach one: learning costs as much as
 /// reading, and a producer may never repeat itself.
 const PATIENCE: usize = 8;
@@ -74,16 +76,22 @@ impl<T: WireObject> Memory<T> {
     /// Reads `text` and learns its shape; leaves the record as the stranger if it shall not be learned.
     fn walk(&mut self, text: &str) -> Result<Option<usize>, Fault> {
         self.spans.clear();
+        self.spans.shrink_to(SHAPE_SCALARS_MAX);
         let mut record = T::default();
         walk::read(text, &mut record, &mut self.spans)?;
         self.misses += 1;
         let is_full = self.shapes.len() == SHAPES_MAX;
-        if text.len() > SHAPE_BYTES_MAX || is_full && self.misses < PATIENCE {
+        let is_learned = text.len() <= SHAPE_BYTES_MAX && !(is_full && self.misses < PATIENCE);
+        let mut scalars = if is_learned {
+            scalars(text, &self.spans)
+        } else {
+            Vec::new()
+        };
+        if !is_learned || scalars.len() > SHAPE_SCALARS_MAX {
             self.stranger = record;
             return Ok(None);
         }
         self.misses = 0;
-        let mut scalars = scalars(text, &self.spans);
         let alike = self.shapes.iter().position(|shape| shape.is_alike(text, &scalars));
         if let Some(index) = alike {
             self.shapes[index].tell_changed(text, &mut scalars);
@@ -207,9 +215,8 @@ impl<T> Shape<T> {
             if walk.exactly(&model[part.bytes.clone()]).is_none() {
                 return false;
             }
-            for constant in &self.constants[part.constants.clone()] {
-                walk.note(constant.plus(start));
-            }
+            let constants = self.constants[part.constants.clone()].iter();
+            walk.note_all(constants.map(|constant| constant.plus(start)));
             let is_wanted = match part.then {
                 Then::Wanted => true,
                 Then::Unwanted => false,
@@ -298,8 +305,10 @@ mod tests {
         }
         assert_eq!(memory.shapes.len(), SHAPES_MAX);
         let long = record("a", "1", &format!(r#","k":"{}""#, "x".repeat(SHAPE_BYTES_MAX)));
+        let full = record("a", "1", &format!(r#","k":[{}1]"#, "1,".repeat(SHAPE_SCALARS_MAX)));
         for _ in 0..2 * PATIENCE {
             assert!(!read(&mut memory, &long).0);
+            assert!(!read(&mut memory, &full).0);
         }
     }
 

@@ -23,10 +23,6 @@ impl Place {
     pub(super) fn last_of(count: usize) -> Option<Self> {
         u32::try_from(count).ok().map(Self)
     }
-
-    pub(super) fn is_absent(self) -> bool {
-        self.0 == 0
-    }
 }
 
 /// What a value is, as JSON spells it.
@@ -36,12 +32,12 @@ pub(super) enum Kind {
     Plain,
     /// Text that holds escapes.
     Escaped,
-    /// A whole number from 0 on that fits 63 bits.
-    Natural,
-    /// Any other number.
+    /// A whole number from 0 on.
+    Natural(i64),
+    /// Any other number, or a large one.
     Number,
     /// `true` or `false`.
-    Flag,
+    Flag(bool),
 }
 
 /// Where a value stands; of text, what is between the quotes.
@@ -102,7 +98,7 @@ impl<'v, 'a> Values<'v, 'a> {
         match self.span(place) {
             None => Cow::Borrowed(""),
             Some(span) => match span.kind {
-                Kind::Plain | Kind::Natural | Kind::Flag => Cow::Borrowed(self.raw(span)),
+                Kind::Plain | Kind::Natural(_) | Kind::Flag(_) => Cow::Borrowed(self.raw(span)),
                 Kind::Escaped => self.unescaped(span),
                 Kind::Number => spelled_out(self.raw(span)),
             },
@@ -150,15 +146,18 @@ impl<'v, 'a> Values<'v, 'a> {
     pub(super) fn int(self, place: Place) -> Option<i64> {
         let span = self.span(place)?;
         match span.kind {
-            Kind::Natural => Some(natural(self.raw(span))),
+            Kind::Natural(number) => Some(number),
             Kind::Number => self.raw(span).parse().ok(),
             Kind::Plain | Kind::Escaped => self.text(place).trim().parse().ok(),
-            Kind::Flag => None,
+            Kind::Flag(_) => None,
         }
     }
 
     /// True or false, written as such, as text or as 0 and 1.
     pub(super) fn flag(self, place: Place) -> Option<bool> {
+        if let Kind::Flag(flag) = self.span(place)?.kind {
+            return Some(flag);
+        }
         let text = self.text(place);
         let is_true = text.eq_ignore_ascii_case("true") || text == "1";
         let is_false = text.eq_ignore_ascii_case("false") || text == "0";
@@ -169,38 +168,34 @@ impl<'v, 'a> Values<'v, 'a> {
     pub(super) fn usb_id(self, place: Place) -> Option<u16> {
         let span = self.span(place)?;
         match span.kind {
-            Kind::Natural | Kind::Number => self.raw(span).parse().ok(),
+            Kind::Natural(number) => u16::try_from(number).ok(),
+            Kind::Number => None,
             Kind::Plain | Kind::Escaped => hex_id(&self.text(place)),
-            Kind::Flag => None,
+            Kind::Flag(_) => None,
         }
     }
 
     #[inline]
     pub(super) fn address(self, place: Place) -> Option<IpAddr> {
-        if place.is_absent() {
-            None
-        } else {
-            address::parse(&self.text(place))
+        let span = self.span(place)?;
+        if span.kind == Kind::Plain {
+            return address::parse(self.raw(span));
         }
+        address::parse(&self.text(place))
     }
 
     /// Milliseconds since the epoch, from any spelling that [`time`] reads; `field` names the field in a rejection.
     #[inline]
     pub(super) fn ms(self, place: Place, field: &str) -> Result<i64, Rejection> {
         let found = match self.span(place) {
-            Some(span) if span.kind == Kind::Natural => time::from_number(natural(self.raw(span))),
+            Some(Span {
+                kind: Kind::Natural(number),
+                ..
+            }) => time::from_number(number),
             _ => time::from_text(&self.text(place)),
         };
         found.ok_or_else(|| no_time(&self.text(place), field))
     }
-}
-
-/// A number of [`Kind::Natural`].
-#[inline]
-fn natural(digits: &str) -> i64 {
-    digits
-        .bytes()
-        .fold(0, |number, digit| number * 10 + i64::from(digit & 15))
 }
 
 #[cold]
@@ -272,7 +267,9 @@ fn as_id(text: &str) -> Option<&str> {
 fn is_placeholder(text: &str) -> bool {
     const PLACEHOLDERS: [&str; 7] = ["unknown", "n/a", "none", "null", "undefined", "0", "unassigned"];
     const BYTES_MAX: usize = "unassigned".len();
-    text.len() <= BYTES_MAX && PLACEHOLDERS.iter().any(|p| text.eq_ignore_ascii_case(p))
+    // All of them begin with one of three letters, and most ids with another.
+    let may_be = matches!(text.as_bytes().first(), Some(b'u' | b'U' | b'n' | b'N' | b'0'));
+    may_be && text.len() <= BYTES_MAX && PLACEHOLDERS.iter().any(|p| text.eq_ignore_ascii_case(p))
 }
 
 /// A USB id: up to four hexadecimal digits, with or without `0x`.

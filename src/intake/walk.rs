@@ -5,6 +5,7 @@
 
 use serde::de::IgnoredAny;
 
+use super::fields::{Wire, WireObject};
 use super::scan;
 use super::values::{Kind, Place, Span};
 
@@ -14,41 +15,8 @@ const DEPTH_MAX: u8 = 32;
 /// Digits of a number that surely fits 63 bits.
 const DIGITS_MAX: usize = 18;
 
-/// Items of a list that are read; an attacker may send more.
-pub(super) const LIST_MAX: usize = 1000;
-
 /// What was well-formed; `None` is a fault at the cursor.
 pub(super) type Valid<T> = Option<T>;
-
-/// A field that the walk can read.
-pub(super) trait Wire: Default {
-    /// Reads the value at the cursor into `self`, which is its default. A value of another type leaves it so.
-    fn fill(&mut self, walk: &mut Walk<'_, '_>) -> Valid<()>;
-
-    /// Whether a value that begins so may stand in place of a list of one.
-    fn is_item(first: u8) -> bool;
-
-    /// Shows the place of every value below, and the length of every list, with their paths.
-    #[cfg(test)]
-    fn show(&self, path: &str, each: &mut dyn FnMut(&str, Shown));
-}
-
-/// An object whose fields are declared with [`wire!`].
-pub(super) trait WireObject: Default {
-    /// Reads the value of `key` into its field, or skips it. `seen` has a bit for each field that was read.
-    fn member(&mut self, key: &[u8], seen: &mut u32, walk: &mut Walk<'_, '_>) -> Valid<()>;
-
-    /// As [`Wire::show`].
-    #[cfg(test)]
-    fn show_fields(&self, path: &str, each: &mut dyn FnMut(&str, Shown));
-}
-
-/// What a test sees of a field.
-#[cfg(test)]
-pub(super) enum Shown {
-    Place(Place),
-    Length(usize),
-}
 
 /// Why the walk refused a record, and at which byte.
 #[derive(Debug)]
@@ -126,6 +94,12 @@ impl<'v, 'a> Walk<'v, 'a> {
         is_ahead.then(|| self.at += bytes.len())
     }
 
+    /// Adds wanted values.
+    #[inline(always)]
+    pub(super) fn note_all(&mut self, spans: impl Iterator<Item = Span>) {
+        self.spans.extend(spans);
+    }
+
     /// Adds a wanted value.
     #[inline(always)]
     pub(super) fn note(&mut self, span: Span) {
@@ -140,7 +114,7 @@ impl<'v, 'a> Walk<'v, 'a> {
 
     /// Reads an object field by field.
     #[inline]
-    fn object(&mut self, object: &mut impl WireObject) -> Valid<()> {
+    pub(super) fn object(&mut self, object: &mut impl WireObject) -> Valid<()> {
         let mut seen = 0;
         self.list(b'{', b'}', |walk| {
             walk.take(b'"')?;
@@ -175,7 +149,7 @@ impl<'v, 'a> Walk<'v, 'a> {
 
     /// Calls `each` at every element of the array ahead; it must read or skip the element.
     #[inline]
-    fn elements(&mut self, each: impl FnMut(&mut Self) -> Valid<()>) -> Valid<()> {
+    pub(super) fn elements(&mut self, each: impl FnMut(&mut Self) -> Valid<()>) -> Valid<()> {
         self.list(b'[', b']', each)
     }
 
@@ -201,7 +175,7 @@ impl<'v, 'a> Walk<'v, 'a> {
 
     /// Notes where the scalar ahead stands; null has no place.
     #[inline(always)]
-    fn place(&mut self) -> Valid<Place> {
+    pub(super) fn place(&mut self) -> Valid<Place> {
         let span = self.scalar()?;
         self.note(span);
         Place::last_of(self.spans.len())
@@ -212,8 +186,8 @@ impl<'v, 'a> Walk<'v, 'a> {
     pub(super) fn scalar(&mut self) -> Valid<Span> {
         match self.peek()? {
             b'"' => self.string(),
-            b't' => self.flag(b"true"),
-            b'f' => self.flag(b"false"),
+            b't' => self.flag(true),
+            b'f' => self.flag(false),
             _ => self.number(),
         }
     }
@@ -249,30 +223,37 @@ impl<'v, 'a> Walk<'v, 'a> {
         })
     }
 
-    fn flag(&mut self, word: &[u8]) -> Valid<Span> {
+    fn flag(&mut self, flag: bool) -> Valid<Span> {
         let start = self.at;
+        let word: &[u8] = if flag { b"true" } else { b"false" };
         self.exactly(word)?;
         Some(Span {
             start,
             end: self.at,
-            kind: Kind::Flag,
+            kind: Kind::Flag(flag),
         })
     }
 
     #[inline(always)]
     fn number(&mut self) -> Valid<Span> {
-        let start = self.at;
-        let digits = self.digits(start);
-        let is_zero_led = self.bytes.get(start) == Some(&b'0');
-        let is_natural = (1..=DIGITS_MAX).contains(&digits) && !(is_zero_led && digits > 1);
-        if !is_natural || matches!(self.bytes.get(start + digits), Some(b'.' | b'e' | b'E')) {
+        let (start, rest) = (self.at, self.rest());
+        let (mut number, mut digits) = (0, 0);
+        while let Some(digit @ b'0'..=b'9') = rest.get(digits)
+            && digits < DIGITS_MAX
+        {
+            number = number * 10 + i64::from(digit & 15);
+            digits += 1;
+        }
+        let is_zero_led = rest.first() == Some(&b'0') && digits > 1;
+        let goes_on = matches!(rest.get(digits), Some(b'0'..=b'9' | b'.' | b'e' | b'E'));
+        if digits == 0 || is_zero_led || goes_on {
             return self.other_number();
         }
         self.at = start + digits;
         Some(Span {
             start,
             end: self.at,
-            kind: Kind::Natural,
+            kind: Kind::Natural(number),
         })
     }
 
@@ -382,94 +363,6 @@ impl<'v, 'a> Walk<'v, 'a> {
     }
 }
 
-impl Wire for Place {
-    #[inline]
-    fn fill(&mut self, walk: &mut Walk<'_, '_>) -> Valid<()> {
-        if let b'{' | b'[' | b'n' = walk.peek()? {
-            return walk.skip();
-        }
-        *self = walk.place()?;
-        Some(())
-    }
-
-    fn is_item(first: u8) -> bool {
-        !matches!(first, b'{' | b'[' | b'n')
-    }
-
-    #[cfg(test)]
-    fn show(&self, path: &str, each: &mut dyn FnMut(&str, Shown)) {
-        each(path, Shown::Place(*self));
-    }
-}
-
-impl<T: WireObject> Wire for T {
-    #[inline]
-    fn fill(&mut self, walk: &mut Walk<'_, '_>) -> Valid<()> {
-        if walk.peek()? == b'{' {
-            walk.object(self)
-        } else {
-            walk.skip()
-        }
-    }
-
-    fn is_item(first: u8) -> bool {
-        first == b'{'
-    }
-
-    #[cfg(test)]
-    fn show(&self, path: &str, each: &mut dyn FnMut(&str, Shown)) {
-        self.show_fields(path, each);
-    }
-}
-
-/// An object that few records hold, kept apart so that the others stay small.
-impl<T: WireObject> Wire for Option<Box<T>> {
-    fn fill(&mut self, walk: &mut Walk<'_, '_>) -> Valid<()> {
-        self.insert(Box::default()).fill(walk)
-    }
-
-    fn is_item(first: u8) -> bool {
-        T::is_item(first)
-    }
-
-    #[cfg(test)]
-    fn show(&self, path: &str, each: &mut dyn FnMut(&str, Shown)) {
-        self.as_deref().unwrap_or(&T::default()).show(path, each);
-    }
-}
-
-/// A list; one value in its place reads as a list of one. One item more than [`LIST_MAX`] says that there are more.
-impl<T: Wire> Wire for Vec<T> {
-    fn fill(&mut self, walk: &mut Walk<'_, '_>) -> Valid<()> {
-        let mut item = |walk: &mut Walk<'_, '_>| {
-            if self.len() > LIST_MAX {
-                return walk.skip();
-            }
-            let mut item = T::default();
-            item.fill(walk)?;
-            self.push(item);
-            Some(())
-        };
-        match walk.peek()? {
-            b'[' => walk.elements(item),
-            first if T::is_item(first) => item(walk),
-            _ => walk.skip(),
-        }
-    }
-
-    fn is_item(_: u8) -> bool {
-        false
-    }
-
-    #[cfg(test)]
-    fn show(&self, path: &str, each: &mut dyn FnMut(&str, Shown)) {
-        for (index, item) in self.iter().enumerate() {
-            item.show(&format!("{path}/{index}"), each);
-        }
-        each(path, Shown::Length(self.len()));
-    }
-}
-
 /// The first byte from `at` on that is a quote, a backslash or a control character, with its position.
 #[inline(always)]
 fn special(bytes: &[u8], at: usize) -> Valid<(usize, u8)> {
@@ -478,81 +371,3 @@ fn special(bytes: &[u8], at: usize) -> Valid<(usize, u8)> {
     })?;
     Some((found, *bytes.get(found)?))
 }
-
-/// A number that tells the keys of one object apart: its ends and its length. Two keys with the same are told apart by
-/// their bytes.
-#[inline(always)]
-pub(super) const fn fingerprint(key: &[u8]) -> u64 {
-    let ends = match (key.first_chunk(), key.last_chunk()) {
-        (Some(first), Some(last)) => (u32::from_le_bytes(*first) as u64) << 32 | u32::from_le_bytes(*last) as u64,
-        _ => match key {
-            [] => 0,
-            [first, .., last] => (*first as u64) << 32 | (*last as u64) << 8 | key[1] as u64,
-            [only] => *only as u64,
-        },
-    };
-    ends ^ (key.len() as u64) << 56
-}
-
-/// Declares what is read of an object. A field has its own name on the wire, or the one in quotes before it; an absent
-/// one reads as its default.
-macro_rules! wire {
-    ($($(#[$doc:meta])* struct $name:ident {
-        $($($key:literal)? $field:ident: $kind:ty,)*
-    })*) => {$(
-        $(#[$doc])*
-        #[derive(Debug, Default)]
-        pub(in crate::intake) struct $name {
-            $(pub(in crate::intake) $field: $kind,)*
-        }
-
-        impl $crate::intake::walk::WireObject for $name {
-            #[inline]
-            fn member(
-                &mut self,
-                key: &[u8],
-                seen: &mut u32,
-                walk: &mut $crate::intake::walk::Walk<'_, '_>,
-            ) -> $crate::intake::walk::Valid<()> {
-                #[allow(non_camel_case_types, reason = "a field's number, by its name")]
-                enum Number { $($field),* }
-                #[allow(non_upper_case_globals, reason = "named as the fields are")]
-                mod print {
-                    $(pub(super) const $field: u64 =
-                        $crate::intake::walk::fingerprint($crate::intake::walk::key!($field $($key)?).as_bytes());)*
-                }
-                match $crate::intake::walk::fingerprint(key) {
-                    $(print::$field if key == $crate::intake::walk::key!($field $($key)?).as_bytes() => {
-                        let bit = 1 << (Number::$field as u32);
-                        if *seen & bit != 0 {
-                            return walk.repeated();
-                        }
-                        *seen |= bit;
-                        $crate::intake::walk::Wire::fill(&mut self.$field, walk)
-                    })*
-                    _ => walk.skip(),
-                }
-            }
-
-            #[cfg(test)]
-            fn show_fields(&self, path: &str, each: &mut dyn FnMut(&str, $crate::intake::walk::Shown)) {
-                $($crate::intake::walk::Wire::show(
-                    &self.$field,
-                    &format!("{path}/{}", $crate::intake::walk::key!($field $($key)?)),
-                    each,
-                );)*
-            }
-        }
-    )*};
-}
-
-macro_rules! key {
-    ($field:ident) => {
-        stringify!($field)
-    };
-    ($field:ident $key:literal) => {
-        $key
-    };
-}
-
-pub(super) use {key, wire};

@@ -17,7 +17,7 @@ use super::person::{self, Person};
 use super::reason::{ACTOR_NOT_A_PERSON, KIND_UNSUPPORTED, NOT_A_REMOTE_ACCESS_TOOL, reject};
 use super::values::{Place, Values};
 use super::{Rejection, Sink, address, tools};
-use crate::model::{Device, Event, EventKind, Mfa, Outcome, Tool};
+use crate::model::{Device, Event, EventKind, Mfa, Outcome, Peripheral, Tool};
 
 const PERIPHERAL_ACTIVITY: i64 = 1010;
 const PROCESS_ACTIVITY: i64 = 1007;
@@ -51,7 +51,8 @@ struct Reading<'a> {
     person: Person<'a>,
     device: Option<Device<'a>>,
     tool: Option<Tool<'a>>,
-    peripheral: Option<crate::model::Peripheral<'a>>,
+    /// Apart, because few records have one and a reading is passed on.
+    peripheral: Option<Box<Peripheral<'a>>>,
 }
 
 impl<'a> Source<'_, 'a> {
@@ -104,7 +105,7 @@ impl<'a> Source<'_, 'a> {
             vpn_ip: values.address(record.tunnel_interface.ip),
             anonymizer: None,
             tool: reading.tool,
-            peripheral: reading.peripheral,
+            peripheral: reading.peripheral.map(|peripheral| *peripheral),
             interactive: reading.interactive,
             product: first(&[product.name, product.vendor_name]).unwrap_or(Cow::Borrowed("ocsf")),
         })
@@ -260,7 +261,7 @@ impl<'a> Source<'_, 'a> {
             person: self.whoever_uses_the_device(&User::default())?,
             device: self.device(&self.record.device),
             tool: None,
-            peripheral: Some(peripheral),
+            peripheral: Some(Box::new(peripheral)),
         })
     }
 
@@ -309,7 +310,8 @@ impl<'a> Source<'_, 'a> {
             ));
         }
         let names = [user.email_addr, user.name, user.uid, user.uid_alt];
-        if !values.is_empty(user.name) && !(values.is_empty(user.email_addr) && values.is_empty(user.uid)) {
+        let has_id = !values.is_empty(user.email_addr) || !values.is_empty(user.uid);
+        if has_id && !values.is_empty(user.name) {
             let name = values.text(user.name);
             // A full name in place of a user name is shared by namesakes, so it never becomes an alias.
             if name.trim().contains(' ') && !name.contains('\\') {

@@ -1,7 +1,7 @@
 //! OCSF 1.8 as it stands on the wire: only the attributes that are read.
 
+use crate::intake::fields::wire;
 use crate::intake::values::Place;
-use crate::intake::walk::wire;
 
 wire! {
     /// One event of any class that is read.
