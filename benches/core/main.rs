@@ -22,7 +22,7 @@ use std::time::Instant;
 
 use falsefront::enrich::Reference;
 use falsefront::generate::random::Random;
-use falsefront::intake::{Format, decode};
+use falsefront::intake::{Decoder, Format, decode};
 use falsefront::model::key::HashKey;
 use falsefront::pipeline::accounts::Accounts;
 use falsefront::pipeline::entities::Entities;
@@ -136,12 +136,14 @@ fn decoding() {
             },
         );
         let mut events = 0;
+        let mut decoder = Decoder::default();
         let ours = median_ns(
             records.len(),
             || (),
             |()| {
                 for record in records.iter() {
-                    decode(format, record, &mut |_, event| events += usize::from(event.is_ok())).unwrap();
+                    let outcome = decoder.decode(format, record, &mut |_, event| events += usize::from(event.is_ok()));
+                    outcome.unwrap();
                 }
             },
         );

@@ -5,7 +5,7 @@ use std::io::{self, BufRead, Write};
 
 use serde::Serialize;
 
-use crate::intake::{self, Format, Rejection};
+use crate::intake::{self, Decoder, Format, Rejection};
 use crate::model::Event;
 
 /// Longest line, in bytes, that is read; a longer one is rejected and passed over without keeping it.
@@ -38,11 +38,11 @@ struct Refused<'a> {
 /// if it gave none. Events of the record that were refused beside good ones stand in `rejected_events`.
 #[must_use]
 pub fn normalize_line(format: Format, line: &[u8]) -> String {
-    numbered_line(format, line, 1)
+    numbered_line(&mut Decoder::default(), format, line, 1)
 }
 
 /// [`normalize_line`] for the `number`th line, which names events that their source gave no id.
-fn numbered_line<'a>(format: Format, line: &'a [u8], number: u64) -> String {
+fn numbered_line<'a>(decoder: &mut Decoder, format: Format, line: &'a [u8], number: u64) -> String {
     let mut events = Vec::new();
     let mut refused = Vec::new();
     let mut each = |index: u32, event: Result<Event<'a>, Rejection>| match event {
@@ -54,7 +54,7 @@ fn numbered_line<'a>(format: Format, line: &'a [u8], number: u64) -> String {
         }
         Err(rejection) => refused.push((index, rejection)),
     };
-    let outcome = intake::decode(format, line, &mut each);
+    let outcome = decoder.decode(format, line, &mut each);
     if let Err(rejection) = outcome {
         return rejected_line(&rejection);
     }
@@ -97,10 +97,11 @@ fn print(answer: &Answer<'_>) -> String {
 pub fn run(format: Format, mut input: impl BufRead, mut output: impl Write) -> io::Result<()> {
     let mut line = Vec::new();
     let mut number = 0;
+    let mut decoder = Decoder::default();
     while let Some(is_whole) = read_line(&mut input, &mut line)? {
         number += 1;
         let answer = if is_whole {
-            numbered_line(format, &line, number)
+            numbered_line(&mut decoder, format, &line, number)
         } else {
             rejected_line(&Rejection {
                 reason: intake::reason::RECORD_TOO_LARGE,

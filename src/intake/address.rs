@@ -2,10 +2,10 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// The first address of `candidates` that is public, else the first that is an address at all, in canonical form.
-pub(super) fn source<'t>(candidates: impl IntoIterator<Item = &'t str>) -> Option<IpAddr> {
+/// The first of `candidates` that is public, else the first.
+pub(super) fn source(candidates: impl IntoIterator<Item = IpAddr>) -> Option<IpAddr> {
     let mut fallback = None;
-    for ip in candidates.into_iter().filter_map(parse) {
+    for ip in candidates {
         if is_public(ip) {
             return Some(ip);
         }
@@ -18,7 +18,7 @@ pub(super) fn source<'t>(candidates: impl IntoIterator<Item = &'t str>) -> Optio
 ///
 /// An IPv4-mapped IPv6 address, and one translated by NAT64, is the same host as its IPv4 address.
 pub(super) fn parse(text: &str) -> Option<IpAddr> {
-    if let Ok(v4) = text.parse() {
+    if let Some(v4) = dotted(text) {
         return Some(IpAddr::V4(v4));
     }
     if text.is_empty() {
@@ -35,6 +35,31 @@ pub(super) fn parse(text: &str) -> Option<IpAddr> {
         IpAddr::V4(_) => ip,
         IpAddr::V6(v6) => embedded_v4(v6).map_or(ip, IpAddr::V4),
     })
+}
+
+/// Four decimal numbers without leading zeros, as RFC 6943 3.1.1 calls strict. Nearly all addresses are this, and the
+/// standard library's parser takes twice as long.
+#[inline]
+fn dotted(text: &str) -> Option<Ipv4Addr> {
+    let bytes = text.as_bytes();
+    let mut octets = [0; 4];
+    let mut at = 0;
+    for (index, octet) in octets.iter_mut().enumerate() {
+        let mut number = 0_u16;
+        let start = at;
+        while let Some(digit @ b'0'..=b'9') = bytes.get(at).filter(|_| at < start + 3) {
+            number = number * 10 + u16::from(digit & 15);
+            at += 1;
+        }
+        let is_zero_led = at > start + 1 && bytes[start] == b'0';
+        let ends = bytes.get(at).copied() == if index < 3 { Some(b'.') } else { None };
+        if at == start || is_zero_led || !ends {
+            return None;
+        }
+        *octet = u8::try_from(number).ok()?;
+        at += 1;
+    }
+    Some(octets.into())
 }
 
 /// Whether the address can belong to a person's uplink on the Internet.
@@ -99,6 +124,25 @@ mod tests {
     }
 
     #[test]
+    fn dotted_addresses_agree_with_the_standard_library() {
+        let parts = [
+            "", "0", "00", "7", "07", "99", "255", "256", "1000", "-1", "+1", " 1", "a", "1.",
+        ];
+        for a in parts {
+            for b in parts {
+                for text in [
+                    format!("{a}.{b}.3.4"),
+                    format!("1.2.{a}.{b}"),
+                    format!("{a}{b}"),
+                    format!("1.2.3.4{a}"),
+                ] {
+                    assert_eq!(dotted(&text), text.parse().ok(), "{text}");
+                }
+            }
+        }
+    }
+
+    #[test]
     fn what_is_no_address_is_none() {
         for text in [
             "",
@@ -154,13 +198,14 @@ mod tests {
 
     #[test]
     fn the_first_public_candidate_wins() {
-        let found = source(["10.1.1.1", "N/A", "198.51.100.4:80", "203.0.113.9"]);
+        let source = |texts: &[&str]| source(texts.iter().filter_map(|text| parse(text)));
+        let found = source(&["10.1.1.1", "N/A", "198.51.100.4:80", "203.0.113.9"]);
         assert_eq!(found, Some("198.51.100.4".parse().unwrap()));
         assert_eq!(
-            source(["N/A", "10.1.1.1", "fe80::1"]),
+            source(&["N/A", "10.1.1.1", "fe80::1"]),
             parse("10.1.1.1"),
             "better than nothing, but never placed"
         );
-        assert_eq!(source(["N/A"]), None);
+        assert_eq!(source(&["N/A"]), None);
     }
 }

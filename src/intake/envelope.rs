@@ -15,12 +15,14 @@ use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::leaf::Text;
+use super::fields::WireObject;
 use super::marks::{self, Told};
 use super::reason::{
     DUPLICATE_FIELD, EMPTY, FORMAT_UNRECOGNIZED, MALFORMED_JSON, NESTING_TOO_DEEP, TOO_MANY_EVENTS, reject,
 };
-use super::walk::{self, WireObject};
+use super::shape::{Memory, Predicted};
+use super::values::Values;
+use super::walk::Fault;
 use super::{Format, Rejection, Sink, fortigate, google_workspace, ocsf, okta};
 use crate::model::{Device, Edid, Event, Mfa, Peripheral, Tool};
 
@@ -29,12 +31,59 @@ const DEPTH_MAX: u8 = 8;
 /// Events in one record; the stage that calls may allow fewer.
 const EVENTS_MAX: usize = 100_000;
 
-/// Decodes a record, or what a wrapper held.
-pub(super) fn decode<'a>(format: Format, text: &'a str, sink: &mut Sink<'_, 'a>) -> Result<(), Rejection> {
-    at_depth(format, text, 0, sink)
+/// The shapes of the records that come as one configured format. What a record is recognized as is decided by its
+/// keys, so records of one shape are of one format; another configured format may see another in them.
+#[derive(Default)]
+pub(super) struct Memories {
+    ocsf: Memory<ocsf::Record>,
+    okta: Memory<okta::Record>,
+    google_workspace: Memory<google_workspace::Activity>,
 }
 
-fn at_depth<'a>(format: Format, text: &'a str, depth: u8, sink: &mut Sink<'_, 'a>) -> Result<(), Rejection> {
+impl Memories {
+    #[inline]
+    fn predict(&mut self, format: Format, text: &str) -> Option<Predicted> {
+        match format {
+            Format::Ocsf => self.ocsf.predict(text),
+            Format::Okta => self.okta.predict(text),
+            Format::GoogleWorkspace => self.google_workspace.predict(text),
+            Format::Fortigate | Format::Auto => None,
+        }
+    }
+
+    /// The format of an object, if it is any.
+    #[inline]
+    fn recognize(&mut self, text: &str) -> Result<Option<(Format, Option<Predicted>)>, Rejection> {
+        for format in [Format::Ocsf, Format::Okta, Format::GoogleWorkspace] {
+            if let Some(predicted) = self.predict(format, text) {
+                return Ok(Some((format, Some(predicted))));
+            }
+        }
+        let shape = match marks::shape(text) {
+            Told::Shape(shape) => shape,
+            Told::Uncertain => parsed_shape(text)?,
+        };
+        Ok(shape.map(|format| (format, None)))
+    }
+}
+
+/// Decodes a record, or what a wrapper held.
+pub(super) fn decode<'a>(
+    format: Format,
+    text: &'a str,
+    memories: &mut Memories,
+    sink: &mut Sink<'_, 'a>,
+) -> Result<(), Rejection> {
+    at_depth(format, text, 0, memories, sink)
+}
+
+fn at_depth<'a>(
+    format: Format,
+    text: &'a str,
+    depth: u8,
+    memories: &mut Memories,
+    sink: &mut Sink<'_, 'a>,
+) -> Result<(), Rejection> {
     if depth > DEPTH_MAX {
         return Err(reject(
             NESTING_TOO_DEEP,
@@ -42,9 +91,9 @@ fn at_depth<'a>(format: Format, text: &'a str, depth: u8, sink: &mut Sink<'_, 'a
         ));
     }
     match text.as_bytes().first() {
-        Some(b'{') => object(format, text, depth, sink),
-        Some(b'[') => array(format, text, depth, sink),
-        Some(b'"') => quoted(format, text, depth, sink),
+        Some(b'{') => object(format, text, depth, memories, sink),
+        Some(b'[') => array(format, text, depth, memories, sink),
+        Some(b'"') => quoted(format, text, depth, memories, sink),
         _ if format == Format::Fortigate => fortigate::decode(text, sink),
         _ if fortigate::is_line(text) => match format {
             Format::Fortigate | Format::Auto => fortigate::decode(text, sink),
@@ -58,24 +107,36 @@ fn at_depth<'a>(format: Format, text: &'a str, depth: u8, sink: &mut Sink<'_, 'a
     }
 }
 
-fn object<'a>(format: Format, text: &'a str, depth: u8, sink: &mut Sink<'_, 'a>) -> Result<(), Rejection> {
-    let shape = match format {
-        Format::Auto => match marks::shape(text) {
-            Told::Shape(shape) => shape,
-            Told::Uncertain => parsed_shape(text)?,
-        },
-        named => Some(named),
+fn object<'a>(
+    format: Format,
+    text: &'a str,
+    depth: u8,
+    memories: &mut Memories,
+    sink: &mut Sink<'_, 'a>,
+) -> Result<(), Rejection> {
+    let recognized = match format {
+        Format::Auto => memories.recognize(text)?,
+        named => Some((named, memories.predict(named, text))),
     };
-    let was_decoded = match shape {
-        Some(Format::Ocsf) => ocsf::decode(text, sink)?,
-        Some(Format::Okta) => okta::decode(text, sink)?,
-        Some(Format::GoogleWorkspace) => google_workspace::decode(text, sink)?,
-        Some(Format::Fortigate | Format::Auto) | None => false,
+    let was_decoded = match recognized {
+        Some((Format::Ocsf, predicted)) => {
+            let (record, values) = read(text, &mut memories.ocsf, predicted)?;
+            ocsf::decode(record, values, sink)?
+        }
+        Some((Format::Okta, predicted)) => {
+            let (record, values) = read(text, &mut memories.okta, predicted)?;
+            okta::decode(record, values, sink)?
+        }
+        Some((Format::GoogleWorkspace, predicted)) => {
+            let (activity, values) = read(text, &mut memories.google_workspace, predicted)?;
+            google_workspace::decode(activity, values, sink)?
+        }
+        Some((Format::Fortigate | Format::Auto, _)) | None => false,
     };
     if was_decoded {
         return Ok(());
     }
-    wrapped(format, text, depth, sink)
+    wrapped(format, text, depth, memories, sink)
 }
 
 /// Keys that tell the formats apart; their values do not matter.
@@ -103,7 +164,13 @@ fn parsed_shape(text: &str) -> Result<Option<Format>, Rejection> {
     })
 }
 
-fn array<'a>(format: Format, text: &'a str, depth: u8, sink: &mut Sink<'_, 'a>) -> Result<(), Rejection> {
+fn array<'a>(
+    format: Format,
+    text: &'a str,
+    depth: u8,
+    memories: &mut Memories,
+    sink: &mut Sink<'_, 'a>,
+) -> Result<(), Rejection> {
     let elements: Elements<'a> = parse(text)?;
     if elements.items.is_empty() {
         return Err(reject(EMPTY, "the record holds an empty array; nothing to do"));
@@ -115,7 +182,7 @@ fn array<'a>(format: Format, text: &'a str, depth: u8, sink: &mut Sink<'_, 'a>) 
         ));
     }
     for element in elements.items {
-        if let Err(rejection) = at_depth(format, element.get().trim(), depth + 1, sink) {
+        if let Err(rejection) = at_depth(format, element.get().trim(), depth + 1, memories, sink) {
             sink.push(Err(rejection));
         }
     }
@@ -153,7 +220,13 @@ struct Wrapper<'a> {
     raw_underscore: Option<&'a RawValue>,
 }
 
-fn wrapped<'a>(format: Format, text: &'a str, depth: u8, sink: &mut Sink<'_, 'a>) -> Result<(), Rejection> {
+fn wrapped<'a>(
+    format: Format,
+    text: &'a str,
+    depth: u8,
+    memories: &mut Memories,
+    sink: &mut Sink<'_, 'a>,
+) -> Result<(), Rejection> {
     let wrapper: Wrapper<'a> = parse(text)?;
     let inner = [
         wrapper.records,
@@ -173,7 +246,7 @@ fn wrapped<'a>(format: Format, text: &'a str, depth: u8, sink: &mut Sink<'_, 'a>
     for value in inner.into_iter().flatten() {
         let value = value.get().trim();
         let outcome = match value.as_bytes().first() {
-            Some(b'{' | b'[' | b'"') => at_depth(format, value, depth + 1, sink),
+            Some(b'{' | b'[' | b'"') => at_depth(format, value, depth + 1, memories, sink),
             _ => continue,
         };
         match outcome {
@@ -185,15 +258,30 @@ fn wrapped<'a>(format: Format, text: &'a str, depth: u8, sink: &mut Sink<'_, 'a>
 }
 
 /// A record inside a JSON string. If it holds escapes its text is a copy, so its events must own theirs.
-fn quoted<'a>(format: Format, value: &'a str, depth: u8, sink: &mut Sink<'_, 'a>) -> Result<(), Rejection> {
-    let text: Text<'a> = parse(value)?;
+fn quoted<'a>(
+    format: Format,
+    value: &'a str,
+    depth: u8,
+    memories: &mut Memories,
+    sink: &mut Sink<'_, 'a>,
+) -> Result<(), Rejection> {
+    let text = match parse::<&str>(value) {
+        Ok(text) => Cow::Borrowed(text),
+        Err(_) => Cow::Owned(parse::<String>(value)?),
+    };
     let is_record = |text: &str| text.starts_with(['{', '[']) || fortigate::is_line(text);
-    match text.into_inner() {
-        Cow::Borrowed(text) if is_record(text.trim()) => at_depth(format, text.trim(), depth + 1, sink),
+    match text {
+        Cow::Borrowed(text) if is_record(text.trim()) => at_depth(format, text.trim(), depth + 1, memories, sink),
         Cow::Owned(text) if is_record(text.trim()) => {
             let next = sink.next;
             let mut own = |_: u32, event: Result<Event<'_>, Rejection>| sink.push(event.map(into_owned));
-            at_depth(format, text.trim(), depth + 1, &mut Sink { each: &mut own, next })
+            at_depth(
+                format,
+                text.trim(),
+                depth + 1,
+                memories,
+                &mut Sink { each: &mut own, next },
+            )
         }
         _ => Err(unrecognized(format)),
     }
@@ -243,31 +331,49 @@ impl<'de: 'a, 'a> Deserialize<'de> for Elements<'a> {
     }
 }
 
-/// Reads a JSON object into a wire struct, by the walk if it is certain and by the parser if not.
+/// Reads a JSON object.
 #[inline]
-pub(super) fn read<'a, T>(text: &'a str, object: &mut T) -> Result<(), Rejection>
-where
-    T: WireObject<'a> + Deserialize<'a>,
-{
-    #[cfg(test)]
-    if super::differential::PARSER_ALONE.get() {
-        *object = parse(text)?;
-        return Ok(());
-    }
-    if walk::read(text, object).is_none() {
-        *object = parse(text)?;
-    }
-    Ok(())
+fn read<'m, 'a, T: WireObject>(
+    text: &'a str,
+    memory: &'m mut Memory<T>,
+    predicted: Option<Predicted>,
+) -> Result<(&'m T, Values<'m, 'a>), Rejection> {
+    memory.read(text, predicted).map_err(|fault| blame(text, &fault))
 }
 
-/// Parses JSON into a wire struct; the one place that calls the parser.
-pub(super) fn parse<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, Rejection> {
+/// Parses JSON, where its parts are not known by name.
+fn parse<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, Rejection> {
     serde_json::from_str(text).map_err(|error| explain(&error))
 }
 
+/// What is wrong with a record that the walk refused.
+#[cold]
+fn blame(text: &str, fault: &Fault) -> Rejection {
+    match fault {
+        Fault::Repeated(at) => reject_at(
+            DUPLICATE_FIELD,
+            position(text, *at),
+            "an object names a field twice; fix the source",
+        ),
+        Fault::Malformed(at) => match serde_json::from_str::<IgnoredAny>(text) {
+            Err(error) => explain(&error),
+            Ok(_) => reject_at(MALFORMED_JSON, position(text, *at), NOT_JSON),
+        },
+    }
+}
+
+/// Line and column of a byte.
+fn position(text: &str, at: usize) -> (usize, usize) {
+    let before = &text.as_bytes()[..at.min(text.len())];
+    let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
+    let column = before.iter().rev().take_while(|byte| **byte != b'\n').count() + 1;
+    (line, column)
+}
+
+const NOT_JSON: &str = "not valid JSON; send one JSON value a record";
+
 /// The parser's own words may quote a value, so only its position and a fixed phrase are passed on.
 fn explain(error: &serde_json::Error) -> Rejection {
-    let (line, column) = (error.line(), error.column());
     let words = error.to_string();
     let (reason, what) = if words.starts_with("recursion limit exceeded") {
         (NESTING_TOO_DEEP, "nested too deeply; flatten it at the source")
@@ -279,8 +385,12 @@ fn explain(error: &serde_json::Error) -> Rejection {
     } else if error.is_eof() {
         (MALFORMED_JSON, "the JSON ends early; check the source for truncation")
     } else {
-        (MALFORMED_JSON, "not valid JSON; send one JSON value a record")
+        (MALFORMED_JSON, NOT_JSON)
     };
+    reject_at(reason, (error.line(), error.column()), what)
+}
+
+fn reject_at(reason: &'static str, (line, column): (usize, usize), what: &str) -> Rejection {
     reject(reason, format!("line {line} column {column}: {what}"))
 }
 

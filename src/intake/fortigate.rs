@@ -5,11 +5,11 @@
 
 use std::borrow::Cow;
 
-use super::leaf::Text;
 use super::reason::{
     KIND_UNSUPPORTED, MALFORMED_KEY_VALUE, NOT_A_REMOTE_ACCESS_TOOL, TIME_INVALID, TIME_MISSING, reject,
 };
-use super::{Rejection, Sink, address, person, time, tools};
+use super::values::{description, id};
+use super::{Rejection, Sink, address, person, scan, time, tools};
 use crate::model::{Device, Event, EventKind, Outcome, Tool};
 
 /// Whether a line looks like one of FortiGate's: other firewalls also write pairs, but name their keys otherwise.
@@ -29,8 +29,7 @@ pub(super) fn decode<'a>(text: &'a str, sink: &mut Sink<'_, 'a>) -> Result<(), R
             "column 1: no type= in the line; send FortiGate's default log format, key=value",
         ));
     }
-    sink.push(Ok(line.into_event()?));
-    Ok(())
+    sink.push_or_refuse(line.into_event()).map(|_| ())
 }
 
 /// The keys that matter, with their values as they stand between the quotes.
@@ -99,7 +98,7 @@ impl<'a> Line<'a> {
     }
 
     fn into_event(self) -> Result<Event<'a>, Rejection> {
-        let source_ip = address::source([self.remote_ip, self.source_ip]);
+        let source_ip = address::source([self.remote_ip, self.source_ip].into_iter().filter_map(address::parse));
         let tool = self.tool()?;
         let (kind, outcome, interactive) = self.meaning(source_ip.is_some_and(address::is_public), tool.is_some())?;
         // On IPsec `user` is the peer's id; the person stands in `xauthuser`.
@@ -114,16 +113,16 @@ impl<'a> Line<'a> {
             account_aliases: person.aliases,
             source_ip,
             outcome,
-            device: text(self.client_id).id().map(|id| Device {
+            device: id(text(self.client_id)).map(|id| Device {
                 id,
-                hostname: text(self.client_host).description(),
+                hostname: description(text(self.client_host)),
                 managed: None,
                 fingerprint: false,
             }),
-            session: text(self.tunnel_id).id(),
-            app: text(self.tunnel).description().or(text(self.domain).description()),
+            session: id(text(self.tunnel_id)),
+            app: description(text(self.tunnel)).or(description(text(self.domain))),
             mfa: None,
-            user_agent: text(self.agent).description(),
+            user_agent: description(text(self.agent)),
             vpn_ip: if is_vpn { self.vpn_ip() } else { None },
             anonymizer: None,
             tool,
@@ -164,9 +163,9 @@ impl<'a> Line<'a> {
             return Ok(None);
         }
         match tools::by_name(self.app) {
-            Some(known) => Ok(Some(known.tool(text(self.app).description(), false))),
+            Some(known) => Ok(Some(known.tool(description(text(self.app)), false))),
             None if self.app_category.eq_ignore_ascii_case("remote.access") => Ok(Some(Tool {
-                name: text(self.app).description().unwrap_or(Cow::Borrowed("remote access")),
+                name: description(text(self.app)).unwrap_or(Cow::Borrowed("remote access")),
                 kind: crate::model::ToolKind::RemoteAccess,
                 indicator: None,
                 unattended: false,
@@ -254,12 +253,12 @@ fn invalid_time(field: &str) -> Rejection {
     )
 }
 
-fn text(value: &str) -> Text<'_> {
-    Text::new(if value.contains('\\') {
+fn text(value: &str) -> Cow<'_, str> {
+    if value.contains('\\') {
         unescaped(value)
     } else {
         Cow::Borrowed(value)
-    })
+    }
 }
 
 /// Only `\"` is an escape: a single backslash separates domain and user.
@@ -282,18 +281,16 @@ impl<'a> Iterator for Pairs<'a> {
             if !self.0.as_bytes().first()?.is_ascii_graphic() {
                 self.0 = self.0.trim_start();
             }
-            let end = position(self.0, |b| b == b'=' || b.is_ascii_whitespace())?;
+            let (start, end) = first_word(self.0)?;
             let (word, rest) = self.0.split_at(end);
             let Some(rest) = rest.strip_prefix('=') else {
                 self.0 = rest;
                 continue;
             };
-            // A syslog priority may touch the first key.
-            let start = word.bytes().rposition(|b| b == b'>' || b == b',');
-            let key = start.map_or(word, |at| &word[at + 1..]);
+            let key = &word[start..];
             let (value, rest) = match rest.strip_prefix('"') {
                 Some(quoted) => until_quote(quoted),
-                None => rest.split_at(position(rest, |b| b.is_ascii_whitespace()).unwrap_or(rest.len())),
+                None => rest.split_at(value_end(rest).unwrap_or(rest.len())),
             };
             self.0 = rest;
             return Some((key, value));
@@ -301,16 +298,44 @@ impl<'a> Iterator for Pairs<'a> {
     }
 }
 
+/// Where a word begins that ends at white space or `=`, and where that is. A syslog priority may touch the first key.
 #[inline]
-fn position(text: &str, is_wanted: impl Fn(u8) -> bool) -> Option<usize> {
-    text.as_bytes().iter().position(|byte| is_wanted(*byte))
+fn first_word(text: &str) -> Option<(usize, usize)> {
+    let bytes = text.as_bytes();
+    let (mut start, mut at) = (0, 0);
+    loop {
+        at = scan::first(bytes, at, |eight| {
+            let touches = scan::equal(eight, b'>') | scan::equal(eight, b',');
+            touches | scan::equal(eight, b'=') | scan::below(eight, b' ' + 1)
+        })?;
+        match bytes[at] {
+            b'>' | b',' => start = at + 1,
+            byte if byte == b'=' || byte.is_ascii_whitespace() => return Some((start, at)),
+            _ => {}
+        }
+        at += 1;
+    }
+}
+
+/// Where a value without quotes ends.
+#[inline]
+fn value_end(text: &str) -> Option<usize> {
+    let bytes = text.as_bytes();
+    let mut at = 0;
+    loop {
+        at = scan::first(bytes, at, |eight| scan::below(eight, b' ' + 1))?;
+        if bytes[at].is_ascii_whitespace() {
+            return Some(at);
+        }
+        at += 1;
+    }
 }
 
 fn until_quote(quoted: &str) -> (&str, &str) {
     let bytes = quoted.as_bytes();
     let mut at = 0;
-    while let Some(found) = bytes[at..].iter().position(|b| matches!(b, b'"' | b'\\')) {
-        at += found;
+    while let Some(found) = scan::first(bytes, at, |eight| scan::equal(eight, b'"') | scan::equal(eight, b'\\')) {
+        at = found;
         match bytes[at] {
             // An escaped quote, unless a new pair follows: the value of `user="CORP\" group=…` ends at the quote.
             b'\\' if bytes.get(at + 1) == Some(&b'"') && !opens_pair(&quoted[at + 2..]) => at += 2,

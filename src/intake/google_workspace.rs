@@ -5,102 +5,101 @@
 
 use std::borrow::Cow;
 
-use super::leaf::{Flag, Many, Moment, Obj, Text, Words};
+use super::fields::{LIST_MAX, wire};
 use super::reason::{ACTOR_NOT_A_PERSON, KIND_UNSUPPORTED, TOO_MANY_EVENTS, reject};
-use super::walk::wire;
-use super::{Rejection, Sink, address, envelope, person};
+use super::values::{Place, Values};
+use super::{Rejection, Sink, address, person};
 use crate::model::{Event, EventKind, Mfa, Outcome};
 
 /// Decodes one activity; false if the object is none.
-pub(super) fn decode<'a>(text: &'a str, sink: &mut Sink<'_, 'a>) -> Result<bool, Rejection> {
-    let mut activity = Activity::default();
-    envelope::read(text, &mut activity)?;
-    let events = std::mem::take(&mut activity.events);
-    if events.items.is_empty() || activity.id.0.is_empty() {
+#[inline]
+pub(super) fn decode<'a>(
+    activity: &Activity,
+    values: Values<'_, 'a>,
+    sink: &mut Sink<'_, 'a>,
+) -> Result<bool, Rejection> {
+    let id = &activity.id;
+    let has_id = [id.time, id.application_name, id.unique_qualifier]
+        .into_iter()
+        .any(|place| !values.is_empty(place));
+    if activity.events.is_empty() || !has_id {
         return Ok(false);
     }
-    if events.is_cut {
+    if activity.events.len() > LIST_MAX {
         return Err(reject(
             TOO_MANY_EVENTS,
-            format!(
-                "more than {} events in one activity; check the source",
-                events.items.len()
-            ),
+            format!("more than {LIST_MAX} events in one activity; check the source"),
         ));
     }
-    for (index, Obj(event)) in events.items.into_iter().enumerate() {
-        sink.push(activity.event(index, event));
+    let source = Source { activity, values };
+    for (index, event) in activity.events.iter().enumerate() {
+        sink.push(source.event(index, event));
     }
     Ok(true)
 }
 
 wire! {
     struct Activity {
-        id: Obj<Id<'a>>,
-        actor: Obj<Actor<'a>>,
-        "ipAddress" ip_address: Text<'a>,
-        events: Many<Obj<Happening<'a>>>,
+        id: Id,
+        actor: Actor,
+        "ipAddress" ip_address: Place,
+        events: Vec<Happening>,
     }
 
     struct Id {
-        time: Moment<'a>,
-        "uniqueQualifier" unique_qualifier: Text<'a>,
-        "applicationName" application_name: Text<'a>,
+        time: Place,
+        "uniqueQualifier" unique_qualifier: Place,
+        "applicationName" application_name: Place,
     }
-}
 
-impl Id<'_> {
-    fn is_empty(&self) -> bool {
-        self.time.is_missing() && self.application_name.is_empty() && self.unique_qualifier.is_empty()
-    }
-}
-
-wire! {
     struct Actor {
-        "callerType" caller_type: Text<'a>,
-        email: Text<'a>,
-        "profileId" profile_id: Text<'a>,
-        key: Text<'a>,
+        "callerType" caller_type: Place,
+        email: Place,
+        "profileId" profile_id: Place,
+        key: Place,
     }
 
     struct Happening {
-        name: Text<'a>,
-        parameters: Many<Obj<Parameter<'a>>>,
+        name: Place,
+        parameters: Vec<Parameter>,
     }
 
     struct Parameter {
-        name: Text<'a>,
-        value: Text<'a>,
-        "multiValue" multi_value: Words<'a>,
-        "boolValue" bool_value: Flag,
+        name: Place,
+        value: Place,
+        "multiValue" multi_value: Vec<Place>,
+        "boolValue" bool_value: Place,
     }
 }
 
 /// The parameters that matter, of whatever event.
 #[derive(Default)]
-struct Parameters<'a> {
-    application: Text<'a>,
-    challenge_method: Text<'a>,
-    challenge_status: Text<'a>,
-    affected_email: Text<'a>,
-    is_second_factor: Option<bool>,
+struct Parameters {
+    application: Place,
+    challenge_method: Place,
+    challenge_status: Place,
+    affected_email: Place,
+    is_second_factor: Place,
 }
 
-impl<'a> Parameters<'a> {
-    fn read(parameters: Many<Obj<Parameter<'a>>>) -> Self {
+impl Parameters {
+    fn read(parameters: &[Parameter], values: Values<'_, '_>) -> Self {
         let mut known = Self::default();
-        for Obj(parameter) in parameters.items {
-            let first = || {
-                let values = parameter.multi_value.0.into_iter();
-                let mut values = std::iter::once(parameter.value).chain(values);
-                values.rfind(|value| !value.is_empty()).unwrap_or_default()
+        for parameter in parameters {
+            // Of several values the last is the method that decided.
+            let last = || {
+                let mut given = std::iter::once(&parameter.value).chain(&parameter.multi_value);
+                given
+                    .rfind(|place| !values.is_empty(**place))
+                    .copied()
+                    .unwrap_or_default()
             };
-            match parameter.name.as_str() {
-                "application_name" | "app_name" => known.application = first(),
-                "login_challenge_method" => known.challenge_method = first(),
-                "login_challenge_status" => known.challenge_status = first(),
-                "affected_email_address" => known.affected_email = first(),
-                "is_second_factor" => known.is_second_factor = parameter.bool_value.0,
+            match &*values.text(parameter.name) {
+                "application_name" | "app_name" => known.application = last(),
+                "login_challenge_method" => known.challenge_method = last(),
+                "login_challenge_status" => known.challenge_status = last(),
+                "affected_email_address" => known.affected_email = last(),
+                "is_second_factor" => known.is_second_factor = parameter.bool_value,
                 _ => {}
             }
         }
@@ -108,34 +107,44 @@ impl<'a> Parameters<'a> {
     }
 }
 
-impl<'a> Activity<'a> {
-    fn event(&self, index: usize, happening: Happening<'a>) -> Result<Event<'a>, Rejection> {
-        let actor = &self.actor.0;
-        let parameters = Parameters::read(happening.parameters);
-        let source_ip = address::source([self.ip_address.as_str()]);
-        let name = happening.name.as_str();
+/// An activity and its values.
+#[derive(Clone, Copy)]
+struct Source<'r, 'a> {
+    activity: &'r Activity,
+    values: Values<'r, 'a>,
+}
+
+impl<'a> Source<'_, 'a> {
+    fn event(self, index: usize, happening: &Happening) -> Result<Event<'a>, Rejection> {
+        let Self { activity, values } = self;
+        let actor = &activity.actor;
+        let parameters = Parameters::read(&happening.parameters, values);
+        let source_ip = values.address(activity.ip_address);
+        let name = values.text(happening.name);
         let (kind, interactive) = meaning(
-            name,
-            self.id.0.application_name.as_str(),
+            &name,
+            &values.text(activity.id.application_name),
             source_ip.is_some_and(address::is_public),
         )?;
-        if actor.email.is_empty() && parameters.affected_email.is_empty() && !actor.key.is_empty() {
+        let names_another = !values.is_empty(parameters.affected_email);
+        if values.is_empty(actor.email) && !names_another && !values.is_empty(actor.key) {
             return Err(reject(
                 ACTOR_NOT_A_PERSON,
                 "actor.key stands where a person's actor.email would; nothing to do",
             ));
         }
-        let time_ms = self.id.0.time.ms("id.time")?;
+        let time_ms = values.ms(activity.id.time, "id.time")?;
         // A warning names the person it concerns; elsewhere the actor is the person.
-        let person = if parameters.affected_email.is_empty() {
-            person::resolve([actor.email.clone(), actor.profile_id.clone()], "actor.email")?
+        let person = if names_another {
+            let affected = values.text(parameters.affected_email);
+            person::resolve([affected], "events.parameters.affected_email_address")?
         } else {
-            person::resolve([parameters.affected_email], "events.parameters.affected_email_address")?
+            let names = [actor.email, actor.profile_id];
+            person::resolve(values.texts(&names), "actor.email")?
         };
-        let outcome = outcome(name, parameters.challenge_status.as_str());
-        let mfa = mfa(kind, outcome, parameters.challenge_method, parameters.is_second_factor);
+        let outcome = outcome(&name, &values.text(parameters.challenge_status));
         Ok(Event {
-            id: self.id_of(index, name),
+            id: self.id_of(index, &name),
             time_ms,
             kind,
             account: person.account,
@@ -144,31 +153,41 @@ impl<'a> Activity<'a> {
             outcome,
             device: None,
             session: None,
-            app: parameters.application.description(),
-            mfa,
+            app: values.description(parameters.application),
+            mfa: mfa(
+                kind,
+                outcome,
+                values.description(parameters.challenge_method),
+                values.flag(parameters.is_second_factor),
+            ),
             user_agent: None,
             vpn_ip: None,
             anonymizer: None,
             tool: None,
             peripheral: None,
-            interactive: interactive && is_user(actor),
+            interactive: interactive && self.is_user(),
             product: Cow::Borrowed("google_workspace"),
         })
     }
 
     /// Google calls the qualifier unique among activities of one time, yet a sign-in and its verification share it.
-    fn id_of(&self, index: usize, name: &str) -> Cow<'a, str> {
-        let id = &self.id.0;
-        let (time, qualifier) = (id.time.as_str(), id.unique_qualifier.as_str());
+    fn id_of(self, index: usize, name: &str) -> Cow<'a, str> {
+        let id = &self.activity.id;
+        let (time, qualifier) = (self.values.text(id.time), self.values.text(id.unique_qualifier));
         if qualifier.is_empty() || time.len() + qualifier.len() + name.len() > 200 {
             return Cow::Borrowed("");
         }
-        Cow::Owned(format!("{time}/{qualifier}/{name}/{index}"))
+        let number = match index {
+            0 => Cow::Borrowed("0"),
+            more => Cow::Owned(more.to_string()),
+        };
+        Cow::Owned([&*time, &*qualifier, name, &*number].join("/"))
     }
-}
 
-fn is_user(actor: &Actor<'_>) -> bool {
-    actor.caller_type.is_empty() || actor.caller_type.as_str().eq_ignore_ascii_case("user")
+    fn is_user(self) -> bool {
+        let caller_type = self.values.text(self.activity.actor.caller_type);
+        caller_type.is_empty() || caller_type.eq_ignore_ascii_case("user")
+    }
 }
 
 fn meaning(name: &str, application: &str, has_address: bool) -> Result<(EventKind, bool), Rejection> {
@@ -226,15 +245,19 @@ fn contains(text: &str, word: &str) -> bool {
         .any(|window| window.eq_ignore_ascii_case(word.as_bytes()))
 }
 
-fn mfa(kind: EventKind, outcome: Outcome, method: Text<'_>, is_second_factor: Option<bool>) -> Option<Mfa<'_>> {
+fn mfa<'a>(
+    kind: EventKind,
+    outcome: Outcome,
+    method: Option<Cow<'a, str>>,
+    is_second_factor: Option<bool>,
+) -> Option<Mfa<'a>> {
     if kind == EventKind::FactorEnrolled {
         return Some(Mfa {
             used: false,
-            method: method.description(),
+            method,
             factor: None,
         });
     }
-    let method = method.description();
     let is_password = method.as_deref().is_none_or(|m| m == "password" || m == "none");
     let is_second = is_second_factor.unwrap_or(!is_password);
     (method.is_some() || is_second_factor.is_some()).then(|| Mfa {

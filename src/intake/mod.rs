@@ -14,8 +14,11 @@ mod person;
 pub(crate) mod address;
 mod time;
 mod marks;
+mod shape;
 mod walk;
-mod leaf;
+mod fields;
+mod scan;
+mod values;
 pub(crate) mod reason;
 #[cfg(test)]
 mod robustness;
@@ -83,9 +86,40 @@ pub struct Rejection {
     pub detail: String,
 }
 
-/// Decodes one record. Calls `each` once per event in the record, in order, with its index.
-///
-/// An event's `id` is empty where the source gives none; the caller knows the record's position.
+/// Decodes records. It remembers the shapes of those it has seen, which makes it faster and changes nothing else.
+#[derive(Default)]
+pub struct Decoder {
+    memories: Vec<(Format, envelope::Memories)>,
+}
+
+impl Decoder {
+    /// Decodes one record. Calls `each` once per event in the record, in order, with its index.
+    ///
+    /// An event's `id` is empty where the source gives none; the caller knows the record's position.
+    ///
+    /// # Errors
+    /// [`Rejection`] if the record as a whole cannot be used; `each` was not called then.
+    pub fn decode<'a>(
+        &mut self,
+        format: Format,
+        record: &'a [u8],
+        each: &mut dyn FnMut(u32, Result<Event<'a>, Rejection>),
+    ) -> Result<(), Rejection> {
+        let text = text_of(record)?;
+        envelope::decode(format, text, self.memories_of(format), &mut Sink { each, next: 0 })
+    }
+
+    fn memories_of(&mut self, format: Format) -> &mut envelope::Memories {
+        let known = self.memories.iter().position(|(known, _)| *known == format);
+        let index = known.unwrap_or_else(|| {
+            self.memories.push((format, envelope::Memories::default()));
+            self.memories.len() - 1
+        });
+        &mut self.memories[index].1
+    }
+}
+
+/// Decodes one record by itself; see [`Decoder::decode`].
 ///
 /// # Errors
 /// [`Rejection`] if the record as a whole cannot be used; `each` was not called then.
@@ -94,8 +128,7 @@ pub fn decode<'a>(
     record: &'a [u8],
     each: &mut dyn FnMut(u32, Result<Event<'a>, Rejection>),
 ) -> Result<(), Rejection> {
-    let text = text_of(record)?;
-    envelope::decode(format, text, &mut Sink { each, next: 0 })
+    Decoder::default().decode(format, record, each)
 }
 
 /// Where decoded events go, numbered.
@@ -108,6 +141,18 @@ impl<'a> Sink<'_, 'a> {
     fn push(&mut self, event: Result<Event<'a>, Rejection>) {
         (self.each)(self.next, event);
         self.next = self.next.saturating_add(1);
+    }
+
+    /// The one event of a record; its refusal is the record's.
+    #[inline]
+    fn push_or_refuse(&mut self, event: Result<Event<'a>, Rejection>) -> Result<bool, Rejection> {
+        match event {
+            Err(rejection) => Err(rejection),
+            event => {
+                self.push(event);
+                Ok(true)
+            }
+        }
     }
 }
 
@@ -126,14 +171,18 @@ fn text_of(record: &[u8]) -> Result<&str, Rejection> {
         }
         plain => plain,
     };
-    let text = std::str::from_utf8(body).map_err(|error| {
-        let at = error.valid_up_to() + (record.len() - body.len());
+    let text = simdutf8::basic::from_utf8(body).map_err(|_| {
+        let valid = std::str::from_utf8(body).map_or_else(|error| error.valid_up_to(), str::len);
+        let at = valid + (record.len() - body.len());
         reason::reject(
             reason::INVALID_UTF8,
             format!("byte {at} is not UTF-8; have the source write UTF-8"),
         )
     })?;
-    let text = text.trim();
+    let text = match text.as_bytes() {
+        [first, .., last] if first.is_ascii_graphic() && last.is_ascii_graphic() => text,
+        _ => text.trim(),
+    };
     if text.is_empty() {
         return Err(reason::reject(reason::EMPTY, "the record is empty"));
     }

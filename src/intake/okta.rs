@@ -4,98 +4,98 @@
 //! "System Log API" and "Event types".
 
 use std::borrow::Cow;
+use std::net::IpAddr;
 
-use super::leaf::{Flag, Many, Moment, Obj, Text};
+use super::fields::wire;
 use super::reason::{ACTOR_NOT_A_PERSON, KIND_UNSUPPORTED, reject};
-use super::walk::wire;
-use super::{Rejection, Sink, address, envelope, person, tools};
+use super::values::{Place, Values};
+use super::{Rejection, Sink, address, person, tools, walk};
 use crate::model::{Device, Event, EventKind, Mfa, Outcome};
 
 /// Decodes one System Log event; false if the object is none.
-pub(super) fn decode<'a>(text: &'a str, sink: &mut Sink<'_, 'a>) -> Result<bool, Rejection> {
-    let mut record = Record::default();
-    envelope::read(text, &mut record)?;
+#[inline]
+pub(super) fn decode<'a>(record: &Record, values: Values<'_, 'a>, sink: &mut Sink<'_, 'a>) -> Result<bool, Rejection> {
+    let event_type = values.text(record.event_type);
     // An event hook carries an `eventType` of its own around `data.events`.
-    if record.event_type.is_empty() || record.event_type.as_str() == "com.okta.event_hook" {
+    if event_type.is_empty() || event_type == "com.okta.event_hook" {
         return Ok(false);
     }
-    sink.push(Ok(record.into_event()?));
-    Ok(true)
+    sink.push_or_refuse(Source { record, values }.event(&event_type))
 }
 
 wire! {
     struct Record {
-        uuid: Text<'a>,
-        published: Moment<'a>,
-        "eventType" event_type: Text<'a>,
-        outcome: Obj<Verdict<'a>>,
-        actor: Obj<Party<'a>>,
-        client: Obj<Client<'a>>,
-        device: Obj<Endpoint<'a>>,
-        request: Obj<Request<'a>>,
-        "authenticationContext" authentication_context: Obj<AuthenticationContext<'a>>,
-        transaction: Obj<Transaction<'a>>,
-        "securityContext" security_context: Obj<SecurityContext<'a>>,
-        "debugContext" debug_context: Obj<DebugContext<'a>>,
-        target: Many<Obj<Party<'a>>>,
+        uuid: Place,
+        published: Place,
+        "eventType" event_type: Place,
+        outcome: Verdict,
+        actor: Party,
+        client: Client,
+        device: Endpoint,
+        request: Request,
+        "authenticationContext" authentication_context: AuthenticationContext,
+        transaction: Transaction,
+        "securityContext" security_context: SecurityContext,
+        "debugContext" debug_context: DebugContext,
+        target: Vec<Party>,
     }
 
     struct Verdict {
-        result: Text<'a>,
+        result: Place,
     }
 
     struct Party {
-        id: Text<'a>,
-        "type" kind: Text<'a>,
-        "alternateId" alternate_id: Text<'a>,
-        "displayName" display_name: Text<'a>,
+        id: Place,
+        "type" kind: Place,
+        "alternateId" alternate_id: Place,
+        "displayName" display_name: Place,
     }
 
     struct Client {
-        "ipAddress" ip_address: Text<'a>,
-        "userAgent" user_agent: Obj<UserAgent<'a>>,
+        "ipAddress" ip_address: Place,
+        "userAgent" user_agent: UserAgent,
     }
 
     struct UserAgent {
-        "rawUserAgent" raw_user_agent: Text<'a>,
+        "rawUserAgent" raw_user_agent: Place,
     }
 
     struct Endpoint {
-        id: Text<'a>,
-        name: Text<'a>,
-        managed: Flag,
+        id: Place,
+        name: Place,
+        managed: Place,
     }
 
     struct Request {
-        "ipChain" ip_chain: Many<Obj<Hop<'a>>>,
+        "ipChain" ip_chain: Vec<Hop>,
     }
 
     struct Hop {
-        ip: Text<'a>,
+        ip: Place,
     }
 
     struct AuthenticationContext {
-        "externalSessionId" external_session_id: Text<'a>,
-        "rootSessionId" root_session_id: Text<'a>,
+        "externalSessionId" external_session_id: Place,
+        "rootSessionId" root_session_id: Place,
     }
 
     struct Transaction {
-        "type" kind: Text<'a>,
+        "type" kind: Place,
     }
 
     struct SecurityContext {
-        "isProxy" is_proxy: Text<'a>,
+        "isProxy" is_proxy: Place,
     }
 
     struct DebugContext {
-        "debugData" debug_data: Obj<DebugData<'a>>,
+        "debugData" debug_data: DebugData,
     }
 
     struct DebugData {
-        "dtHash" dt_hash: Text<'a>,
-        "deviceFingerprint" device_fingerprint: Text<'a>,
-        factor: Text<'a>,
-        tunnels: Text<'a>,
+        "dtHash" dt_hash: Place,
+        "deviceFingerprint" device_fingerprint: Place,
+        factor: Place,
+        tunnels: Place,
     }
 }
 
@@ -105,64 +105,122 @@ struct Meaning {
     interactive: bool,
 }
 
-impl<'a> Record<'a> {
+/// A record and its values.
+#[derive(Clone, Copy)]
+struct Source<'r, 'a> {
+    record: &'r Record,
+    values: Values<'r, 'a>,
+}
+
+impl<'a> Source<'_, 'a> {
     #[inline]
-    fn into_event(self) -> Result<Event<'a>, Rejection> {
-        let actor = self.actor.0;
-        if !actor.kind.is_empty() && !actor.kind.as_str().eq_ignore_ascii_case("user") {
+    fn event(self, event_type: &str) -> Result<Event<'a>, Rejection> {
+        let Self { record, values } = self;
+        let actor = &record.actor;
+        if !values.is_empty(actor.kind) && !values.text(actor.kind).eq_ignore_ascii_case("user") {
             return Err(reject(
                 ACTOR_NOT_A_PERSON,
                 "actor.type is not User; nothing to do, clients and systems sign in from anywhere",
             ));
         }
-        let chain = self.request.0.ip_chain.items;
-        let hops = chain.iter().map(|hop| hop.0.ip.as_str());
-        let addresses = std::iter::once(self.client.0.ip_address.as_str()).chain(hops);
-        let source_ip = address::source(addresses);
-        let by_another = subject_is_another(&self.target.items, &actor);
-        let is_job = self.transaction.0.kind.as_str() == "JOB";
-        let mut meaning = meaning(
-            self.event_type.as_str(),
-            source_ip.is_some_and(address::is_public) && !is_job,
-        )?;
-        if by_another && matches!(meaning.kind, EventKind::FactorEnrolled | EventKind::ProfileChanged) {
+        let source_ip = self.source_ip();
+        let is_job = values.text(record.transaction.kind) == "JOB";
+        let mut meaning = meaning(event_type, source_ip.is_some_and(address::is_public) && !is_job)?;
+        if matches!(meaning.kind, EventKind::FactorEnrolled | EventKind::ProfileChanged) && self.is_about_another() {
             // An administrator changed somebody's factor: it places the administrator, not that person.
             meaning.kind = EventKind::Activity;
         }
-        let outcome = outcome(self.outcome.0.result.as_str());
-        let debug = self.debug_context.0.debug_data.0;
-        let anonymizer = anonymizer(&debug.tunnels, Flag::of(self.security_context.0.is_proxy.as_str()));
-        let speaks_of_mfa = self.event_type.as_str() == "user.authentication.auth_via_mfa" || !debug.factor.is_empty();
-        let session = self.authentication_context.0;
-        let time_ms = self.published.ms("published")?;
-        let person = person::resolve([actor.alternate_id, actor.id], "actor.alternateId")?;
-        let device = device(self.device.0, debug.dt_hash, debug.device_fingerprint);
-        let (app, factor) = targets(self.target.items);
+        let outcome = outcome(&values.text(record.outcome.result));
+        let debug = &record.debug_context.debug_data;
+        let speaks_of_mfa = event_type == "user.authentication.auth_via_mfa" || !values.is_empty(debug.factor);
+        let time_ms = values.ms(record.published, "published")?;
+        let names = [actor.alternate_id, actor.id];
+        let person = person::resolve(values.texts(&names), "actor.alternateId")?;
         let mfa = (speaks_of_mfa || meaning.kind == EventKind::FactorEnrolled).then(|| Mfa {
             used: speaks_of_mfa && outcome == Outcome::Success,
-            method: debug.factor.description(),
-            factor,
+            method: values.description(debug.factor),
+            factor: self
+                .target("AuthenticatorEnrollment")
+                .find_map(|target| values.id(target.id)),
         });
+        let session = &record.authentication_context;
         Ok(Event {
-            id: self.uuid.id().unwrap_or_default(),
+            id: values.id(record.uuid).unwrap_or_default(),
             time_ms,
             kind: meaning.kind,
             account: person.account,
             account_aliases: person.aliases,
             source_ip,
             outcome,
-            device,
-            session: session.external_session_id.id().or(session.root_session_id.id()),
-            app,
+            device: self.device(),
+            session: (values.id(session.external_session_id)).or_else(|| values.id(session.root_session_id)),
+            // The application signed in to.
+            app: (self.target("AppInstance")).find_map(|target| values.description(target.display_name)),
             mfa,
-            user_agent: self.client.0.user_agent.0.raw_user_agent.description(),
+            user_agent: values.description(record.client.user_agent.raw_user_agent),
             vpn_ip: None,
-            anonymizer,
+            anonymizer: self.anonymizer(),
             tool: None,
             peripheral: None,
             interactive: meaning.interactive,
             product: Cow::Borrowed("okta"),
         })
+    }
+
+    fn source_ip(self) -> Option<IpAddr> {
+        let Self { record, values } = self;
+        let hops = record.request.ip_chain.iter().map(|hop| hop.ip);
+        let addresses = std::iter::once(record.client.ip_address).chain(hops);
+        address::source(addresses.filter_map(|place| values.address(place)))
+    }
+
+    /// The targets of that type.
+    fn target(&self, kind: &str) -> impl Iterator<Item = &Party> {
+        let of_kind = move |target: &&Party| self.values.text(target.kind) == kind;
+        self.record.target.iter().filter(of_kind)
+    }
+
+    /// Whether users were acted on, and the actor is none of them.
+    fn is_about_another(&self) -> bool {
+        let (actor, text) = (&self.record.actor, |place| self.values.text(place));
+        let is_actor =
+            |user: &Party| text(user.id) == text(actor.id) || text(user.alternate_id) == text(actor.alternate_id);
+        self.target("User").next().is_some() && !self.target("User").any(is_actor)
+    }
+
+    fn device(self) -> Option<Device<'a>> {
+        let Self { record, values } = self;
+        if let Some(id) = values.id(record.device.id) {
+            return Some(Device {
+                id,
+                hostname: values.description(record.device.name),
+                managed: values.flag(record.device.managed),
+                fingerprint: false,
+            });
+        }
+        let debug = &record.debug_context.debug_data;
+        let id = values
+            .id(debug.dt_hash)
+            .or_else(|| values.id(debug.device_fingerprint))?;
+        Some(Device {
+            id,
+            hostname: None,
+            managed: None,
+            fingerprint: true,
+        })
+    }
+
+    /// The brand in `debugData.tunnels`, which is JSON inside a string; else `proxy` where Okta knows only that.
+    fn anonymizer(self) -> Option<Cow<'a, str>> {
+        let Self { record, values } = self;
+        let tunnels = record.debug_context.debug_data.tunnels;
+        let listed = if values.is_empty(tunnels) {
+            None
+        } else {
+            brand(&values.text(tunnels))
+        };
+        let is_proxy = || values.flag(record.security_context.is_proxy) == Some(true);
+        listed.or_else(|| is_proxy().then_some(Cow::Borrowed("proxy")))
     }
 }
 
@@ -198,63 +256,24 @@ fn outcome(result: &str) -> Outcome {
     }
 }
 
-fn subject_is_another(targets: &[Obj<Party<'_>>], actor: &Party<'_>) -> bool {
-    let mut users = targets
-        .iter()
-        .map(|t| &t.0)
-        .filter(|t| t.kind.as_str() == "User")
-        .peekable();
-    users.peek().is_some() && !users.any(|user| user.id == actor.id || user.alternate_id == actor.alternate_id)
-}
-
-/// The application signed in to, and the factor used or enrolled.
-fn targets<'a>(targets: Vec<Obj<Party<'a>>>) -> (Option<Cow<'a, str>>, Option<Cow<'a, str>>) {
-    let (mut app, mut factor) = (None, None);
-    for Obj(target) in targets {
-        match target.kind.as_str() {
-            "AppInstance" => app = app.or(target.display_name.description()),
-            "AuthenticatorEnrollment" => factor = factor.or(target.id.id()),
-            _ => {}
-        }
-    }
-    (app, factor)
-}
-
-fn device<'a>(endpoint: Endpoint<'a>, dt_hash: Text<'a>, fingerprint: Text<'a>) -> Option<Device<'a>> {
-    if let Some(id) = endpoint.id.id() {
-        return Some(Device {
-            id,
-            hostname: endpoint.name.description(),
-            managed: endpoint.managed.0,
-            fingerprint: false,
-        });
-    }
-    let id = dt_hash.id().or(fingerprint.id())?;
-    Some(Device {
-        id,
-        hostname: None,
-        managed: None,
-        fingerprint: true,
-    })
-}
-
 wire! {
     struct Tunnel {
-        operator: Text<'a>,
-        "type" kind: Text<'a>,
-        anonymous: Flag,
+        operator: Place,
+        "type" kind: Place,
+        anonymous: Place,
     }
 }
 
-/// The brand in `debugData.tunnels`, which is JSON inside a string; else `proxy` where Okta knows only that.
-fn anonymizer(tunnels: &Text<'_>, is_proxy: Flag) -> Option<Cow<'static, str>> {
-    let listed: Many<Obj<Tunnel<'_>>> = serde_json::from_str(tunnels.as_str()).unwrap_or_default();
-    let brand = listed.items.into_iter().find_map(|Obj(tunnel)| {
-        let operator = tools::brand(tunnel.operator.as_str());
-        let hides = tunnel.anonymous.0.unwrap_or(false) || !tunnel.kind.is_empty();
-        operator.or_else(|| hides.then(|| tools::brand(tunnel.kind.as_str())).flatten())
-    });
-    brand.or_else(|| (is_proxy.0 == Some(true)).then_some(Cow::Borrowed("proxy")))
+/// The first brand in a list of tunnels.
+fn brand(tunnels: &str) -> Option<Cow<'static, str>> {
+    let (mut listed, mut spans) = (Vec::<Tunnel>::new(), Vec::new());
+    walk::read(tunnels, &mut listed, &mut spans).ok()?;
+    let values = Values::new(tunnels, &spans);
+    listed.iter().find_map(|tunnel| {
+        let kind = values.text(tunnel.kind);
+        let hides = values.flag(tunnel.anonymous).unwrap_or(false) || !kind.is_empty();
+        tools::brand(&values.text(tunnel.operator)).or_else(|| hides.then(|| tools::brand(&kind)).flatten())
+    })
 }
 
 #[cfg(test)]

@@ -3,7 +3,6 @@
 use std::borrow::Cow;
 
 use super::Rejection;
-use super::leaf::Text;
 use super::reason::refuse;
 use crate::model::Account;
 use crate::model::account::AccountRefusal;
@@ -24,13 +23,13 @@ pub(super) struct Person<'a> {
 /// event: the names beside it belong to the same machine, or to the same forged record. `field` names the
 /// candidates in a rejection.
 pub(super) fn resolve<'a>(
-    candidates: impl IntoIterator<Item = Text<'a>>,
+    candidates: impl IntoIterator<Item = Cow<'a, str>>,
     field: &str,
 ) -> Result<Person<'a>, Rejection> {
     let mut person: Option<Person<'a>> = None;
     let mut refusal = AccountRefusal::Missing;
     for candidate in candidates {
-        match (canonical(candidate.into_inner()), &mut person) {
+        match (canonical(candidate), &mut person) {
             (Ok(account), None) => {
                 person = Some(Person {
                     account,
@@ -66,7 +65,7 @@ mod tests {
     use super::*;
 
     fn check(names: &[&'static str]) -> Result<(String, Vec<String>), &'static str> {
-        let candidates = names.iter().map(|name| Text::new(Cow::Borrowed(*name)));
+        let candidates = names.iter().map(|name| Cow::Borrowed(*name));
         resolve(candidates, "user")
             .map(|person| {
                 let aliases = person.aliases.iter().map(|a| a.as_str().to_owned()).collect();

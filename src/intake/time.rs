@@ -27,6 +27,9 @@ pub(super) fn from_number(number: i64) -> Option<i64> {
 /// Accepts `T` or a space between date and time, any number of fractional digits, and `Z`, `+01:00`, `+0100`,
 /// `+01` or no zone at all, which means UTC.
 pub(super) fn from_text(text: &str) -> Option<i64> {
+    if let Some(ms) = from_usual_date(text) {
+        return plausible(ms);
+    }
     let text = text.trim();
     // A dash there is a date's; no number has one.
     if text.as_bytes().get(4) == Some(&b'-') {
@@ -42,6 +45,16 @@ pub(super) fn from_text(text: &str) -> Option<i64> {
         return plausible(seconds.checked_mul(1000)?.checked_add(fraction_ms(fraction))?);
     }
     from_date(text)
+}
+
+/// As [`from_date`], of `2026-01-02T03:04:05.678Z` alone, which is how most identity providers write it.
+fn from_usual_date(text: &str) -> Option<i64> {
+    let bytes: &[u8; 24] = text.as_bytes().try_into().ok()?;
+    let is_usual = bytes[10] == b'T' && bytes[19] == b'.' && bytes[23] == b'Z';
+    if !is_usual {
+        return None;
+    }
+    Some(date_ms(text.get(..10)?)? + clock_ms(text.get(11..19)?)? + digits(&bytes[20..23])?)
 }
 
 fn from_date(text: &str) -> Option<i64> {

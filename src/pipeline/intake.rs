@@ -9,7 +9,7 @@ use super::packed::{Joined, Packer};
 use super::settings::IntakeSettings;
 use crate::enrich::Reference;
 use crate::intake::address::is_public;
-use crate::intake::{Format, Rejection};
+use crate::intake::{Decoder, Format, Rejection};
 use crate::model::key::HashKey;
 use crate::model::{Account, Claim, Event};
 use crate::window::day_of;
@@ -95,6 +95,7 @@ pub struct Intake {
     // Boxed: packers know shared values by address, and an intake may move.
     unknown_claim: Box<Claim>,
     packers: Vec<Option<Packer>>,
+    decoder: Decoder,
     outputs: IntakeOutputs,
     often: Often,
 }
@@ -137,6 +138,7 @@ impl Intake {
             hash_key,
             unknown_claim: Box::default(),
             packers: (0..partitions).map(|_| None).collect(),
+            decoder: Decoder::default(),
             outputs: IntakeOutputs::default(),
             often: Often::default(),
         }
@@ -165,7 +167,8 @@ impl Intake {
             return;
         };
         let mut refused = 0;
-        let outcome = crate::intake::decode(format, value, &mut |index, event| {
+        let mut decoder = std::mem::take(&mut self.decoder);
+        let outcome = decoder.decode(format, value, &mut |index, event| {
             self.often.received += 1;
             let is_beyond = usize::try_from(index).is_ok_and(|index| index >= self.settings.events_per_record_max);
             let rejection = match event {
@@ -180,6 +183,7 @@ impl Intake {
                 self.outputs.counts.add("events_discarded", rejection.reason);
             }
         });
+        self.decoder = decoder;
         if let Err(rejection) = outcome {
             self.often.received += 1;
             self.refuse(&record, None, &rejection);

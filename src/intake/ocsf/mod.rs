@@ -9,13 +9,15 @@ mod peripheral;
 mod tests;
 
 use std::borrow::Cow;
+use std::net::IpAddr;
 
-use self::wire::{AuthFactor, Endpoint, Record, User};
-use super::leaf::{Flag, Obj, Text};
+pub(super) use self::wire::Record;
+use self::wire::{AuthFactor, Endpoint, PeripheralDevice, Process, Unmapped, User};
 use super::person::{self, Person};
 use super::reason::{ACTOR_NOT_A_PERSON, KIND_UNSUPPORTED, NOT_A_REMOTE_ACCESS_TOOL, reject};
-use super::{Rejection, Sink, address, envelope, tools};
-use crate::model::{Device, Event, EventKind, Mfa, Outcome, Tool};
+use super::values::{Place, Values};
+use super::{Rejection, Sink, address, tools};
+use crate::model::{Device, Event, EventKind, Mfa, Outcome, Peripheral, Tool};
 
 const PERIPHERAL_ACTIVITY: i64 = 1010;
 const PROCESS_ACTIVITY: i64 = 1007;
@@ -25,14 +27,21 @@ const RDP_ACTIVITY: i64 = 4005;
 const TUNNEL_ACTIVITY: i64 = 4014;
 
 /// Decodes one OCSF event; false if the object is none.
-pub(super) fn decode<'a>(text: &'a str, sink: &mut Sink<'_, 'a>) -> Result<bool, Rejection> {
-    let mut record = Record::default();
-    envelope::read(text, &mut record)?;
-    let Some(class) = record.class_uid.0.or(record.type_uid.0.map(|uid| uid / 100)) else {
+#[inline]
+pub(super) fn decode<'a>(record: &Record, values: Values<'_, 'a>, sink: &mut Sink<'_, 'a>) -> Result<bool, Rejection> {
+    let type_uid = values.int(record.type_uid);
+    let Some(class) = values.int(record.class_uid).or(type_uid.map(|uid| uid / 100)) else {
         return Ok(false);
     };
-    sink.push(Ok(record.into_event(class)?));
-    Ok(true)
+    let activity = values.int(record.activity_id).or(type_uid.map(|uid| uid % 100));
+    sink.push_or_refuse(Source { record, values }.event(class, activity.unwrap_or(0)))
+}
+
+/// A record and its values.
+#[derive(Clone, Copy)]
+struct Source<'r, 'a> {
+    record: &'r Record,
+    values: Values<'r, 'a>,
 }
 
 /// Where a class keeps what the event needs.
@@ -42,13 +51,14 @@ struct Reading<'a> {
     person: Person<'a>,
     device: Option<Device<'a>>,
     tool: Option<Tool<'a>>,
-    peripheral: Option<crate::model::Peripheral<'a>>,
+    /// Apart, because few records have one and a reading is passed on.
+    peripheral: Option<Box<Peripheral<'a>>>,
 }
 
-impl<'a> Record<'a> {
+impl<'a> Source<'_, 'a> {
     #[inline]
-    fn into_event(mut self, class: i64) -> Result<Event<'a>, Rejection> {
-        let activity = self.activity_id.0.or(self.type_uid.0.map(|uid| uid % 100)).unwrap_or(0);
+    fn event(self, class: i64, activity: i64) -> Result<Event<'a>, Rejection> {
+        let Self { record, values } = self;
         let reading = match class {
             AUTHENTICATION => self.authentication(activity),
             ACCOUNT_CHANGE => self.account_change(activity),
@@ -61,23 +71,20 @@ impl<'a> Record<'a> {
                 "class_uid is none of 1007, 1010, 3001, 3002, 4005, 4014; nothing to do, or filter at the source",
             )),
         }?;
-        let time_ms = if self.time.is_missing() && !self.time_dt.is_missing() {
-            self.time_dt.ms("time_dt")?
+        let time_ms = if values.is_empty(record.time) && !values.is_empty(record.time_dt) {
+            values.ms(record.time_dt, "time_dt")?
         } else {
-            self.time.ms("time")?
+            values.ms(record.time, "time")?
         };
         let outcome = self.outcome(reading.kind);
-        let forwarded = self.http_request.0.x_forwarded_for.0.iter().map(Text::as_str);
-        let source = std::iter::once(self.src_endpoint.0.ip.as_str());
-        let source_ip = address::source(source.chain(forwarded.flat_map(|list| list.split(','))));
-        let mfa = self.mfa(outcome);
-        let metadata = self.metadata.0;
-        let product = metadata.product.0;
+        let forwarded = record.http_request.x_forwarded_for.iter();
+        let forwarded = forwarded.flat_map(|list| addresses(&values.text(*list)));
+        let source_ip = address::source(values.address(record.src_endpoint.ip).into_iter().chain(forwarded));
+        let (metadata, product) = (&record.metadata, &record.metadata.product);
+        let first = |places: &[Place]| places.iter().find_map(|place| values.description(*place));
         Ok(Event {
-            id: metadata
-                .uid
-                .id()
-                .or(metadata.original_event_uid.id())
+            id: (values.id(metadata.uid))
+                .or_else(|| values.id(metadata.original_event_uid))
                 .unwrap_or_default(),
             time_ms,
             kind: reading.kind,
@@ -86,30 +93,33 @@ impl<'a> Record<'a> {
             source_ip,
             outcome,
             device: reading.device,
-            session: self.session.0.uid.id().or(self.actor.0.session.0.uid.id()),
-            app: (self.service.0.name.description())
-                .or(self.service.0.uid.description())
-                .or(self.dst_endpoint.0.svc_name.description())
-                .or(self.actor.0.app_name.description()),
-            mfa,
-            user_agent: self.http_request.0.user_agent.description(),
-            vpn_ip: address::parse(self.tunnel_interface.0.ip.as_str()),
+            session: (values.id(record.session.uid)).or_else(|| values.id(record.actor.session.uid)),
+            app: first(&[
+                record.service.name,
+                record.service.uid,
+                record.dst_endpoint.svc_name,
+                record.actor.app_name,
+            ]),
+            mfa: self.mfa(outcome),
+            user_agent: values.description(record.http_request.user_agent),
+            vpn_ip: values.address(record.tunnel_interface.ip),
             anonymizer: None,
             tool: reading.tool,
-            peripheral: reading.peripheral,
+            peripheral: reading.peripheral.map(|peripheral| *peripheral),
             interactive: reading.interactive,
-            product: (product.name.description())
-                .or(product.vendor_name.description())
-                .unwrap_or(Cow::Borrowed("ocsf")),
+            product: first(&[product.name, product.vendor_name]).unwrap_or(Cow::Borrowed("ocsf")),
         })
     }
 
-    fn authentication(&mut self, activity: i64) -> Result<Reading<'a>, Rejection> {
+    fn authentication(self, activity: i64) -> Result<Reading<'a>, Rejection> {
         const SYSTEM_LOGONS: [i64; 3] = [1, 4, 5];
         const REMOTE_LOGONS: [i64; 2] = [10, 12];
-        let is_remote_desktop = self.logon_type_id.0.is_some_and(|id| REMOTE_LOGONS.contains(&id));
-        let is_system = self.logon_type_id.0.is_some_and(|id| SYSTEM_LOGONS.contains(&id));
-        let is_service = self.user.0.type_id.0.or(self.actor.0.user.0.type_id.0) == Some(4);
+        let Self { record, values } = self;
+        let logon_type = values.int(record.logon_type_id);
+        let is_remote_desktop = logon_type.is_some_and(|id| REMOTE_LOGONS.contains(&id));
+        let is_system = logon_type.is_some_and(|id| SYSTEM_LOGONS.contains(&id));
+        let user_type = values.int(record.user.type_id);
+        let is_service = user_type.or_else(|| values.int(record.actor.user.type_id)) == Some(4);
         let (kind, by_person) = match activity {
             1 if is_remote_desktop => (EventKind::RdpLogon, true),
             1 => (EventKind::Login, true),
@@ -121,7 +131,7 @@ impl<'a> Record<'a> {
         let device = if kind == EventKind::RdpLogon {
             self.logged_on_to()
         } else {
-            device(&mut self.device.0)
+            self.device(&record.device)
         };
         Ok(Reading {
             kind,
@@ -133,14 +143,14 @@ impl<'a> Record<'a> {
         })
     }
 
-    fn account_change(&mut self, activity: i64) -> Result<Reading<'a>, Rejection> {
+    fn account_change(self, activity: i64) -> Result<Reading<'a>, Rejection> {
         let is_own = {
-            let (user, actor) = (&self.user.0, &self.actor.0.user.0);
-            let same = |a: &Text<'_>, b: &Text<'_>| !a.is_empty() && a == b;
-            is_nobody(actor)
-                || same(&user.uid, &actor.uid)
-                || same(&user.email_addr, &actor.email_addr)
-                || same(&user.name, &actor.name)
+            let (user, actor) = (&self.record.user, &self.record.actor.user);
+            let same = |a, b| !self.values.is_empty(a) && self.values.text(a) == self.values.text(b);
+            self.is_nobody(actor)
+                || same(user.uid, actor.uid)
+                || same(user.email_addr, actor.email_addr)
+                || same(user.name, actor.name)
         };
         let (kind, person) = if is_own {
             let kind = if activity == 10 {
@@ -151,20 +161,19 @@ impl<'a> Record<'a> {
             (kind, self.user_or_actor()?)
         } else {
             // An administrator changed somebody's account: it places the administrator, not that person.
-            let actor = std::mem::take(&mut self.actor.0.user.0);
-            (EventKind::Activity, of_user(actor, "actor.user")?)
+            (EventKind::Activity, self.person(&self.record.actor.user, "actor.user")?)
         };
         Ok(Reading {
             kind,
             interactive: true,
             person,
-            device: device(&mut self.device.0),
+            device: self.device(&self.record.device),
             tool: None,
             peripheral: None,
         })
     }
 
-    fn tunnel(&mut self, activity: i64) -> Result<Reading<'a>, Rejection> {
+    fn tunnel(self, activity: i64) -> Result<Reading<'a>, Rejection> {
         let kind = match activity {
             1 => EventKind::VpnOpen,
             2 => EventKind::VpnClose,
@@ -180,13 +189,13 @@ impl<'a> Record<'a> {
             kind,
             interactive: kind != EventKind::VpnRenew,
             person: self.user_or_actor()?,
-            device: device(&mut self.device.0),
+            device: self.device(&self.record.device),
             tool: None,
             peripheral: None,
         })
     }
 
-    fn remote_desktop(&mut self, activity: i64) -> Result<Reading<'a>, Rejection> {
+    fn remote_desktop(self, activity: i64) -> Result<Reading<'a>, Rejection> {
         let kind = match activity {
             6 => EventKind::Activity,
             7 => EventKind::Logout,
@@ -202,20 +211,20 @@ impl<'a> Record<'a> {
         })
     }
 
-    fn process(&mut self) -> Result<Reading<'a>, Rejection> {
-        let process = self.process.take();
-        let command_line = process.cmd_line;
-        let file = process.file.0;
-        let names = [process.name, file.name, process.path, file.path];
-        let tool = names
+    fn process(self) -> Result<Reading<'a>, Rejection> {
+        let values = self.values;
+        let absent = Process::default();
+        let process = self.record.process.as_deref().unwrap_or(&absent);
+        let command_line = values.text(process.cmd_line);
+        let tool = [process.name, process.file.name, process.path, process.file.path]
             .into_iter()
-            .filter(|name| !name.is_empty())
+            .filter(|name| !values.is_empty(*name))
             .find_map(|name| {
-                let (known, unattended) = tools::by_command(name.as_str(), command_line.as_str())?;
+                let (known, unattended) = tools::by_command(&values.text(name), &command_line)?;
                 Some(Tool {
                     name: Cow::Borrowed(known.name),
                     kind: known.kind,
-                    indicator: name.description(),
+                    indicator: values.description(name),
                     unattended,
                 })
             })
@@ -228,98 +237,160 @@ impl<'a> Record<'a> {
         Ok(Reading {
             kind: EventKind::ToolSeen,
             interactive: true,
-            person: self.whoever_uses_the_device(process.user.0)?,
-            device: device(&mut self.device.0),
+            person: self.whoever_uses_the_device(&process.user)?,
+            device: self.device(&self.record.device),
             tool: Some(tool),
             peripheral: None,
         })
     }
 
-    fn peripheral(&mut self, activity: i64) -> Result<Reading<'a>, Rejection> {
+    fn peripheral(self, activity: i64) -> Result<Reading<'a>, Rejection> {
         if matches!(activity, 2 | 4 | 5) {
             return Err(reject(
                 KIND_UNSUPPORTED,
                 "activity_id of Peripheral Activity is a detachment; nothing to do, attachments are read",
             ));
         }
-        let peripheral = peripheral::read(self.peripheral_device.take(), self.unmapped.take());
+        let (no_device, nothing) = (PeripheralDevice::default(), Unmapped::default());
+        let peripheral_device = self.record.peripheral_device.as_deref().unwrap_or(&no_device);
+        let unmapped = self.record.unmapped.as_deref().unwrap_or(&nothing);
+        let peripheral = peripheral::read(peripheral_device, unmapped, self.values);
         Ok(Reading {
             kind: EventKind::PeripheralAttached,
             interactive: true,
-            person: self.whoever_uses_the_device(User::default())?,
-            device: device(&mut self.device.0),
+            person: self.whoever_uses_the_device(&User::default())?,
+            device: self.device(&self.record.device),
             tool: None,
-            peripheral: Some(peripheral),
+            peripheral: Some(Box::new(peripheral)),
         })
     }
 
     /// `user`, or `actor.user` where a mapping left `user` empty.
-    fn user_or_actor(&mut self) -> Result<Person<'a>, Rejection> {
-        let user = std::mem::take(&mut self.user.0);
-        if is_nobody(&user) {
-            return of_user(std::mem::take(&mut self.actor.0.user.0), "actor.user");
+    fn user_or_actor(self) -> Result<Person<'a>, Rejection> {
+        let user = &self.record.user;
+        if self.is_nobody(user) {
+            return self.person(&self.record.actor.user, "actor.user");
         }
-        of_user(user, "user")
+        self.person(user, "user")
     }
 
     /// The person at the device: agents run as the system and name the person elsewhere.
-    fn whoever_uses_the_device(&mut self, process_user: User<'a>) -> Result<Person<'a>, Rejection> {
+    fn whoever_uses_the_device(self, process_user: &User) -> Result<Person<'a>, Rejection> {
+        let nobody = User::default();
         let users = [
-            (std::mem::take(&mut self.actor.0.user.0), "actor.user"),
+            (&self.record.actor.user, "actor.user"),
             (process_user, "process.user"),
-            (std::mem::take(&mut self.user.0), "user"),
-            (self.device.0.owner.take(), "device.owner"),
+            (&self.record.user, "user"),
+            (self.record.device.owner.as_deref().unwrap_or(&nobody), "device.owner"),
         ];
         let mut refused = None;
         for (user, field) in users {
-            if is_nobody(&user) {
+            if self.is_nobody(user) {
                 continue;
             }
-            match of_user(user, field) {
+            match self.person(user, field) {
                 Ok(person) => return Ok(person),
                 Err(rejection) => refused = refused.or(Some(rejection)),
             }
         }
-        refused.map_or_else(|| of_user(User::default(), "actor.user"), Err)
+        refused.map_or_else(|| self.person(&nobody, "actor.user"), Err)
+    }
+
+    fn is_nobody(self, user: &User) -> bool {
+        let is_empty = |place| self.values.is_empty(place);
+        is_empty(user.email_addr) && is_empty(user.name) && is_empty(user.uid)
+    }
+
+    fn person(self, user: &User, field: &str) -> Result<Person<'a>, Rejection> {
+        let values = self.values;
+        if values.int(user.type_id) == Some(3) {
+            return Err(reject(
+                ACTOR_NOT_A_PERSON,
+                format!("{field}.type_id is System; nothing to do"),
+            ));
+        }
+        let names = [user.email_addr, user.name, user.uid, user.uid_alt];
+        let has_id = !values.is_empty(user.email_addr) || !values.is_empty(user.uid);
+        if has_id && !values.is_empty(user.name) {
+            let name = values.text(user.name);
+            // A full name in place of a user name is shared by namesakes, so it never becomes an alias.
+            if name.trim().contains(' ') && !name.contains('\\') {
+                check_full_name(name, field)?;
+                let ids = [user.email_addr, user.uid, user.uid_alt];
+                return person::resolve(values.texts(&ids), field);
+            }
+        }
+        person::resolve(values.texts(&names), field)
     }
 
     /// The device at the far end of a remote-desktop session.
-    fn logged_on_to(&mut self) -> Option<Device<'a>> {
-        device(&mut self.device.0).or_else(|| device(&mut self.dst_endpoint.0))
+    fn logged_on_to(self) -> Option<Device<'a>> {
+        self.device(&self.record.device)
+            .or_else(|| self.device(&self.record.dst_endpoint))
     }
 
-    fn outcome(&self, kind: EventKind) -> Outcome {
-        match self.status_id.0 {
+    /// The device, by its most stable id: the agent's or MDM's, then serial number, then host name.
+    fn device(self, endpoint: &Endpoint) -> Option<Device<'a>> {
+        const BROWSER: i64 = 8;
+        let values = self.values;
+        let hostname = (values.id(endpoint.hostname)).or_else(|| values.id(endpoint.name));
+        let id = (values.id(endpoint.uid))
+            .or_else(|| values.id(endpoint.hw_info.serial_number))
+            .or_else(|| hostname.clone())?;
+        Some(Device {
+            id,
+            hostname,
+            managed: values.flag(endpoint.is_managed),
+            fingerprint: values.int(endpoint.type_id) == Some(BROWSER),
+        })
+    }
+
+    fn outcome(self, kind: EventKind) -> Outcome {
+        let status = self.values.text(self.record.status);
+        match self.values.int(self.record.status_id) {
             Some(1) => Outcome::Success,
             Some(2) => Outcome::Failure,
             Some(_) => Outcome::Unknown,
-            None if self.status.as_str().eq_ignore_ascii_case("success") => Outcome::Success,
-            None if self.status.as_str().eq_ignore_ascii_case("failure") => Outcome::Failure,
+            None if status.eq_ignore_ascii_case("success") => Outcome::Success,
+            None if status.eq_ignore_ascii_case("failure") => Outcome::Failure,
             // A tunnel that was opened, kept up or closed did exist.
-            None if self.status.is_empty() && is_tunnel(kind) => Outcome::Success,
+            None if status.is_empty() && is_tunnel(kind) => Outcome::Success,
             None => Outcome::Unknown,
         }
     }
 
-    fn mfa(&mut self, outcome: Outcome) -> Option<Mfa<'a>> {
-        let Flag(stated) = self.is_mfa;
-        let stated = stated.or(self.session.0.is_mfa.0);
-        let factors = std::mem::take(&mut self.auth_factors.items);
-        let second = factors
-            .into_iter()
-            .map(|Obj(factor)| factor)
-            .find(|factor| factor.factor_type_id.0 != Some(11));
+    fn mfa(self, outcome: Outcome) -> Option<Mfa<'a>> {
+        const PASSWORD: i64 = 11;
+        let Self { record, values } = self;
+        let stated = (values.flag(record.is_mfa)).or_else(|| values.flag(record.session.is_mfa));
+        let mut factors = record.auth_factors.iter();
+        let second = factors.find(|factor| values.int(factor.factor_type_id) != Some(PASSWORD));
         if stated.is_none() && second.is_none() {
             return None;
         }
-        let used = stated.unwrap_or(outcome == Outcome::Success);
-        let (method, factor) = second.map_or((None, None), |factor| {
-            (
-                method(&factor).or(factor.factor_type.description()),
-                factor.device.0.uid.id(),
-            )
-        });
-        Some(Mfa { used, method, factor })
+        Some(Mfa {
+            used: stated.unwrap_or(outcome == Outcome::Success),
+            method: second.and_then(|factor| self.method(factor)),
+            factor: second.and_then(|factor| values.id(factor.device.uid)),
+        })
+    }
+
+    /// `auth_factor.factor_type_id` as a word, else what `factor_type` says.
+    fn method(self, factor: &AuthFactor) -> Option<Cow<'a, str>> {
+        let word = match self.values.int(factor.factor_type_id) {
+            Some(1) => "sms",
+            Some(2) => "security_question",
+            Some(3) => "phone_call",
+            Some(4) => "biometric",
+            Some(5) => "push",
+            Some(6) => "hardware_token",
+            Some(7) => "otp",
+            Some(8) => "email",
+            Some(9) => "u2f",
+            Some(10) => "webauthn",
+            _ => return self.values.description(factor.factor_type),
+        };
+        Some(Cow::Borrowed(word))
     }
 }
 
@@ -327,67 +398,15 @@ fn is_tunnel(kind: EventKind) -> bool {
     matches!(kind, EventKind::VpnOpen | EventKind::VpnRenew | EventKind::VpnClose)
 }
 
-fn is_nobody(user: &User<'_>) -> bool {
-    user.email_addr.is_empty() && user.name.is_empty() && user.uid.is_empty()
-}
-
-fn of_user<'a>(user: User<'a>, field: &str) -> Result<Person<'a>, Rejection> {
-    if user.type_id.0 == Some(3) {
-        return Err(reject(
-            ACTOR_NOT_A_PERSON,
-            format!("{field}.type_id is System; nothing to do"),
-        ));
-    }
-    // A full name in place of a user name is shared by namesakes, so it never becomes an alias.
-    let is_full_name = user.name.as_str().trim().contains(' ') && !user.name.as_str().contains('\\');
-    let candidates = if is_full_name && !(user.email_addr.is_empty() && user.uid.is_empty()) {
-        check_full_name(&user.name, field)?;
-        [user.email_addr, user.uid, user.uid_alt, Text::default()]
-    } else {
-        [user.email_addr, user.name, user.uid, user.uid_alt]
-    };
-    person::resolve(candidates, field)
+/// The addresses of a list, as `X-Forwarded-For` spells it.
+fn addresses(list: &str) -> Vec<IpAddr> {
+    list.split(',').filter_map(address::parse).collect()
 }
 
 /// A principal's name such as `ANONYMOUS LOGON`, or an oversized one, refuses the event though it is no key.
-fn check_full_name(name: &Text<'_>, field: &str) -> Result<(), Rejection> {
-    match person::resolve([name.clone()], field) {
+fn check_full_name(name: Cow<'_, str>, field: &str) -> Result<(), Rejection> {
+    match person::resolve([name], field) {
         Err(rejection) if rejection.reason != "account_masked" => Err(rejection),
         _ => Ok(()),
     }
-}
-
-/// The device, by its most stable id: the agent's or MDM's, then serial number, then host name.
-fn device<'a>(endpoint: &mut Endpoint<'a>) -> Option<Device<'a>> {
-    const BROWSER: i64 = 8;
-    let hostname = std::mem::take(&mut endpoint.hostname);
-    let hostname = hostname.id().or(std::mem::take(&mut endpoint.name).id());
-    let id = std::mem::take(&mut endpoint.uid)
-        .id()
-        .or(std::mem::take(&mut endpoint.hw_info.0.serial_number).id())
-        .or(hostname.clone())?;
-    Some(Device {
-        id,
-        hostname,
-        managed: endpoint.is_managed.0,
-        fingerprint: endpoint.type_id.0 == Some(BROWSER),
-    })
-}
-
-/// `auth_factor.factor_type_id` as a word.
-fn method(factor: &AuthFactor<'_>) -> Option<Cow<'static, str>> {
-    let word = match factor.factor_type_id.0? {
-        1 => "sms",
-        2 => "security_question",
-        3 => "phone_call",
-        4 => "biometric",
-        5 => "push",
-        6 => "hardware_token",
-        7 => "otp",
-        8 => "email",
-        9 => "u2f",
-        10 => "webauthn",
-        _ => return None,
-    };
-    Some(Cow::Borrowed(word))
 }

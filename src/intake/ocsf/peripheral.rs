@@ -9,29 +9,29 @@
 use std::borrow::Cow;
 
 use super::wire::{DisplayId, PeripheralDevice, Unmapped};
-use crate::intake::leaf::{Text, hex_id};
+use crate::intake::values::{Place, Values, hex_id};
 use crate::model::{Edid, Peripheral};
 
 /// What the record says about the peripheral.
-pub(super) fn read<'a>(device: PeripheralDevice<'a>, unmapped: Unmapped<'a>) -> Peripheral<'a> {
-    let (uid_vendor, uid_product) = usb_ids(device.uid.as_str());
-    let listed_vendor = device.vendor_id_list.0.first().and_then(|id| hex_id(id.as_str()));
-    let vendor_id = unmapped.vendor_id.0.or(unmapped.vid.0);
-    let product_id = unmapped.product_id.0.or(unmapped.pid.0);
-    let words = [&device.class, &device.name, &device.model].map(Text::as_str);
-    let interfaces = unmapped.interfaces.0.iter().chain(&unmapped.usb_interfaces.0);
-    let says = |wanted: &[&str]| {
-        interfaces
-            .clone()
-            .map(Text::as_str)
-            .chain(words)
-            .any(|text| wanted.iter().any(|word| contains(text, word)))
+pub(super) fn read<'a>(device: &PeripheralDevice, unmapped: &Unmapped, values: Values<'_, 'a>) -> Peripheral<'a> {
+    let (uid_vendor, uid_product) = usb_ids(&values.text(device.uid));
+    let listed_vendor = (device.vendor_id_list.first()).and_then(|id| hex_id(&values.text(*id)));
+    let vendor_id = values
+        .usb_id(unmapped.vendor_id)
+        .or_else(|| values.usb_id(unmapped.vid));
+    let product_id = values
+        .usb_id(unmapped.product_id)
+        .or_else(|| values.usb_id(unmapped.pid));
+    let interfaces = unmapped.interfaces.iter().chain(&unmapped.usb_interfaces);
+    let words: Vec<Cow<'_, str>> = interfaces
+        .chain([&device.class, &device.name, &device.model])
+        .map(|place| values.text(*place))
+        .collect();
+    let is = |type_id: i64, stated: Place, wanted: &[&str]| {
+        values.int(device.type_id) == Some(type_id)
+            || values.flag(stated) == Some(true)
+            || words.iter().any(|text| wanted.iter().any(|word| contains(text, word)))
     };
-    let keyboard = device.type_id.0 == Some(2) || unmapped.keyboard.0 == Some(true) || says(&["keyboard"]);
-    let mouse = device.type_id.0 == Some(3) || unmapped.mouse.0 == Some(true) || says(&["mouse", "pointer"]);
-    let storage = device.type_id.0 == Some(1)
-        || unmapped.storage.0 == Some(true)
-        || says(&["storage", "disk", "cdrom", "cd-rom"]);
     let flat = DisplayId {
         manufacturer: unmapped.edid_manufacturer,
         model: unmapped.edid_model,
@@ -40,33 +40,32 @@ pub(super) fn read<'a>(device: PeripheralDevice<'a>, unmapped: Unmapped<'a>) -> 
         monitor_serial: unmapped.monitor_serial,
         hex: unmapped.edid_hex,
     };
-    let edid = [device.edid.0, unmapped.edid.0, flat].into_iter().find_map(identity);
+    let edid = [&device.edid, &unmapped.edid, &flat]
+        .into_iter()
+        .find_map(|id| identity(id, values));
+    let first = |places: &[Place]| places.iter().find_map(|place| values.description(*place));
     Peripheral {
         vendor_id: vendor_id.or(uid_vendor).or(listed_vendor),
         product_id: product_id.or(uid_product),
-        manufacturer: unmapped.manufacturer.description().or(device.vendor_name.description()),
-        product: unmapped
-            .product
-            .description()
-            .or(device.model.description())
-            .or(device.name.description()),
-        serial: device.serial_number.description().or(unmapped.serial.description()),
-        keyboard,
-        mouse,
-        storage,
+        manufacturer: first(&[unmapped.manufacturer, device.vendor_name]),
+        product: first(&[unmapped.product, device.model, device.name]),
+        serial: first(&[device.serial_number, unmapped.serial]),
+        keyboard: is(2, unmapped.keyboard, &["keyboard"]),
+        mouse: is(3, unmapped.mouse, &["mouse", "pointer"]),
+        storage: is(1, unmapped.storage, &["storage", "disk", "cdrom", "cd-rom"]),
         edid,
     }
 }
 
-fn identity(id: DisplayId<'_>) -> Option<Edid<'_>> {
-    let block = block(id.hex.as_str()).unwrap_or_default();
+fn identity<'a>(id: &DisplayId, values: Values<'_, 'a>) -> Option<Edid<'a>> {
+    let block = block(&values.text(id.hex)).unwrap_or_default();
     let edid = Edid {
-        manufacturer: id.manufacturer.description().or(block.manufacturer),
-        model: id.model.description().or(id.monitor_name.description()).or(block.model),
-        serial: id
-            .serial
-            .description()
-            .or(id.monitor_serial.description())
+        manufacturer: values.description(id.manufacturer).or(block.manufacturer),
+        model: (values.description(id.model))
+            .or_else(|| values.description(id.monitor_name))
+            .or(block.model),
+        serial: (values.description(id.serial))
+            .or_else(|| values.description(id.monitor_serial))
             .or(block.serial),
     };
     (edid != Edid::default()).then_some(edid)

@@ -1,157 +1,157 @@
 //! OCSF 1.8 as it stands on the wire: only the attributes that are read.
 
-use crate::intake::leaf::{Flag, Int, Many, Moment, Obj, Rare, Text, UsbId, Words};
-use crate::intake::walk::wire;
+use crate::intake::fields::wire;
+use crate::intake::values::Place;
 
 wire! {
     /// One event of any class that is read.
     struct Record {
-        time: Moment<'a>,
-        time_dt: Moment<'a>,
-        status: Text<'a>,
-        metadata: Obj<Metadata<'a>>,
-        user: Obj<User<'a>>,
-        actor: Obj<Actor<'a>>,
-        device: Obj<Endpoint<'a>>,
-        src_endpoint: Obj<Endpoint<'a>>,
-        dst_endpoint: Obj<Endpoint<'a>>,
-        session: Obj<Session<'a>>,
-        service: Obj<Named<'a>>,
-        auth_factors: Many<Obj<AuthFactor<'a>>>,
-        http_request: Obj<HttpRequest<'a>>,
-        tunnel_interface: Obj<Interface<'a>>,
-        process: Rare<Process<'a>>,
-        peripheral_device: Rare<PeripheralDevice<'a>>,
-        unmapped: Rare<Unmapped<'a>>,
-        class_uid: Int,
-        activity_id: Int,
-        type_uid: Int,
-        status_id: Int,
-        logon_type_id: Int,
-        is_mfa: Flag,
+        time: Place,
+        time_dt: Place,
+        status: Place,
+        metadata: Metadata,
+        user: User,
+        actor: Actor,
+        device: Endpoint,
+        src_endpoint: Endpoint,
+        dst_endpoint: Endpoint,
+        session: Session,
+        service: Named,
+        auth_factors: Vec<AuthFactor>,
+        http_request: HttpRequest,
+        tunnel_interface: Interface,
+        process: Option<Box<Process>>,
+        peripheral_device: Option<Box<PeripheralDevice>>,
+        unmapped: Option<Box<Unmapped>>,
+        class_uid: Place,
+        activity_id: Place,
+        type_uid: Place,
+        status_id: Place,
+        logon_type_id: Place,
+        is_mfa: Place,
     }
 
     struct Metadata {
-        uid: Text<'a>,
-        original_event_uid: Text<'a>,
-        product: Obj<Product<'a>>,
+        uid: Place,
+        original_event_uid: Place,
+        product: Product,
     }
 
     struct Product {
-        name: Text<'a>,
-        vendor_name: Text<'a>,
+        name: Place,
+        vendor_name: Place,
     }
 
     struct User {
-        email_addr: Text<'a>,
-        name: Text<'a>,
-        uid: Text<'a>,
-        uid_alt: Text<'a>,
-        type_id: Int,
+        email_addr: Place,
+        name: Place,
+        uid: Place,
+        uid_alt: Place,
+        type_id: Place,
     }
 
     struct Actor {
-        user: Obj<User<'a>>,
-        session: Obj<Session<'a>>,
-        app_name: Text<'a>,
+        user: User,
+        session: Session,
+        app_name: Place,
     }
 
     /// A device or a network endpoint; the two share what is read.
     struct Endpoint {
-        uid: Text<'a>,
-        hostname: Text<'a>,
-        name: Text<'a>,
-        ip: Text<'a>,
-        svc_name: Text<'a>,
-        hw_info: Obj<Hardware<'a>>,
-        owner: Rare<User<'a>>,
-        type_id: Int,
-        is_managed: Flag,
+        uid: Place,
+        hostname: Place,
+        name: Place,
+        ip: Place,
+        svc_name: Place,
+        hw_info: Hardware,
+        owner: Option<Box<User>>,
+        type_id: Place,
+        is_managed: Place,
     }
 
     struct Hardware {
-        serial_number: Text<'a>,
+        serial_number: Place,
     }
 
     struct Session {
-        uid: Text<'a>,
-        is_mfa: Flag,
+        uid: Place,
+        is_mfa: Place,
     }
 
     struct Named {
-        name: Text<'a>,
-        uid: Text<'a>,
+        name: Place,
+        uid: Place,
     }
 
     struct AuthFactor {
-        factor_type: Text<'a>,
-        device: Obj<Endpoint<'a>>,
-        factor_type_id: Int,
+        factor_type: Place,
+        device: Endpoint,
+        factor_type_id: Place,
     }
 
     struct HttpRequest {
-        user_agent: Text<'a>,
-        x_forwarded_for: Words<'a>,
+        user_agent: Place,
+        x_forwarded_for: Vec<Place>,
     }
 
     struct Interface {
-        ip: Text<'a>,
+        ip: Place,
     }
 
     struct Process {
-        name: Text<'a>,
-        path: Text<'a>,
-        cmd_line: Text<'a>,
-        file: Obj<File<'a>>,
-        user: Obj<User<'a>>,
+        name: Place,
+        path: Place,
+        cmd_line: Place,
+        file: File,
+        user: User,
     }
 
     struct File {
-        name: Text<'a>,
-        path: Text<'a>,
+        name: Place,
+        path: Place,
     }
 
     struct PeripheralDevice {
-        name: Text<'a>,
-        class: Text<'a>,
-        model: Text<'a>,
-        serial_number: Text<'a>,
-        uid: Text<'a>,
-        vendor_name: Text<'a>,
-        vendor_id_list: Words<'a>,
-        edid: Obj<DisplayId<'a>>,
-        type_id: Int,
+        name: Place,
+        class: Place,
+        model: Place,
+        serial_number: Place,
+        uid: Place,
+        vendor_name: Place,
+        vendor_id_list: Vec<Place>,
+        edid: DisplayId,
+        type_id: Place,
     }
 
     /// What OCSF has no attribute for; the spellings that agents use for USB and display facts.
     struct Unmapped {
-        manufacturer: Text<'a>,
-        product: Text<'a>,
-        serial: Text<'a>,
-        interfaces: Words<'a>,
-        usb_interfaces: Words<'a>,
-        edid: Obj<DisplayId<'a>>,
-        edid_manufacturer: Text<'a>,
-        edid_model: Text<'a>,
-        edid_serial: Text<'a>,
-        monitor_name: Text<'a>,
-        monitor_serial: Text<'a>,
-        edid_hex: Text<'a>,
-        vendor_id: UsbId,
-        product_id: UsbId,
-        vid: UsbId,
-        pid: UsbId,
-        keyboard: Flag,
-        mouse: Flag,
-        storage: Flag,
+        manufacturer: Place,
+        product: Place,
+        serial: Place,
+        interfaces: Vec<Place>,
+        usb_interfaces: Vec<Place>,
+        edid: DisplayId,
+        edid_manufacturer: Place,
+        edid_model: Place,
+        edid_serial: Place,
+        monitor_name: Place,
+        monitor_serial: Place,
+        edid_hex: Place,
+        vendor_id: Place,
+        product_id: Place,
+        vid: Place,
+        pid: Place,
+        keyboard: Place,
+        mouse: Place,
+        storage: Place,
     }
 
     struct DisplayId {
-        manufacturer: Text<'a>,
-        model: Text<'a>,
-        monitor_name: Text<'a>,
-        serial: Text<'a>,
-        monitor_serial: Text<'a>,
-        hex: Text<'a>,
+        manufacturer: Place,
+        model: Place,
+        monitor_name: Place,
+        serial: Place,
+        monitor_serial: Place,
+        hex: Place,
     }
 }

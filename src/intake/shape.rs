@@ -1,0 +1,325 @@
+//! Prediction: records of one producer nearly always have the same keys in the same order, and many of the same values.
+//!
+//! A [`Shape`] is a record read once: its bytes, what each field is read from, and which of its values have changed
+//! since. A record that agrees in every other byte, and has a well-formed value wherever one has changed, is the same
+//! tree; its fields are read from the same places. Whatever agrees with no shape is walked, so that what a [`Memory`]
+//! holds decides how fast a record is read, and never what it reads as.
+
+use std::ops::Range;
+
+use super::fields::WireObject;
+use super::values::{Span, Values};
+use super::walk::{self, Fault, Walk};
+
+/// Shapes remembered of a format: event types and optional fields make a producer's records differ.
+const SHAPES_MAX: usize = 8;
+/// A longer record is not remembered, nor one of more scalars, so that the memory is bounded.
+const SHAPE_BYTES_MAX: usize = 8 * 1024;
+const SHAPE_SCALARS_MAX: usize = 512;
+/// Once all shapes are taken, only every so many records that agree with none teach one: learning costs as much as
+/// reading, and a producer may never repeat itself.
+const PATIENCE: usize = 8;
+
+/// The shapes of one format's records.
+#[derive(Default)]
+pub(super) struct Memory<T> {
+    shapes: Vec<Shape<T>>,
+    /// The shape that the latest record agreed with: the first to try.
+    latest: usize,
+    /// Records that agreed with none since one was learned.
+    misses: usize,
+    /// The shape that makes room for the next one.
+    oldest: usize,
+    /// The values of the record at hand.
+    spans: Vec<Span>,
+    /// The record at hand, if its shape is not remembered.
+    stranger: T,
+}
+
+/// Which shape a record agreed with; its values are noted.
+#[derive(Clone, Copy)]
+pub(super) struct Predicted(usize);
+
+impl<T: WireObject> Memory<T> {
+    /// The shape that `text` agrees with.
+    #[inline]
+    pub(super) fn predict(&mut self, text: &str) -> Option<Predicted> {
+        if !self.agrees(self.latest, text) {
+            let latest = self.latest;
+            self.latest = (0..self.shapes.len()).find(|index| *index != latest && self.agrees(*index, text))?;
+        }
+        Some(Predicted(self.latest))
+    }
+
+    #[inline]
+    fn agrees(&mut self, index: usize, text: &str) -> bool {
+        self.spans.clear();
+        let shape = self.shapes.get(index);
+        shape.is_some_and(|shape| shape.agrees(&mut Walk::new(text, &mut self.spans)))
+    }
+
+    /// Reads `text`, a whole JSON object, as predicted or by walking it.
+    #[inline]
+    pub(super) fn read<'a>(
+        &mut self,
+        text: &'a str,
+        predicted: Option<Predicted>,
+    ) -> Result<(&T, Values<'_, 'a>), Fault> {
+        let known = match predicted {
+            Some(Predicted(index)) => Some(index),
+            None => self.walk(text)?,
+        };
+        let record = known.map_or(&self.stranger, |index| &self.shapes[index].record);
+        Ok((record, Values::new(text, &self.spans)))
+    }
+
+    /// Reads `text` and learns its shape; leaves the record as the stranger if it shall not be learned.
+    fn walk(&mut self, text: &str) -> Result<Option<usize>, Fault> {
+        self.spans.clear();
+        self.spans.shrink_to(SHAPE_SCALARS_MAX);
+        let mut record = T::default();
+        walk::read(text, &mut record, &mut self.spans)?;
+        self.misses += 1;
+        let is_full = self.shapes.len() == SHAPES_MAX;
+        let is_learned = text.len() <= SHAPE_BYTES_MAX && !(is_full && self.misses < PATIENCE);
+        let mut scalars = if is_learned {
+            scalars(text, &self.spans)
+        } else {
+            Vec::new()
+        };
+        if !is_learned || scalars.len() > SHAPE_SCALARS_MAX {
+            self.stranger = record;
+            return Ok(None);
+        }
+        self.misses = 0;
+        let alike = self.shapes.iter().position(|shape| shape.is_alike(text, &scalars));
+        if let Some(index) = alike {
+            self.shapes[index].tell_changed(text, &mut scalars);
+        }
+        let shape = Shape::of(text, scalars, record);
+        self.latest = match alike {
+            Some(index) => index,
+            None if is_full => {
+                let oldest = self.oldest;
+                self.oldest = (oldest + 1) % SHAPES_MAX;
+                oldest
+            }
+            None => self.shapes.len(),
+        };
+        match self.shapes.get_mut(self.latest) {
+            Some(old) => *old = shape,
+            None => self.shapes.push(shape),
+        }
+        Ok(Some(self.latest))
+    }
+}
+
+/// A scalar of a record, null excepted: that reads as absent, so it counts as punctuation.
+struct Scalar {
+    bytes: Range<usize>,
+    wanted: Option<Span>,
+    has_changed: bool,
+}
+
+/// The scalars of `text`, which is well-formed; `wanted` are those that fields are read from, in their order.
+fn scalars(text: &str, wanted: &[Span]) -> Vec<Scalar> {
+    let mut scalars = Vec::new();
+    let mut wanted = wanted.iter().peekable();
+    let mut nothing = Vec::new();
+    let mut walk = Walk::new(text, &mut nothing);
+    while let Some(first) = walk.rest().first() {
+        let start = walk.at;
+        if !matches!(first, b'"' | b'-' | b'0'..=b'9' | b't' | b'f' | b'n') {
+            walk.at += 1;
+            continue;
+        }
+        if walk.skip().is_none() {
+            break;
+        }
+        let end = walk.at;
+        let is_key = *first == b'"' && walk.peek() == Some(b':');
+        if !is_key && *first != b'n' {
+            scalars.push(Scalar {
+                bytes: start..end,
+                wanted: wanted.next_if(|span| span.start < end).copied(),
+                has_changed: false,
+            });
+        }
+    }
+    scalars
+}
+
+/// A record, and which of its values change.
+struct Shape<T> {
+    model: Box<str>,
+    scalars: Vec<Scalar>,
+    parts: Vec<Part>,
+    /// Wanted values that have not changed, counted from the beginning of their part.
+    constants: Vec<Span>,
+    record: T,
+}
+
+/// Bytes of the model that do not change, and what follows them.
+struct Part {
+    bytes: Range<usize>,
+    constants: Range<usize>,
+    then: Then,
+}
+
+enum Then {
+    Wanted,
+    Unwanted,
+    End,
+}
+
+impl<T> Shape<T> {
+    fn of(text: &str, scalars: Vec<Scalar>, record: T) -> Self {
+        let mut shape = Self {
+            model: text.into(),
+            scalars: Vec::new(),
+            parts: Vec::new(),
+            constants: Vec::new(),
+            record,
+        };
+        let (mut start, mut first) = (0, 0);
+        for scalar in &scalars {
+            match &scalar.wanted {
+                Some(span) if !scalar.has_changed => shape.constants.push(span.less(start)),
+                None if !scalar.has_changed => {}
+                wanted => {
+                    let then = if wanted.is_some() { Then::Wanted } else { Then::Unwanted };
+                    shape.parts.push(Part {
+                        bytes: start..scalar.bytes.start,
+                        constants: first..shape.constants.len(),
+                        then,
+                    });
+                    (start, first) = (scalar.bytes.end, shape.constants.len());
+                }
+            }
+        }
+        shape.parts.push(Part {
+            bytes: start..text.len(),
+            constants: first..shape.constants.len(),
+            then: Then::End,
+        });
+        shape.scalars = scalars;
+        shape
+    }
+
+    /// Whether the record ahead has this shape; notes its wanted values.
+    #[inline]
+    fn agrees(&self, walk: &mut Walk<'_, '_>) -> bool {
+        let model = self.model.as_bytes();
+        for part in &self.parts {
+            let start = walk.at;
+            if walk.exactly(&model[part.bytes.clone()]).is_none() {
+                return false;
+            }
+            let constants = self.constants[part.constants.clone()].iter();
+            walk.note_all(constants.map(|constant| constant.plus(start)));
+            let is_wanted = match part.then {
+                Then::Wanted => true,
+                Then::Unwanted => false,
+                Then::End => return walk.rest().is_empty(),
+            };
+            let Some(span) = walk.scalar() else {
+                return false;
+            };
+            if is_wanted {
+                walk.note(span);
+            }
+        }
+        false
+    }
+
+    /// Whether `text` differs from the model in nothing but its scalars.
+    fn is_alike(&self, text: &str, scalars: &[Scalar]) -> bool {
+        scalars.len() == self.scalars.len()
+            && (0..=scalars.len())
+                .all(|index| before(index, text, scalars) == before(index, &self.model, &self.scalars))
+    }
+
+    /// Marks the scalars of a record of this shape that have changed.
+    fn tell_changed(&self, text: &str, scalars: &mut [Scalar]) {
+        for (ours, theirs) in self.scalars.iter().zip(scalars) {
+            theirs.has_changed = ours.has_changed || self.model[ours.bytes.clone()] != text[theirs.bytes.clone()];
+        }
+    }
+}
+
+/// What stands between a scalar and the one before, or the end and the last.
+fn before<'t>(index: usize, text: &'t str, scalars: &[Scalar]) -> &'t str {
+    let start = index.checked_sub(1).map_or(0, |before| scalars[before].bytes.end);
+    let end = scalars.get(index).map_or(text.len(), |scalar| scalar.bytes.start);
+    &text[start..end]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::okta;
+    use super::*;
+
+    fn record(id: &str, address: &str, tail: &str) -> String {
+        format!(
+            r#"{{"uuid":"{id}","eventType":"user.session.start","actor":{{"id":"00u7","x":[1,"a"]}},"client":{{"ipAddress":{address}}}{tail}}}"#
+        )
+    }
+
+    /// Reads `text`; whether it was predicted, and id, actor and address.
+    fn read(memory: &mut Memory<okta::Record>, text: &str) -> (bool, [String; 3]) {
+        let predicted = memory.predict(text);
+        let (record, values) = memory.read(text, predicted).unwrap();
+        let places = [record.uuid, record.actor.id, record.client.ip_address];
+        (predicted.is_some(), places.map(|place| values.text(place).into_owned()))
+    }
+
+    #[test]
+    fn records_of_one_shape_are_predicted_once_it_is_known_what_changes() {
+        let mut memory = Memory::default();
+        for (id, address, is_predicted) in [
+            ("a", r#""203.0.113.7""#, false),
+            ("a", r#""203.0.113.7""#, true),
+            ("b", r#""203.0.113.7""#, false),
+            ("ccc", r#""203.0.113.7""#, true),
+            ("d", r#""198.51.100.4""#, false),
+            ("\\u00e9", r#""""#, true),
+            ("f", "-7.5e1", true),
+            ("g", "null", false),
+            ("h", "{}", false),
+            ("i", r#""203.0.113.9""#, true),
+        ] {
+            let text = record(id, address, "");
+            let (was_predicted, found) = read(&mut memory, &text);
+            assert_eq!(was_predicted, is_predicted, "{text}");
+            assert_eq!(found, read(&mut Memory::default(), &text).1, "{text}");
+        }
+        assert_eq!(memory.shapes.len(), 3, "null and an object are other shapes");
+    }
+
+    #[test]
+    fn what_is_remembered_is_bounded() {
+        let mut memory = Memory::default();
+        for number in 0..10 * SHAPES_MAX {
+            let text = record("a", "1", &format!(r#","k{number}":1"#));
+            assert!(!read(&mut memory, &text).0);
+        }
+        assert_eq!(memory.shapes.len(), SHAPES_MAX);
+        let long = record("a", "1", &format!(r#","k":"{}""#, "x".repeat(SHAPE_BYTES_MAX)));
+        let full = record("a", "1", &format!(r#","k":[{}1]"#, "1,".repeat(SHAPE_SCALARS_MAX)));
+        for _ in 0..2 * PATIENCE {
+            assert!(!read(&mut memory, &long).0);
+            assert!(!read(&mut memory, &full).0);
+        }
+    }
+
+    #[test]
+    fn nothing_may_follow_a_record() {
+        let mut memory = Memory::default();
+        let text = record("a", "1", "");
+        read(&mut memory, &text);
+        for tail in ["1", "-", "}", ",", "\"", "\"\"", "null"] {
+            let more = format!("{text}{tail}");
+            assert!(memory.predict(&more).is_none(), "{more}");
+        }
+    }
+}
