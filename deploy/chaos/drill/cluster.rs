@@ -57,7 +57,9 @@ impl Cluster {
     pub(crate) fn stop_node(&self, node: usize, by_force: bool) -> anyhow::Result<()> {
         let pid = std::fs::read_to_string(self.data.join(format!("node-{node}/pid")))?;
         let process = PathBuf::from("/proc").join(pid.trim());
-        let status = self.node(if by_force { "node-kill" } else { "node-stop" }, node)?.wait()?;
+        let status = self
+            .node(if by_force { "node-kill" } else { "node-stop" }, node)?
+            .wait()?;
         ensure!(status.success(), "broker {node} cannot be stopped: {status}");
         let deadline = Instant::now() + NODE_ENDS;
         while is_alive(&process) {
