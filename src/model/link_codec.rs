@@ -111,12 +111,13 @@ impl<'a> PackedLatest<'a> {
     /// # Errors
     /// [`Malformed`] if the bytes are something else.
     pub fn new(bytes: &'a [u8]) -> Result<Self, Malformed> {
-        let mut reader = Reader::new(bytes);
-        let packed = Self::take(&mut reader)?;
-        if !reader.is_at_end() {
-            return Err(reader.malformed("the end of the latest link"));
-        }
-        Ok(packed)
+        let latest = Latest::from_bytes(bytes)?;
+        Ok(Self {
+            account: latest.account,
+            device: latest.device,
+            class: latest.network.class,
+            bytes,
+        })
     }
 
     fn take(reader: &mut Reader<'a>) -> Result<Self, Malformed> {
@@ -201,6 +202,21 @@ impl<'a> Latest<'a> {
         }
     }
 
+    /// Reads what [`Latest::write`] wrote.
+    ///
+    /// # Errors
+    /// [`Malformed`] if the bytes are something else.
+    pub fn from_bytes(bytes: &'a [u8]) -> Result<Self, Malformed> {
+        let mut reader = Reader::new(bytes);
+        let latest = Self::read(&mut reader)?;
+        if reader.is_at_end() {
+            Ok(latest)
+        } else {
+            Err(reader.malformed("the end of the latest link"))
+        }
+    }
+
+    #[inline]
     fn read(reader: &mut Reader<'a>) -> Result<Self, Malformed> {
         let (account, device) = (reader.str()?, reader.str()?);
         let (network, address) = (LinkNetwork::read(reader)?, reader.ip()?);
@@ -248,6 +264,7 @@ impl<'a> LinkClaim<'a> {
         }
     }
 
+    #[inline]
     fn read(reader: &mut Reader<'a>, flags: u8) -> Result<Self, Malformed> {
         let code = reader.u8()?;
         let kind = KINDS.into_iter().find(|kind| *kind as u8 == code);
@@ -283,6 +300,7 @@ impl<'a> LinkPlace<'a> {
         writer.uint(u64::from(self.radius_km));
     }
 
+    #[inline]
     fn read(reader: &mut Reader<'a>) -> Result<Self, Malformed> {
         Ok(Self {
             city: reader.str()?,
@@ -296,6 +314,7 @@ impl<'a> LinkPlace<'a> {
 }
 
 impl<'a> LinkNetwork<'a> {
+    #[inline]
     fn read(reader: &mut Reader<'a>) -> Result<Self, Malformed> {
         let class = NetworkClass::from_code(reader.u8()?);
         Ok(Self {
@@ -308,6 +327,7 @@ impl<'a> LinkNetwork<'a> {
 }
 
 impl<'a> AccountSummary<'a> {
+    #[inline]
     fn read(reader: &mut Reader<'a>, has_names: bool) -> Result<Self, Malformed> {
         let mut summary = Self {
             days_on_entity: reader.u16()?,

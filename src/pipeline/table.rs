@@ -203,7 +203,7 @@ mod tests {
 
     /// Keys that meet in the low half, or in the low bits.
     fn key(number: u128) -> Key {
-        Key((number % 5) << 64 | number / 5 % 7 | number / 35 << 20)
+        Key(((number % 5) << 64) | (number / 5 % 7) | ((number / 35) << 20))
     }
 
     #[test]

@@ -223,8 +223,13 @@ impl AccountFacts {
     pub fn touch_apart(&self) -> i64 {
         let visits = self.visits.as_slice();
         let visit = |visit: Option<&Visit>| visit.map_or(0, |visit| visit.order_ms);
-        let network = |fact: Option<&NetworkFact>| fact.map_or(0, |fact| fact.last_ms ^ fact.told.append_ms);
+        let lines = |fact: &NetworkFact| {
+            let address = i64::from(fact.origin.address.is_ipv4());
+            fact.last_ms ^ fact.told.append_ms ^ address ^ i64::from(fact.days.is_empty())
+        };
+        let network = |fact: Option<&NetworkFact>| fact.map_or(0, lines);
         visit(visits.first())
+            ^ visit(visits.get(visits.len() / 2))
             ^ visit(visits.last())
             ^ network(self.networks.first())
             ^ network(self.networks.last())

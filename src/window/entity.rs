@@ -5,7 +5,7 @@ use super::episode::Episodes;
 use super::few::Few;
 use super::settings::WindowSettings;
 use crate::model::codec::{Malformed, Reader, Writer};
-use crate::model::link::{Latest, PackedLatest};
+use crate::model::link::Latest;
 use crate::model::{EntityKind, Link};
 
 /// Facts about one shared thing.
@@ -107,9 +107,9 @@ impl<'a> Tie<'a> {
 
     fn read(stored: &'a StoredTie) -> Result<Self, Malformed> {
         let mut reader = Reader::new(&stored.told);
-        let companions = companions(reader.bytes()?)?;
+        let companions = names(reader.bytes()?).collect::<Result<_, _>>()?;
         let start = reader.at();
-        let latest = PackedLatest::new(reader.rest()).map_err(|error| Malformed {
+        let latest = Latest::from_bytes(reader.rest()).map_err(|error| Malformed {
             at: start + error.at,
             ..error
         })?;
@@ -117,18 +117,21 @@ impl<'a> Tie<'a> {
             first_ms: stored.first_ms,
             last_ms: stored.last_ms,
             companions,
-            latest: latest.read(),
+            latest,
         })
     }
 }
 
-fn companions(bytes: &[u8]) -> Result<Vec<&str>, Malformed> {
-    let mut reader = Reader::new(bytes);
-    let mut companions = Vec::new();
-    while !reader.is_at_end() {
-        companions.push(reader.str()?);
-    }
-    Ok(companions)
+/// Names, one behind the other; the first that cannot be read is the last.
+fn names(bytes: &[u8]) -> impl Iterator<Item = Result<&str, Malformed>> {
+    let mut reader = Some(Reader::new(bytes));
+    std::iter::from_fn(move || {
+        let name = reader.as_mut().filter(|reader| !reader.is_at_end())?.str();
+        if name.is_err() {
+            reader = None;
+        }
+        Some(name)
+    })
 }
 
 impl StoredTie {
@@ -158,33 +161,28 @@ impl StoredTie {
     }
 
     /// Folds a later link of the same account.
-    fn update(&mut self, link: &Link<'_>, companion: &str) {
+    fn update(&mut self, link: &Link<'_>, companion: &str, scratch: &mut Writer) {
         let is_later = link.time_ms >= self.last_ms;
         self.first_ms = self.first_ms.min(link.first_ms);
         self.last_ms = self.last_ms.max(link.time_ms);
         let (kept, latest) = self.parts();
-        let mut told = Writer::appending(Vec::with_capacity(self.told.len() + companion.len() + 8));
-        let known = companions(kept).unwrap_or_default();
-        if companion.is_empty() || known.contains(&companion) {
-            told.uint(kept.len() as u64);
-            told.raw(kept);
+        scratch.clear();
+        if companion.is_empty() || names(kept).flatten().any(|known| known == companion) {
+            scratch.uint(kept.len() as u64);
+            scratch.raw(kept);
         } else {
-            let dropped = (known.len() + 1).saturating_sub(COMPANIONS_MAX);
+            let dropped = (names(kept).count() + 1).saturating_sub(COMPANIONS_MAX);
             let mut list = Writer::default();
-            let left = known.into_iter().skip(dropped);
+            let left = names(kept).flatten().skip(dropped);
             left.chain([companion]).for_each(|name| list.str(name));
-            told.uint(list.len() as u64);
-            told.raw(list.as_bytes());
+            scratch.uint(list.len() as u64);
+            scratch.raw(list.as_bytes());
         }
-        if is_later {
-            told.raw(link.latest.as_bytes());
+        scratch.raw(if is_later { link.latest.as_bytes() } else { latest });
+        if scratch.len() == self.told.len() {
+            self.told.copy_from_slice(scratch.as_bytes());
         } else {
-            told.raw(latest);
-        }
-        if told.as_bytes().len() == self.told.len() {
-            self.told.copy_from_slice(told.as_bytes());
-        } else {
-            self.told = told.as_bytes().into();
+            self.told = scratch.as_bytes().into();
         }
     }
 }
@@ -196,12 +194,7 @@ fn first_tie(link: &Link<'_>, companion: &str, scratch: &mut Writer) -> StoredTi
         scratch.uint(0);
     } else {
         let length = companion.len() as u64;
-        let length_bytes = if length < 0x80 {
-            1
-        } else {
-            u64::from(length.ilog2() / 7) + 1
-        };
-        scratch.uint(length + length_bytes);
+        scratch.uint(length + u64::from(length.ilog2() / 7) + 1);
         scratch.str(companion);
     }
     scratch.raw(link.latest.as_bytes());
@@ -224,7 +217,7 @@ impl EntityFacts {
         };
         let found = self.ties.binary_search_by(|tie| tie.account().cmp(link.latest.account));
         match found {
-            Ok(index) => self.ties[index].update(link, companion),
+            Ok(index) => self.ties[index].update(link, companion, scratch),
             Err(_) if self.ties.len() >= settings.ties_max.max(2) => {
                 self.story_mut().overflow += 1;
                 return false;

@@ -27,6 +27,10 @@ const OTHERS: u16 = 1 << 15;
 /// Origins that visits name and no network has any more: of an address that changed within a line, of another place
 /// that a new database gives to it. Most accounts have none.
 #[derive(Clone, Debug, Default, PartialEq)]
+#[allow(
+    clippy::box_collection,
+    reason = "a pointer in each window, where a list takes three words"
+)]
 pub(super) struct Others(Option<Box<Vec<Origin>>>);
 
 impl Origin {

@@ -16,8 +16,8 @@ pub struct Texts {
     kept: u16,
 }
 
-/// Bytes held in place: a product and a device, whose name may be a UUID.
-const INLINE: usize = 46;
+/// Bytes held in place: a product and a device, unless their names are long.
+const INLINE: usize = 30;
 
 /// Most accounts need no more than stands in place.
 #[derive(Clone, Debug)]

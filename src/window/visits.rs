@@ -99,6 +99,9 @@ impl Visits {
 
     /// Forgets visits before `horizon_ms`. Says how many.
     pub fn forget_before(&mut self, horizon_ms: i64) -> usize {
+        if self.sorted.first().is_none_or(|oldest| oldest.order_ms >= horizon_ms) {
+            return 0;
+        }
         let count = self.sorted.partition_point(|v| v.order_ms < horizon_ms);
         if count > 0 {
             self.sorted.drain(..count);
