@@ -51,8 +51,11 @@ impl Held {
         *self = match u8::try_from(total) {
             Ok(total) if usize::from(total) <= INLINE => {
                 let mut inline = [0; INLINE];
-                let bytes = all.into_iter().flatten();
-                inline.iter_mut().zip(bytes).for_each(|(kept, byte)| *kept = *byte);
+                let mut at = 0;
+                for part in all {
+                    inline[at..at + part.len()].copy_from_slice(part);
+                    at += part.len();
+                }
                 Self::Short(total, inline)
             }
             _ => Self::Long(all.concat().into()),
