@@ -5,8 +5,10 @@ use std::sync::Arc;
 
 use falsefront::alert::ocsf::EVIDENCE_MAX;
 use falsefront::intake::Format;
-use falsefront::model::link::{Offer, Text};
-use falsefront::model::{AccountSummary, EntityKind, Link, LinkClaim, NetworkClass};
+use falsefront::model::codec::Writer;
+use falsefront::model::event_id::EventId;
+use falsefront::model::link::{Latest, PackedLatest};
+use falsefront::model::{EntityKind, Link};
 use falsefront::pipeline::intake::{Intake, RawRecord};
 use falsefront::pipeline::packed::Unpacked;
 use falsefront::pipeline::settings::{DetectionSettings, IntakeSettings};
@@ -256,51 +258,51 @@ fn one_account_is_one_window_of_bounded_size() {
     );
 }
 
-fn link(number: usize) -> Link<'static> {
+fn link(account: usize, number: usize) -> Link<'static> {
+    let mut latest = Writer::default();
+    Latest {
+        account: &format!("account-{account:05}@corp.example"),
+        device: &format!("lt-{number}"),
+        address: Some("240.42.0.7".parse().unwrap()),
+        event_id: EventId::new(&format!("e-{number}")),
+        product: "Test",
+        ..Latest::default()
+    }
+    .write(&mut latest);
     Link {
         entity_kind: EntityKind::Network,
-        entity: "240.42.0.7".into(),
-        account: format!("account-{number:05}@corp.example").into(),
+        entity: "240.42.0.7",
         first_ms: START_MS,
         time_ms: START_MS + i64::try_from(number).unwrap(),
         clock_ms: START_MS + i64::try_from(number).unwrap(),
-        event_id: format!("e-{number}").into(),
-        product: "Test".into(),
-        address: Some(Text("240.42.0.7".into())),
-        device: Some(Text(format!("lt-{number}").into())),
-        fingerprint: false,
-        claim: LinkClaim::default(),
-        place: None,
-        network_class: NetworkClass::Unknown,
-        network_label: "".into(),
-        asn: 0,
-        organization: "".into(),
-        account_facts: AccountSummary::default(),
-        data_versions: "".into(),
-        offer: None::<Box<Offer>>,
+        data_versions: "",
+        latest: PackedLatest::new(latest.into_bytes().leak()).unwrap(),
+        offer: None,
     }
 }
 
 #[test]
 fn one_network_keeps_every_list_within_its_limit() {
     let limits = WindowSettings::default();
-    let mut facts = EntityFacts::new(&link(0));
-    let mut interner = Interner::default();
+    let mut facts = EntityFacts::default();
+    let mut scratch = Writer::default();
     for number in 0..HOSTILE {
-        let mut stranger = link(number);
-        facts.apply(&stranger, stranger.clock_ms, &limits, &mut interner);
+        let stranger = link(number, number);
+        facts.apply(&stranger, stranger.clock_ms, &limits, &mut scratch);
         // The first account comes back with another device each time.
-        stranger.account = link(0).account;
-        facts.apply(&stranger, stranger.clock_ms, &limits, &mut interner);
-        facts.withhold(number as u128 + 10, stranger.time_ms);
-        facts.take_offer(number as u128 + 10);
-        assert!(facts.ties.len() <= limits.ties_max);
-        assert!(facts.ties.iter().all(|tie| tie.companions.len() <= COMPANIONS_MAX));
-        assert!(facts.withheld.len() <= OFFERS_MAX && facts.taken_offers.len() <= OFFERS_MAX);
+        let again = link(0, number);
+        facts.apply(&again, again.clock_ms, &limits, &mut scratch);
+        let story = facts.story_mut();
+        story.withhold(number as u128 + 10, stranger.time_ms);
+        story.take_offer(number as u128 + 10);
+        assert!(story.withheld.len() <= OFFERS_MAX && story.taken_offers.len() <= OFFERS_MAX);
+        assert!(facts.tie_count() <= limits.ties_max);
+        let mut ties = facts.ties_since(i64::MIN);
+        assert!(ties.all(|tie| (1..=COMPANIONS_MAX).contains(&tie.companions.len())));
     }
-    assert_eq!(facts.ties.len(), limits.ties_max);
+    assert_eq!(facts.ties_since(i64::MIN).count(), limits.ties_max);
     assert_eq!(
-        facts.overflow,
+        facts.story().overflow,
         (HOSTILE - limits.ties_max) as u64,
         "the others are counted"
     );

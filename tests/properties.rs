@@ -287,7 +287,7 @@ fn chunks_of_different_ages_and_the_log_give_the_state_back() {
             }
             let restored = accounts.restore(Accounts::new(settings(), HASH_KEY), &core.accounts[0].log);
             prop_assert!(restored == core::state_of(&core.accounts[0].fold), "accounts differ");
-            let restored = entities.restore(Entities::new(settings(), HASH_KEY), &core.entities[0].log);
+            let restored = entities.restore(Entities::new(settings()), &core.entities[0].log);
             prop_assert!(restored == core::state_of(&core.entities[0].fold), "entities differ");
             Ok(())
         },
@@ -433,7 +433,7 @@ fn damaged_bytes_are_refused_or_folded_but_never_panic() {
                 append_ms: START_MS,
             };
             let mut accounts = Accounts::new(settings(), HASH_KEY);
-            let mut entities = Entities::new(settings(), HASH_KEY);
+            let mut entities = Entities::new(settings());
             for (_, record) in &core.accounts[0].log {
                 let _ = accounts.fold(at, &damaged(record.clone(), &damage), &mut Outputs::default());
             }

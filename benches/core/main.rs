@@ -264,6 +264,7 @@ pub(crate) struct Core {
     outputs: Outputs,
     offset: i64,
     links: u64,
+    linked: Vec<u8>,
 }
 
 impl Core {
@@ -271,10 +272,11 @@ impl Core {
         let settings: Arc<DetectionSettings> = Arc::default();
         Self {
             accounts: Accounts::new(Arc::clone(&settings), HASH_KEY),
-            entities: Entities::new(settings, HASH_KEY),
+            entities: Entities::new(settings),
             outputs: Outputs::default(),
             offset: 0,
             links: 0,
+            linked: Vec::new(),
         }
     }
 
@@ -291,9 +293,14 @@ impl Core {
         };
         self.offset += 1;
         self.accounts.fold(position, &record.value, &mut self.outputs).unwrap();
-        for link in std::mem::take(&mut self.outputs.links) {
+        // As the service does: the links of a batch are one record.
+        self.linked.clear();
+        for link in self.outputs.links.drain(..) {
             self.links += 1;
-            self.entities.fold(position, &link.value, &mut self.outputs).unwrap();
+            self.linked.extend_from_slice(&link.value);
+        }
+        if !self.linked.is_empty() {
+            self.entities.fold(position, &self.linked, &mut self.outputs).unwrap();
         }
         self.outputs.alerts.clear();
     }

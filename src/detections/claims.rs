@@ -2,9 +2,10 @@
 
 use crate::detections::settings::ClaimSettings;
 use crate::model::geo::Point;
+use crate::model::link::LinkClaim;
 use crate::model::{Claim, Place, Travel};
 use crate::window::account::ClaimDistance;
-use crate::window::entity::{Latest, Tie};
+use crate::window::entity::Tie;
 
 /// Kilometers around an approved city that count as being there: a metropolitan area and its airports.
 const TRAVEL_CITY_KM: f64 = 150.0;
@@ -58,22 +59,22 @@ fn covers(travel: &Travel, place: &Place) -> bool {
 
 /// Whether another of the accounts is the same one with its domain: `r.lee` beside `r.lee@corp.example`, which two
 /// sources spell differently and no roster joins.
-pub(super) fn is_short_form(account: &str, others: &[&Tie]) -> bool {
+pub(super) fn is_short_form(account: &str, others: &[Tie<'_>]) -> bool {
     let is_long_form = |other: &str| other.strip_prefix(account).is_some_and(|rest| rest.starts_with('@'));
-    !account.contains('@') && others.iter().any(|tie| is_long_form(&tie.latest.account))
+    !account.contains('@') && others.iter().any(|tie| is_long_form(tie.latest.account))
 }
 
 /// Whether two accounts claim places that one person's address cannot both be.
-pub(super) fn contradict(a: &Latest, b: &Latest) -> bool {
-    match (a.claim.point, b.claim.point) {
+pub(super) fn contradict(a: &LinkClaim<'_>, b: &LinkClaim<'_>) -> bool {
+    match (a.point, b.point) {
         (Some((lat_a, lon_a, radius_a)), Some((lat_b, lon_b, radius_b))) => {
             let points = Point::new(lat_a, lon_a).zip(Point::new(lat_b, lon_b));
             let apart_km = points.map_or(0.0, |(a, b)| a.distance_km(b));
             apart_km > f64::from(radius_a.max(100)) + f64::from(radius_b.max(100))
         }
         _ => {
-            let both_named = !a.claim.label.is_empty() && !b.claim.label.is_empty();
-            both_named && !a.claim.label.eq_ignore_ascii_case(&b.claim.label)
+            let (a, b) = (a.label(), b.label());
+            !a.is_empty() && !b.is_empty() && !a.eq_ignore_ascii_case(&b)
         }
     }
 }

@@ -12,8 +12,12 @@
 //! ```
 //! An event that arrives late is judged against both its neighbours in event time.
 
+use std::net::IpAddr;
+
 use crate::detections::settings::TravelSettings;
-use crate::model::{Detection, Evidence, EvidencePlace, Finding, Guard, Measure, Rule, Severity, Strength, attack};
+use crate::model::{
+    Detection, Evidence, EvidencePlace, Finding, Guard, Measure, Network, Place, Rule, Severity, Strength, attack,
+};
 use crate::window::account::{AccountFacts, Change, Lateness};
 use crate::window::texts::TextId;
 use crate::window::visits::Visit;
@@ -44,15 +48,36 @@ pub fn detect(
     let judged = legs
         .into_iter()
         .flatten()
-        .filter_map(|(from, to)| Leg::between(from, to, settings));
+        .filter_map(|(from, to)| Leg::between(from, to, facts, settings));
     judged
         .filter_map(|leg| leg.finding(account, facts, change, settings, data_versions))
         .collect()
 }
 
+/// One end of a leg.
+#[derive(Clone, Copy)]
+struct End<'a> {
+    visit: &'a Visit,
+    address: IpAddr,
+    network: &'a Network,
+    place: &'a Place,
+}
+
+impl<'a> End<'a> {
+    fn of(visit: &'a Visit, facts: &'a AccountFacts) -> Option<Self> {
+        let origin = facts.origin(visit.origin);
+        Some(Self {
+            visit,
+            address: origin.address,
+            network: &origin.network,
+            place: origin.place.as_deref()?,
+        })
+    }
+}
+
 struct Leg<'a> {
-    from: &'a Visit,
-    to: &'a Visit,
+    from: End<'a>,
+    to: End<'a>,
     distance_km: f64,
     certain_km: f64,
     elapsed_ms: i64,
@@ -61,15 +86,20 @@ struct Leg<'a> {
 
 impl<'a> Leg<'a> {
     /// The leg, if it is too fast to be travelled.
-    fn between(from: &'a Visit, to: &'a Visit, settings: &TravelSettings) -> Option<Self> {
-        if from.address == to.address {
-            return None;
-        }
-        let certain_km = from.place.distance_at_least_km(&to.place);
-        if certain_km < settings.distance_km_min {
+    fn between(from: &'a Visit, to: &'a Visit, facts: &'a AccountFacts, settings: &TravelSettings) -> Option<Self> {
+        // One origin has one address, and is what most visits share.
+        if from.origin == to.origin {
             return None;
         }
         let elapsed_ms = to.order_ms - from.order_ms;
+        let (from, to) = (End::of(from, facts)?, End::of(to, facts)?);
+        if from.address == to.address {
+            return None;
+        }
+        let certain_km = from.place.distance_at_least_km(to.place);
+        if certain_km < settings.distance_km_min {
+            return None;
+        }
         #[expect(clippy::cast_precision_loss, reason = "milliseconds of a day are exact in f64")]
         let hours = (elapsed_ms + settings.clock_skew_ms).max(1) as f64 / 3_600_000.0;
         let speed_kmh = certain_km / hours;
@@ -92,16 +122,17 @@ impl<'a> Leg<'a> {
         settings: &TravelSettings,
         data_versions: &str,
     ) -> Option<Finding> {
-        let days = |visit: &Visit| {
-            let network = facts.networks.iter().find(|n| n.holds(visit.address));
+        let days = |end: End<'_>| {
+            let network = facts.networks.iter().find(|n| n.holds(end.address));
             network.map_or(0, |n| n.days.count())
         };
         let (days_from, days_to) = (days(self.from), days(self.to));
+        let (device_from, device_to) = (self.from.visit.device, self.to.visit.device);
         if days_from >= settings.habitual_days && days_to >= settings.habitual_days {
             return None;
         }
-        let both_named = self.from.device != TextId::default() && self.to.device != TextId::default();
-        let same_device = both_named && self.from.device == self.to.device;
+        let both_named = device_from != TextId::default() && device_to != TextId::default();
+        let same_device = both_named && device_from == device_to;
         let two_devices = both_named && !same_device;
         let is_far = self.certain_km >= settings.alert_distance_km_min;
         if !is_far && !two_devices {
@@ -120,8 +151,8 @@ impl<'a> Leg<'a> {
             subject: account.to_owned(),
             accounts: vec![account.to_owned()],
             message: self.message(account),
-            first_ms: self.from.order_ms,
-            last_ms: self.to.order_ms,
+            first_ms: self.from.visit.order_ms,
+            last_ms: self.to.visit.order_ms,
             evidence: vec![
                 evidence("from", account, self.from, facts),
                 evidence("to", account, self.to, facts),
@@ -229,19 +260,20 @@ fn minutes(elapsed_ms: i64) -> String {
     }
 }
 
-fn evidence(role: &str, account: &str, visit: &Visit, facts: &AccountFacts) -> Evidence {
+fn evidence(role: &str, account: &str, end: End<'_>, facts: &AccountFacts) -> Evidence {
+    let visit = end.visit;
     Evidence {
         role: role.to_owned(),
         event_id: visit.event_id.to_string(),
         product: facts.text(visit.product).to_owned(),
         time_ms: visit.order_ms,
         account: account.to_owned(),
-        address: Some(visit.address),
-        place: Some(EvidencePlace::from(visit.place.as_ref())),
-        network_class: Some(visit.network.class),
-        network_label: visit.network.label.clone(),
-        asn: visit.network.asn,
-        organization: visit.network.organization.clone(),
+        address: Some(end.address),
+        place: Some(EvidencePlace::from(end.place)),
+        network_class: Some(end.network.class),
+        network_label: end.network.label.clone(),
+        asn: end.network.asn,
+        organization: end.network.organization.clone(),
         device: facts.text(visit.device).to_owned(),
         facts: vec![(
             "multi_factor".to_owned(),

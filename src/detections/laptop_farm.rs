@@ -18,7 +18,6 @@
 use crate::detections::claims::{contradict, is_short_form};
 use crate::detections::settings::FarmSettings;
 use crate::detections::shared_network;
-use crate::model::link::Text;
 use crate::model::{
     AccountKind, Detection, EntityKind, Evidence, Finding, Guard, Link, Measure, Rule, Severity, Strength, attack,
 };
@@ -43,7 +42,7 @@ pub const RULE: Rule = Rule {
 /// Judges the network after one more link to it.
 #[must_use]
 pub fn detect(link: &Link<'_>, facts: &EntityFacts, settings: &FarmSettings) -> Option<Finding> {
-    if link.entity_kind != EntityKind::Network || link.network_class.is_shared_by_design() {
+    if link.entity_kind != EntityKind::Network || link.latest.class.is_shared_by_design() {
         return None;
     }
     let suspects = suspects(link, facts, settings);
@@ -51,9 +50,7 @@ pub fn detect(link: &Link<'_>, facts: &EntityFacts, settings: &FarmSettings) -> 
         return None;
     }
     let group = Group::of(&suspects, settings);
-    group
-        .is_farm()
-        .then(|| finding(link, facts, &suspects, &group, settings))
+    group.is_farm().then(|| finding(link, &suspects, &group, settings))
 }
 
 /// Whether the network may yet turn out to be a farm, so that findings about one account on it should wait: two
@@ -61,12 +58,12 @@ pub fn detect(link: &Link<'_>, facts: &EntityFacts, settings: &FarmSettings) -> 
 #[must_use]
 pub fn is_candidate(link: &Link<'_>, facts: &EntityFacts, settings: &FarmSettings) -> bool {
     link.entity_kind == EntityKind::Network
-        && !link.network_class.is_shared_by_design()
+        && !link.latest.class.is_shared_by_design()
         && suspects(link, facts, settings).len() >= 2
 }
 
 struct Suspect<'a> {
-    tie: &'a Tie,
+    tie: Tie<'a>,
     points: u16,
     is_away: bool,
     has_tool: bool,
@@ -75,11 +72,17 @@ struct Suspect<'a> {
 
 fn suspects<'a>(link: &Link<'_>, facts: &'a EntityFacts, settings: &FarmSettings) -> Vec<Suspect<'a>> {
     let since_ms = link.time_ms - i64::from(settings.window_days) * DAY_MS;
-    let present: Vec<&Tie> = facts.ties_since(since_ms).collect();
-    let accounts = present
+    // One account is no farm.
+    if facts.tie_count() < 2 {
+        return Vec::new();
+    }
+    let present: Vec<Tie<'a>> = facts.ties_since(since_ms).collect();
+    let keep: Vec<bool> = present
         .iter()
-        .filter(|tie| !is_short_form(&tie.latest.account, &present));
-    let with_points = accounts.filter_map(|tie| suspect(tie));
+        .map(|tie| !is_short_form(tie.latest.account, &present))
+        .collect();
+    let accounts = present.into_iter().zip(keep).filter(|(_, is_kept)| *is_kept);
+    let with_points = accounts.filter_map(|(tie, _)| suspect(tie));
     let mut found: Vec<Suspect<'a>> = with_points.filter(|suspect| suspect.points >= 2).collect();
     // Two accounts on one device are `shared_device`; a farm has a laptop for each.
     let own_device = |suspect: &Suspect<'_>, others: &[Suspect<'_>]| {
@@ -96,13 +99,13 @@ fn suspects<'a>(link: &Link<'_>, facts: &'a EntityFacts, settings: &FarmSettings
     found
 }
 
-fn suspect(tie: &Tie) -> Option<Suspect<'_>> {
+fn suspect(tie: Tie<'_>) -> Option<Suspect<'_>> {
     let link = &tie.latest;
     if matches!(link.claim.kind, AccountKind::Service) {
         return None;
     }
     let summary = &link.account_facts;
-    let is_away = shared_network::is_away(tie);
+    let is_away = shared_network::is_away(&tie);
     let has_tool = !summary.remote_tools.is_empty() || !summary.kvm.is_empty() || summary.rdp_relays > 0;
     let mut points = if is_away { 2 } else { 0 };
     points += if summary.remote_tools.is_empty() { 0 } else { 2 };
@@ -110,11 +113,11 @@ fn suspect(tie: &Tie) -> Option<Suspect<'_>> {
     points += if summary.rdp_relays > 0 { 3 } else { 0 };
     points += u16::from(!summary.vpn_brands.is_empty());
     Some(Suspect {
-        tie,
         points,
         is_away,
         has_tool,
         has_device: !tie.companions.is_empty(),
+        tie,
     })
 }
 
@@ -131,7 +134,7 @@ struct Group {
 
 impl Group {
     fn of(suspects: &[Suspect<'_>], settings: &FarmSettings) -> Self {
-        let mut employers: Vec<&str> = suspects.iter().map(|s| s.tie.latest.claim.employer.as_ref()).collect();
+        let mut employers: Vec<&str> = suspects.iter().map(|s| s.tie.latest.claim.employer).collect();
         employers.sort_unstable();
         employers.dedup();
         Self {
@@ -149,9 +152,11 @@ impl Group {
                 .count(),
             any_away: suspects.iter().any(|s| s.is_away),
             any_tool: suspects.iter().any(|s| s.has_tool),
-            contradicting: suspects
-                .iter()
-                .any(|a| suspects.iter().any(|b| contradict(&a.tie.latest, &b.tie.latest))),
+            contradicting: suspects.iter().any(|a| {
+                suspects
+                    .iter()
+                    .any(|b| contradict(&a.tie.latest.claim, &b.tie.latest.claim))
+            }),
             outsiders: suspects
                 .iter()
                 .filter(|s| s.tie.latest.claim.kind != AccountKind::Employee)
@@ -168,13 +173,7 @@ impl Group {
     }
 }
 
-fn finding(
-    link: &Link<'_>,
-    facts: &EntityFacts,
-    suspects: &[Suspect<'_>],
-    group: &Group,
-    settings: &FarmSettings,
-) -> Finding {
+fn finding(link: &Link<'_>, suspects: &[Suspect<'_>], group: &Group, settings: &FarmSettings) -> Finding {
     let accounts: Vec<String> = suspects.iter().map(|s| s.tie.latest.account.to_string()).collect();
     let severity = if group.any_away && group.any_tool {
         Severity::Critical
@@ -182,9 +181,10 @@ fn finding(
         Severity::High
     };
     let place = link
+        .latest
+        .read()
         .place
-        .as_ref()
-        .map_or("an unknown place", |place| place.label.as_ref());
+        .map_or_else(|| "an unknown place".to_owned(), |place| place.label());
     let number = |count: usize| f64::from(u32::try_from(count).unwrap_or(u32::MAX));
     let points: u16 = suspects.iter().map(|s| s.points).sum();
     Finding {
@@ -192,11 +192,11 @@ fn finding(
         strength: Strength::Alert,
         severity,
         confidence: u8::try_from((50 + u32::from(points) * 4).min(95)).unwrap_or(95),
-        subject: facts.name.to_string(),
+        subject: link.entity.to_owned(),
         message: format!(
             "Laptop farm indicators: {} accounts on {} in {place}: {}{}",
             accounts.len(),
-            facts.name,
+            link.entity,
             accounts.join(", "),
             seen_with(suspects),
         ),
@@ -204,7 +204,7 @@ fn finding(
         first_ms: suspects.iter().map(|s| s.tie.first_ms).min().unwrap_or(link.time_ms),
         last_ms: suspects.iter().map(|s| s.tie.last_ms).max().unwrap_or(link.time_ms),
         evidence: std::iter::once(network_evidence(link))
-            .chain(suspects.iter().map(|s| shared_network::evidence(s.tie)))
+            .chain(suspects.iter().map(|s| shared_network::evidence(&s.tie)))
             .collect(),
         measures: vec![
             Measure::against("accounts", number(suspects.len()), 2.0),
@@ -217,7 +217,7 @@ fn finding(
             Measure::shown("accounts_steady", number(group.steady)),
         ],
         guards: guards(link, suspects, group, settings),
-        data_versions: link.data_versions.clone().into_owned(),
+        data_versions: link.data_versions.to_owned(),
         degraded: false,
     }
 }
@@ -233,7 +233,7 @@ fn seen_with(suspects: &[Suspect<'_>]) -> String {
                 .chain(&summary.kvm)
                 .chain(&summary.vpn_brands)
         })
-        .map(Text::as_str)
+        .copied()
         .collect();
     names.sort_unstable();
     names.dedup();
@@ -245,16 +245,17 @@ fn seen_with(suspects: &[Suspect<'_>]) -> String {
 }
 
 fn network_evidence(link: &Link<'_>) -> Evidence {
+    let latest = link.latest.read();
     Evidence {
         role: "network".to_owned(),
-        event_id: link.event_id.to_string(),
-        product: link.product.to_string(),
+        event_id: latest.event_id.to_string(),
+        product: latest.product.to_owned(),
         time_ms: link.time_ms,
-        address: link.address.as_ref().and_then(|a| a.as_str().parse().ok()),
-        network_class: Some(link.network_class),
-        network_label: link.network_label.to_string(),
-        asn: link.asn,
-        organization: link.organization.to_string(),
+        address: latest.address,
+        network_class: Some(latest.network.class),
+        network_label: latest.network.label.to_owned(),
+        asn: latest.network.asn,
+        organization: latest.network.organization.to_owned(),
         facts: vec![("network".to_owned(), link.entity.to_string())],
         ..Evidence::default()
     }
@@ -265,7 +266,7 @@ fn guards(link: &Link<'_>, suspects: &[Suspect<'_>], group: &Group, settings: &F
     vec![
         Guard::ran(
             "shared_by_design",
-            format!("{} networks are not shared by design", link.network_class.as_str()),
+            format!("{} networks are not shared by design", link.latest.class.as_str()),
         ),
         Guard::ran(
             "household",

@@ -7,11 +7,12 @@
 
 use crate::detections::claims::{contradict, is_short_form};
 use crate::detections::settings::DeviceSettings;
+use crate::model::link::Latest;
 use crate::model::{
     AccountKind, Detection, EntityKind, Evidence, Finding, Guard, Link, Measure, NetworkClass, Rule, Severity,
     Strength, attack,
 };
-use crate::window::entity::{EntityFacts, Latest, Tie};
+use crate::window::entity::{EntityFacts, Tie};
 use crate::window::{DAY_MS, HOUR_MS};
 
 /// What is constant about it.
@@ -27,24 +28,27 @@ pub const RULE: Rule = Rule {
 /// Judges the device after one more link to it.
 #[must_use]
 pub fn detect(link: &Link<'_>, facts: &EntityFacts, settings: &DeviceSettings) -> Option<Finding> {
-    if link.entity_kind != EntityKind::Device || is_listed(&facts.name, settings) {
+    if link.entity_kind != EntityKind::Device || is_listed(link.entity, settings) {
         return None;
     }
     let since_ms = link.time_ms - i64::from(settings.window_days) * DAY_MS;
-    let users: Vec<&Tie> = facts
+    // One account shares with nobody.
+    if facts.tie_count() < 2 {
+        return None;
+    }
+    let all: Vec<Tie<'_>> = facts
         .ties_since(since_ms)
         .filter(|tie| is_user(tie, settings))
         .collect();
-    let users: Vec<&Tie> = users
+    let users: Vec<&Tie<'_>> = all
         .iter()
-        .copied()
-        .filter(|tie| !is_short_form(&tie.latest.account, &users))
+        .filter(|tie| !is_short_form(tie.latest.account, &all))
         .collect();
     if users.len() < 2 || users.len() + overflow(facts) >= settings.hub_accounts {
         return None;
     }
-    let latest = users.iter().find(|tie| *tie.latest.account == *link.account)?;
-    let together: Vec<&Tie> = users
+    let latest = users.iter().find(|tie| tie.latest.account == link.latest.account)?;
+    let together: Vec<&Tie<'_>> = users
         .iter()
         .copied()
         .filter(|tie| side_by_side(latest, tie, settings))
@@ -64,7 +68,7 @@ pub fn detect(link: &Link<'_>, facts: &EntityFacts, settings: &DeviceSettings) -
         return None;
     }
     let is_strong = together.iter().filter(|tie| is_contractor(tie)).count() >= 2 && !is_fingerprint(&together);
-    let claims_contradict = pairs(&together).any(|(a, b)| contradict(&a.latest, &b.latest));
+    let claims_contradict = pairs(&together).any(|(a, b)| contradict(&a.latest.claim, &b.latest.claim));
     let relayed = together.iter().any(|tie| has_relay(&tie.latest));
     let severity = match (is_strong, claims_contradict, relayed) {
         (false, ..) => Severity::Low,
@@ -78,7 +82,7 @@ pub fn detect(link: &Link<'_>, facts: &EntityFacts, settings: &DeviceSettings) -
 fn finding(
     link: &Link<'_>,
     facts: &EntityFacts,
-    together: &[&Tie],
+    together: &[&Tie<'_>],
     is_strong: bool,
     severity: Severity,
     settings: &DeviceSettings,
@@ -90,22 +94,22 @@ fn finding(
         strength: if is_strong { Strength::Alert } else { Strength::Signal },
         severity,
         confidence: if is_strong { 75 } else { 40 },
-        subject: facts.name.to_string(),
+        subject: link.entity.to_owned(),
         message: format!(
             "Device shared across accounts: {} used side by side by {}",
-            facts.name,
+            link.entity,
             accounts.join(", ")
         ),
         accounts,
         first_ms: together.iter().map(|tie| tie.first_ms).min().unwrap_or(link.time_ms),
         last_ms: together.iter().map(|tie| tie.last_ms).max().unwrap_or(link.time_ms),
-        evidence: together.iter().map(|tie| evidence(tie, &facts.name)).collect(),
+        evidence: together.iter().map(|tie| evidence(tie, link.entity)).collect(),
         measures: vec![
             Measure::against("accounts", f64::from(count), 2.0),
             Measure::shown("days_looked_back", f64::from(settings.window_days)),
         ],
         guards: guards(facts, together, settings),
-        data_versions: link.data_versions.clone().into_owned(),
+        data_versions: link.data_versions.to_owned(),
         degraded: false,
     }
 }
@@ -119,7 +123,7 @@ fn is_listed(device: &str, settings: &DeviceSettings) -> bool {
 
 /// Accounts of no person, staff who serve many devices, and somebody with a device of their own who was here for one
 /// day (setting it up, lending a hand) are no users of this one.
-fn is_user(tie: &Tie, settings: &DeviceSettings) -> bool {
+fn is_user(tie: &Tie<'_>, settings: &DeviceSettings) -> bool {
     let devices = tie.latest.account_facts.devices;
     let claim = &tie.latest.claim;
     let is_visitor = (devices > 1 || claim.has_device) && tie.days() < 2 && !claim.owns_device;
@@ -127,12 +131,12 @@ fn is_user(tie: &Tie, settings: &DeviceSettings) -> bool {
 }
 
 fn overflow(facts: &EntityFacts) -> usize {
-    usize::try_from(facts.overflow).unwrap_or(usize::MAX)
+    usize::try_from(facts.story().overflow).unwrap_or(usize::MAX)
 }
 
 /// Whether two accounts use the device in the same days, not one after the other. The latest use may be known half a day
 /// too early (`window.link_refresh_ms`), so accounts that alternate within one day show by the next.
-fn side_by_side(one: &Tie, other: &Tie, settings: &DeviceSettings) -> bool {
+fn side_by_side(one: &Tie<'_>, other: &Tie<'_>, settings: &DeviceSettings) -> bool {
     if one.latest.account == other.latest.account {
         return true;
     }
@@ -147,7 +151,7 @@ fn side_by_side(one: &Tie, other: &Tie, settings: &DeviceSettings) -> bool {
 }
 
 /// Known to be a contractor; or nothing is known, and it was no one-day affair.
-fn is_contractor(tie: &Tie) -> bool {
+fn is_contractor(tie: &Tie<'_>) -> bool {
     match tie.latest.claim.kind {
         AccountKind::Contractor => true,
         AccountKind::Unknown => tie.days() > 1,
@@ -155,22 +159,22 @@ fn is_contractor(tie: &Tie) -> bool {
     }
 }
 
-fn is_fingerprint(together: &[&Tie]) -> bool {
+fn is_fingerprint(together: &[&Tie<'_>]) -> bool {
     together.iter().any(|tie| tie.latest.fingerprint)
 }
 
-fn has_relay(link: &Latest) -> bool {
+fn has_relay(link: &Latest<'_>) -> bool {
     let summary = &link.account_facts;
     !summary.remote_tools.is_empty() || !summary.kvm.is_empty() || summary.rdp_relays > 0
 }
 
-fn pairs<'a>(ties: &'a [&'a Tie]) -> impl Iterator<Item = (&'a Tie, &'a Tie)> {
+fn pairs<'a>(ties: &'a [&'a Tie<'a>]) -> impl Iterator<Item = (&'a Tie<'a>, &'a Tie<'a>)> {
     ties.iter()
         .enumerate()
         .flat_map(|(index, one)| ties[index + 1..].iter().map(|other| (*one, *other)))
 }
 
-fn evidence(tie: &Tie, device: &str) -> Evidence {
+fn evidence(tie: &Tie<'_>, device: &str) -> Evidence {
     let latest = &tie.latest;
     Evidence {
         role: "account".to_owned(),
@@ -180,10 +184,10 @@ fn evidence(tie: &Tie, device: &str) -> Evidence {
         account: latest.account.to_string(),
         address: latest.address,
         network_class: Some(latest.network.class),
-        network_label: latest.network.label.clone(),
+        network_label: latest.network.label.to_owned(),
         device: device.to_owned(),
         facts: vec![
-            ("claimed_place".to_owned(), latest.claim.label.to_string()),
+            ("claimed_place".to_owned(), latest.claim.label()),
             ("employer".to_owned(), latest.claim.employer.to_string()),
             ("days_on_device".to_owned(), tie.days().to_string()),
             ("roster_owner".to_owned(), latest.claim.owns_device.to_string()),
@@ -192,7 +196,7 @@ fn evidence(tie: &Tie, device: &str) -> Evidence {
     }
 }
 
-fn guards(facts: &EntityFacts, together: &[&Tie], settings: &DeviceSettings) -> Vec<Guard> {
+fn guards(facts: &EntityFacts, together: &[&Tie<'_>], settings: &DeviceSettings) -> Vec<Guard> {
     let owners = together.iter().filter(|tie| tie.latest.claim.owns_device).count();
     vec![
         Guard::ran(
@@ -203,7 +207,7 @@ fn guards(facts: &EntityFacts, together: &[&Tie], settings: &DeviceSettings) -> 
             "hub",
             format!(
                 "{} accounts, from {} on it would count as a kiosk",
-                facts.ties.len() + overflow(facts),
+                facts.tie_count() + overflow(facts),
                 settings.hub_accounts
             ),
         ),

@@ -8,7 +8,6 @@
 
 use crate::detections::claims::contradict;
 use crate::detections::settings::NetworkSettings;
-use crate::model::link::Text;
 use crate::model::{
     AccountKind, Detection, EntityKind, Evidence, EvidencePlace, Finding, Guard, Link, Measure, Rule, Severity,
     Strength, attack,
@@ -29,19 +28,19 @@ pub const RULE: Rule = Rule {
 /// Judges the network after one more link to it.
 #[must_use]
 pub fn detect(link: &Link<'_>, facts: &EntityFacts, settings: &NetworkSettings) -> Option<Finding> {
-    if link.entity_kind != EntityKind::Network || link.network_class.is_shared_by_design() {
+    if link.entity_kind != EntityKind::Network || link.latest.class.is_shared_by_design() {
         return None;
     }
     let since_ms = link.time_ms - i64::from(settings.window_days) * DAY_MS;
-    let present: Vec<&Tie> = facts.ties_since(since_ms).collect();
-    let crowd = present.len() + usize::try_from(facts.overflow).unwrap_or(usize::MAX);
-    if crowd >= settings.hub_accounts {
+    let crowd = facts.count_since(since_ms) + usize::try_from(facts.story().overflow).unwrap_or(usize::MAX);
+    // One account contradicts nobody.
+    if crowd < 2 || crowd >= settings.hub_accounts {
         return None;
     }
-    let away: Vec<&Tie> = present.iter().copied().filter(|tie| is_away(tie)).collect();
+    let away: Vec<Tie<'_>> = facts.ties_since(since_ms).filter(is_away).collect();
     let is_strange = away
         .iter()
-        .any(|a| away.iter().any(|b| contradict(&a.latest, &b.latest)));
+        .any(|a| away.iter().any(|b| contradict(&a.latest.claim, &b.latest.claim)));
     let contractors = away
         .iter()
         .filter(|tie| tie.latest.claim.kind != AccountKind::Employee)
@@ -56,12 +55,12 @@ pub fn detect(link: &Link<'_>, facts: &EntityFacts, settings: &NetworkSettings) 
         (true, 2) => Severity::Medium,
         (true, _) => Severity::High,
     };
-    Some(finding(link, facts, &away, crowd, is_alert, severity, settings))
+    Some(finding(link, &away, crowd, is_alert, severity, settings))
 }
 
 /// Whether the account is on this network although it lives, by its claim, elsewhere and is not merely visiting.
 #[must_use]
-pub fn is_away(tie: &Tie) -> bool {
+pub fn is_away(tie: &Tie<'_>) -> bool {
     let summary = &tie.latest.account_facts;
     tie.latest.claim.kind != AccountKind::Service
         && summary.days_away > 0
@@ -70,8 +69,7 @@ pub fn is_away(tie: &Tie) -> bool {
 
 fn finding(
     link: &Link<'_>,
-    facts: &EntityFacts,
-    away: &[&Tie],
+    away: &[Tie<'_>],
     crowd: usize,
     is_alert: bool,
     severity: Severity,
@@ -79,25 +77,26 @@ fn finding(
 ) -> Finding {
     let accounts: Vec<String> = away.iter().map(|tie| tie.latest.account.to_string()).collect();
     let place = link
+        .latest
+        .read()
         .place
-        .as_ref()
-        .map_or("an unknown place", |place| place.label.as_ref());
+        .map_or_else(|| "an unknown place".to_owned(), |place| place.label());
     let number = |count: usize| f64::from(u32::try_from(count).unwrap_or(u32::MAX));
     Finding {
         detection: Detection::SharedNetwork,
         strength: if is_alert { Strength::Alert } else { Strength::Signal },
         severity,
         confidence: u8::try_from((45 + away.len() * 10).min(85)).unwrap_or(85),
-        subject: facts.name.to_string(),
+        subject: link.entity.to_owned(),
         message: format!(
             "Network shared across accounts: {} in {place} used by {}, who claim other places",
-            facts.name,
+            link.entity,
             accounts.join(", ")
         ),
         accounts,
         first_ms: away.iter().map(|tie| tie.first_ms).min().unwrap_or(link.time_ms),
         last_ms: away.iter().map(|tie| tie.last_ms).max().unwrap_or(link.time_ms),
-        evidence: away.iter().map(|tie| evidence(tie)).collect(),
+        evidence: away.iter().map(evidence).collect(),
         measures: vec![
             Measure::against("accounts_away", number(away.len()), number(settings.accounts_min)),
             Measure::shown("accounts_on_network", number(crowd)),
@@ -108,17 +107,17 @@ fn finding(
             ),
         ],
         guards: guards(link, away, crowd, settings),
-        data_versions: link.data_versions.clone().into_owned(),
+        data_versions: link.data_versions.to_owned(),
         degraded: false,
     }
 }
 
 /// Evidence about one account on a network.
 #[must_use]
-pub fn evidence(tie: &Tie) -> Evidence {
+pub fn evidence(tie: &Tie<'_>) -> Evidence {
     let latest = &tie.latest;
     let mut facts = vec![
-        ("claimed_place".to_owned(), latest.claim.label.to_string()),
+        ("claimed_place".to_owned(), latest.claim.label()),
         ("employer".to_owned(), latest.claim.employer.to_string()),
         ("days_on_network".to_owned(), tie.days().to_string()),
         ("days_away_of_located".to_owned(), {
@@ -141,11 +140,10 @@ pub fn evidence(tie: &Tie) -> Evidence {
         lists
             .into_iter()
             .filter(|(_, list)| !list.is_empty())
-            .map(|(name, list)| (name.to_owned(), join(list))),
+            .map(|(name, list)| (name.to_owned(), list.join(", "))),
     );
     if !tie.companions.is_empty() {
-        let devices: Vec<&str> = tie.companions.iter().map(AsRef::as_ref).collect();
-        facts.push(("devices".to_owned(), devices.join(", ")));
+        facts.push(("devices".to_owned(), tie.companions.join(", ")));
     }
     Evidence {
         role: "account".to_owned(),
@@ -154,7 +152,7 @@ pub fn evidence(tie: &Tie) -> Evidence {
         time_ms: tie.last_ms,
         account: latest.account.to_string(),
         address: latest.address,
-        place: latest.place.as_ref().map(|place| EvidencePlace {
+        place: latest.place.map(|place| EvidencePlace {
             city: place.city.to_string(),
             region: place.region.to_string(),
             country: place.country.to_string(),
@@ -163,25 +161,20 @@ pub fn evidence(tie: &Tie) -> Evidence {
             radius_km: place.radius_km,
         }),
         network_class: Some(latest.network.class),
-        network_label: latest.network.label.clone(),
+        network_label: latest.network.label.to_owned(),
         asn: latest.network.asn,
-        organization: latest.network.organization.clone(),
+        organization: latest.network.organization.to_owned(),
         device: latest.device.to_string(),
         facts,
     }
 }
 
-fn join(texts: &[Text<'_>]) -> String {
-    let texts: Vec<&str> = texts.iter().map(Text::as_str).collect();
-    texts.join(", ")
-}
-
-fn guards(link: &Link<'_>, away: &[&Tie], crowd: usize, settings: &NetworkSettings) -> Vec<Guard> {
+fn guards(link: &Link<'_>, away: &[Tie<'_>], crowd: usize, settings: &NetworkSettings) -> Vec<Guard> {
     let steady = away.iter().filter(|tie| tie.days() >= settings.days_min).count();
     vec![
         Guard::ran(
             "shared_by_design",
-            format!("{} networks are not shared by design", link.network_class.as_str()),
+            format!("{} networks are not shared by design", link.latest.class.as_str()),
         ),
         Guard::ran(
             "hub",

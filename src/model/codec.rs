@@ -157,6 +157,12 @@ impl<'a> Reader<'a> {
         self.at
     }
 
+    /// The bytes not read yet.
+    #[must_use]
+    pub fn rest(&self) -> &'a [u8] {
+        &self.bytes[self.at..]
+    }
+
     /// Whether everything was read.
     #[must_use]
     pub fn is_at_end(&self) -> bool {

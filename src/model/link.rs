@@ -1,14 +1,16 @@
 //! "This account used that thing": what the accounts stage tells the window of a shared device or network.
+//!
+//! `link_codec` has its bytes.
 
-use std::borrow::Cow;
+use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use super::{AccountKind, Finding, NetworkClass};
+use super::event_id::EventId;
+use super::{AccountKind, Claim, Finding, Network, NetworkClass, Place};
 
 /// Kind of a shared thing. The code separates the hash domains.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum EntityKind {
     /// A device id.
@@ -29,92 +31,72 @@ impl EntityKind {
             Self::Factor => "factor",
         }
     }
-}
 
-/// Text of a link where serde would not borrow a [`Cow`] by itself: in an option or a list.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Text<'a>(#[serde(borrow)] pub Cow<'a, str>);
-
-impl Text<'_> {
-    /// The text.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
+    pub(super) fn from_code(code: u8) -> Option<Self> {
+        [Self::Device, Self::Network, Self::Factor]
+            .into_iter()
+            .find(|kind| *kind as u8 == code)
     }
-
-    fn into_owned(self) -> Text<'static> {
-        Text(Cow::Owned(self.0.into_owned()))
-    }
-}
-
-/// What is as if it were not there is not written.
-fn is_default<T: Default + PartialEq>(value: &T) -> bool {
-    *value == T::default()
 }
 
 /// One tie between an account and a thing that others may share, with what the account's window knows
-/// that the thing's rules need. Written as JSON to `links`, one to a line, because other programs may read them; what is
-/// empty, zero or false is left out. Text is borrowed: from the account's window when it is written, from the record
-/// when it is read.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Link<'a> {
+/// that the thing's rules need: [`Latest`] while it is put together, [`PackedLatest`] where it was read.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Link<'a, L = PackedLatest<'a>> {
     /// Kind of the thing.
     pub entity_kind: EntityKind,
     /// The thing as evidence names it: an address or /64, a device id, a factor id.
-    #[serde(borrow)]
-    pub entity: Cow<'a, str>,
-    /// The account, canonical.
-    #[serde(borrow)]
-    pub account: Cow<'a, str>,
+    pub entity: &'a str,
     /// Event time of the account's first use of the thing within its window, ms.
     pub first_ms: i64,
     /// Event time of its latest use, ms.
     pub time_ms: i64,
     /// Append time of the source's record that led here, ms: the clock of the window that takes the link.
     pub clock_ms: i64,
-    /// Id of that event.
-    #[serde(borrow)]
-    pub event_id: Cow<'a, str>,
-    /// Product that wrote the event.
-    #[serde(borrow)]
-    pub product: Cow<'a, str>,
-    /// Source address of that event, if it has one.
-    #[serde(borrow, default, skip_serializing_if = "is_default")]
-    pub address: Option<Text<'a>>,
-    /// Device of that event, if it has one.
-    #[serde(borrow, default, skip_serializing_if = "is_default")]
-    pub device: Option<Text<'a>>,
-    /// The device id is a browser fingerprint.
-    #[serde(default, skip_serializing_if = "is_default")]
-    pub fingerprint: bool,
-    /// What the account claims.
-    #[serde(borrow)]
-    pub claim: LinkClaim<'a>,
-    /// Where the event was seen.
-    #[serde(borrow, default, skip_serializing_if = "is_default")]
-    pub place: Option<LinkPlace<'a>>,
-    /// Network class and label.
-    pub network_class: NetworkClass,
-    /// Site or brand of the network; empty if none.
-    #[serde(borrow, default, skip_serializing_if = "is_default")]
-    pub network_label: Cow<'a, str>,
-    /// Autonomous system number; 0 if unknown.
-    #[serde(default, skip_serializing_if = "is_default")]
-    pub asn: u32,
-    /// Autonomous system's organization; empty if unknown.
-    #[serde(borrow, default, skip_serializing_if = "is_default")]
-    pub organization: Cow<'a, str>,
-    /// What else the account's window knows.
-    #[serde(borrow)]
-    pub account_facts: AccountSummary<'a>,
     /// Builds of the data that placed the event.
-    #[serde(borrow)]
-    pub data_versions: Cow<'a, str>,
+    pub data_versions: &'a str,
+    /// What the window of the thing keeps.
+    pub latest: L,
     /// A finding about the account alone that this network's sharing may explain: published by the entities stage
     /// unless it is part of a larger story there.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub offer: Option<Box<Offer>>,
+}
+
+/// [`Latest`] as bytes, with what every link is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PackedLatest<'a> {
+    /// The account, canonical.
+    pub account: &'a str,
+    /// Device of the event; empty if it has none.
+    pub device: &'a str,
+    /// Class of the network of the event.
+    pub class: NetworkClass,
+    pub(super) bytes: &'a [u8],
+}
+
+/// What an account's latest link says: what rules over several accounts, and their evidence, read.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Latest<'a> {
+    /// The account, canonical.
+    pub account: &'a str,
+    /// Device of the event; empty if it has none.
+    pub device: &'a str,
+    /// Network of the source address.
+    pub network: LinkNetwork<'a>,
+    /// Source address of the event, if it has one.
+    pub address: Option<IpAddr>,
+    /// The device id is a browser fingerprint.
+    pub fingerprint: bool,
+    /// Id of the event.
+    pub event_id: EventId,
+    /// Product that wrote the event.
+    pub product: &'a str,
+    /// What the account claims.
+    pub claim: LinkClaim<'a>,
+    /// Where the event was seen.
+    pub place: Option<LinkPlace<'a>>,
+    /// What else the account's window knows.
+    pub account_facts: AccountSummary<'a>,
 }
 
 /// A finding about one account, offered to the window of the network it was seen on.
@@ -127,48 +109,37 @@ pub struct Offer {
 }
 
 /// The claim, as far as rules over several accounts need it.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct LinkClaim<'a> {
     /// Employment.
     pub kind: AccountKind,
     /// Employer; empty if unknown.
-    #[serde(borrow, default, skip_serializing_if = "is_default")]
-    pub employer: Cow<'a, str>,
-    /// `Austin, Texas, US`; empty if the roster names no place.
-    #[serde(borrow, default, skip_serializing_if = "is_default")]
-    pub label: Cow<'a, str>,
+    pub employer: &'a str,
     /// Claimed country, alpha-2; empty if unknown.
-    #[serde(borrow, default, skip_serializing_if = "is_default")]
-    pub country: Cow<'a, str>,
+    pub country: &'a str,
+    /// Claimed region; empty if unknown.
+    pub region: &'a str,
+    /// Claimed city; empty if unknown.
+    pub city: &'a str,
     /// Latitude and longitude in degrees and radius in km, where the claim could be placed.
-    #[serde(default, skip_serializing_if = "is_default")]
     pub point: Option<(f64, f64, u16)>,
     /// The roster assigns this device to the account.
-    #[serde(default, skip_serializing_if = "is_default")]
     pub owns_device: bool,
     /// The roster assigns some device to the account.
-    #[serde(default, skip_serializing_if = "is_default")]
     pub has_device: bool,
     /// First day of employment, days since the epoch.
-    #[serde(default, skip_serializing_if = "is_default")]
     pub hire_day: Option<i32>,
 }
 
 /// A place, as far as rules over several accounts need it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct LinkPlace<'a> {
-    /// `Las Vegas, NV, US`.
-    #[serde(borrow, default, skip_serializing_if = "is_default")]
-    pub label: Cow<'a, str>,
     /// City; empty if unknown.
-    #[serde(borrow, default, skip_serializing_if = "is_default")]
-    pub city: Cow<'a, str>,
+    pub city: &'a str,
     /// Region; empty if unknown.
-    #[serde(borrow, default, skip_serializing_if = "is_default")]
-    pub region: Cow<'a, str>,
+    pub region: &'a str,
     /// Country, alpha-2.
-    #[serde(borrow, default, skip_serializing_if = "is_default")]
-    pub country: Cow<'a, str>,
+    pub country: &'a str,
     /// Degrees.
     pub latitude: f64,
     /// Degrees.
@@ -177,87 +148,130 @@ pub struct LinkPlace<'a> {
     pub radius_km: u16,
 }
 
+/// A network, borrowed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LinkNetwork<'a> {
+    /// Class.
+    pub class: NetworkClass,
+    /// Site or brand; empty if none.
+    pub label: &'a str,
+    /// Autonomous system number; 0 if unknown.
+    pub asn: u32,
+    /// Autonomous system's organization; empty if unknown.
+    pub organization: &'a str,
+}
+
 /// What the account's own window says about it, for the rules that compare accounts.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AccountSummary<'a> {
     /// Days on which the account used this very thing, within its window.
     pub days_on_entity: u16,
     /// Days on which the account signed in from an address that locates it, within its window.
     pub days_located: u16,
     /// Of those, days on which it was only ever far from its claim.
-    #[serde(default, skip_serializing_if = "is_default")]
     pub days_away: u16,
     /// Kilometers between claim and place that no error radius explains, for this event.
-    #[serde(default, skip_serializing_if = "is_default")]
     pub claim_gap_km: u32,
     /// Remote-access tools seen for the account, with the device that showed them.
-    #[serde(borrow, default, skip_serializing_if = "is_default")]
-    pub remote_tools: Vec<Text<'a>>,
+    pub remote_tools: Vec<&'a str>,
     /// Commercial VPN brands the account used, by network or client.
-    #[serde(borrow, default, skip_serializing_if = "is_default")]
-    pub vpn_brands: Vec<Text<'a>>,
+    pub vpn_brands: Vec<&'a str>,
     /// KVM-over-IP hardware or software seen.
-    #[serde(borrow, default, skip_serializing_if = "is_default")]
-    pub kvm: Vec<Text<'a>>,
+    pub kvm: Vec<&'a str>,
     /// Remote-desktop logons into the account's device while it was at work.
-    #[serde(default, skip_serializing_if = "is_default")]
     pub rdp_relays: u16,
     /// Devices the account used within its window.
     pub devices: u16,
 }
 
-impl LinkClaim<'_> {
-    /// The same claim, owning its texts.
+impl<'a> LinkClaim<'a> {
+    /// The claim, and whether the device is among those that the roster assigns.
     #[must_use]
-    pub fn to_owned(&self) -> LinkClaim<'static> {
-        LinkClaim {
-            kind: self.kind,
-            employer: owned(&self.employer),
-            label: owned(&self.label),
-            country: owned(&self.country),
-            point: self.point,
-            owns_device: self.owns_device,
-            has_device: self.has_device,
-            hire_day: self.hire_day,
+    pub fn of(claim: &'a Claim, device: &str) -> Self {
+        Self {
+            kind: claim.kind,
+            employer: &claim.employer,
+            country: &claim.country,
+            region: &claim.region,
+            city: &claim.city,
+            point: claim.point.map(|p| (p.point.latitude, p.point.longitude, p.radius_km)),
+            has_device: !claim.devices.is_empty(),
+            owns_device: !device.is_empty() && claim.devices.iter().any(|owned| owned.eq_ignore_ascii_case(device)),
+            hire_day: claim.hire_day,
+        }
+    }
+
+    /// `Austin, Texas, US`; empty if the roster names no place.
+    #[must_use]
+    pub fn label(&self) -> String {
+        match joined([self.city, self.region, self.country]) {
+            label if label.is_empty() && self.point.is_some() => "no claimed place".to_owned(),
+            label => label,
         }
     }
 }
 
-impl LinkPlace<'_> {
-    /// The same place, owning its texts.
+impl<'a> LinkPlace<'a> {
+    /// The place.
     #[must_use]
-    pub fn to_owned(&self) -> LinkPlace<'static> {
-        LinkPlace {
-            label: owned(&self.label),
-            city: owned(&self.city),
-            region: owned(&self.region),
-            country: owned(&self.country),
-            latitude: self.latitude,
-            longitude: self.longitude,
-            radius_km: self.radius_km,
+    pub fn of(place: &'a Place) -> Self {
+        Self {
+            city: &place.city,
+            region: &place.region,
+            country: &place.country,
+            latitude: place.point.latitude,
+            longitude: place.point.longitude,
+            radius_km: place.radius_km,
+        }
+    }
+
+    /// `Las Vegas, NV, US`.
+    #[must_use]
+    pub fn label(&self) -> String {
+        match joined([self.city, self.region, self.country]) {
+            label if label.is_empty() => "unknown place".to_owned(),
+            label => label,
         }
     }
 }
 
-impl AccountSummary<'_> {
-    /// The same summary, owning its texts.
+impl<'a> LinkNetwork<'a> {
+    /// The network.
     #[must_use]
-    pub fn to_owned(&self) -> AccountSummary<'static> {
-        let owned = |texts: &[Text<'_>]| texts.iter().cloned().map(Text::into_owned).collect();
-        AccountSummary {
-            days_on_entity: self.days_on_entity,
-            days_located: self.days_located,
-            days_away: self.days_away,
-            claim_gap_km: self.claim_gap_km,
-            remote_tools: owned(&self.remote_tools),
-            vpn_brands: owned(&self.vpn_brands),
-            kvm: owned(&self.kvm),
-            rdp_relays: self.rdp_relays,
-            devices: self.devices,
+    pub fn of(network: &'a Network) -> Self {
+        Self {
+            class: network.class,
+            label: &network.label,
+            asn: network.asn,
+            organization: &network.organization,
         }
     }
 }
 
-fn owned(text: &str) -> Cow<'static, str> {
-    Cow::Owned(text.to_owned())
+fn joined(parts: [&str; 3]) -> String {
+    let mut all = String::new();
+    for part in parts.into_iter().filter(|part| !part.is_empty()) {
+        if !all.is_empty() {
+            all.push_str(", ");
+        }
+        all.push_str(part);
+    }
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_leave_out_what_is_unknown() {
+        let claim = LinkClaim {
+            city: "Austin",
+            country: "US",
+            ..LinkClaim::default()
+        };
+        assert_eq!(claim.label(), "Austin, US");
+        assert_eq!(LinkClaim::default().label(), "");
+        assert_eq!(LinkPlace::default().label(), "unknown place");
+    }
 }

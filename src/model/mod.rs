@@ -5,12 +5,14 @@
 
 pub mod account;
 pub mod event;
+pub mod event_id;
 pub mod geo;
 pub mod network;
 pub mod place;
 pub mod claim;
 pub mod observation;
 pub mod link;
+pub mod link_codec;
 pub mod finding;
 pub mod attack;
 pub mod key;
@@ -22,7 +24,7 @@ pub use claim::{AccountKind, Claim, Travel};
 pub use event::{Device, Edid, Event, EventKind, Mfa, Outcome, Peripheral, Tool, ToolKind};
 pub use finding::{Detection, Evidence, EvidencePlace, Finding, Guard, Measure, Rule, Severity, Strength};
 pub use key::{EntityKey, Key};
-pub use link::{AccountSummary, EntityKind, Link, LinkClaim, LinkPlace};
+pub use link::{EntityKind, Link};
 pub use network::{Network, NetworkClass};
 pub use observation::Observation;
 pub use place::{Place, Scale};

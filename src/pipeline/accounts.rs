@@ -3,36 +3,31 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use hashbrown::hash_map::Entry;
-
-use super::links;
+use super::links::{self, Due};
 use super::packed::Unpacked;
 use super::publish::{self, Publisher};
 use super::settings::DetectionSettings;
-use super::state::{Chunks, Windowed};
+use super::state::{Chunks, TOUCHED_MAX, Windowed};
 use super::{CodecError, Counts, Fold, Outputs, Position, RoutedLink, StateSize};
 use crate::alert;
 use crate::detections::{claimed_location, impossible_travel, remote_desktop_relay};
-use crate::model::codec::Malformed;
+use crate::model::codec::{Malformed, Writer};
 use crate::model::key::HashKey;
 use crate::model::link::Offer;
-use crate::model::{Finding, Key, Link, Observation};
+use crate::model::{Finding, Link, Observation};
 use crate::window::account::{AccountFacts, Change, Lateness};
 use crate::window::day_of;
 use crate::window::episode::Route;
 use crate::window::intern::Interner;
 use crate::window::shared::{SharedReader, SharedWriter};
 
-/// Observations whose windows are looked up ahead of their folding.
-const TOUCHED_AHEAD: usize = 16;
-
 /// The accounts stage over one partition.
 pub struct Accounts {
     settings: Arc<DetectionSettings>,
-    hash_key: HashKey,
     publisher: Publisher,
     interner: Interner,
     chunks: Chunks<AccountFacts>,
+    framer: Framer,
     /// Windows were dropped: values that nothing uses any more may follow.
     has_swept: bool,
 }
@@ -46,6 +41,12 @@ impl Windowed for AccountFacts {
     }
     fn bytes(&self) -> usize {
         AccountFacts::bytes(self)
+    }
+    fn touch(&self) -> i64 {
+        AccountFacts::touch(self)
+    }
+    fn touch_apart(&self) -> i64 {
+        AccountFacts::touch_apart(self)
     }
     fn last_append_ms(&self) -> i64 {
         self.last_append_ms
@@ -69,7 +70,11 @@ impl Accounts {
         let windows_max = settings.window.windows_max;
         Self {
             settings,
-            hash_key,
+            framer: Framer {
+                hash_key,
+                scratch: Writer::default(),
+                frame: Writer::default(),
+            },
             publisher,
             interner: Interner::default(),
             chunks: Chunks::new(windows_max),
@@ -118,9 +123,10 @@ impl Accounts {
             append_ms: unpacked.clock_ms(),
             ..position
         };
-        for start in (0..unpacked.len()).step_by(TOUCHED_AHEAD) {
-            let group = start..unpacked.len().min(start + TOUCHED_AHEAD);
-            self.touch(group.clone().map(|index| unpacked.key(index)));
+        for start in (0..unpacked.len()).step_by(TOUCHED_MAX) {
+            let group = start..unpacked.len().min(start + TOUCHED_MAX);
+            let keys = group.clone().map(|index| unpacked.key(index));
+            self.chunks.touch(keys);
             for index in group {
                 let seen = unpacked.observation(index);
                 let chunk = self.chunks.chunk_of(seen.key);
@@ -132,16 +138,6 @@ impl Accounts {
             }
         }
         Ok(())
-    }
-
-    /// Reads a little of each account's window, so that those of a group come from memory side by side and not one
-    /// after the other.
-    fn touch(&self, keys: impl Iterator<Item = Key>) {
-        let touched = keys.map(|key| {
-            let facts = self.chunks.window(self.chunks.chunk_of(key), key);
-            facts.map_or(0, AccountFacts::touch)
-        });
-        std::hint::black_box(touched.fold(0, i64::wrapping_add));
     }
 
     /// Folds one observation at its own position: what a replay does, which orders observations before it folds them.
@@ -163,7 +159,7 @@ impl Accounts {
         self.has_swept |= self.chunks.tidy(chunk, position.append_ms, is_expired);
         if self.chunks.is_full(chunk)
             && AccountFacts::may_begin_with(seen)
-            && !self.chunks.windows(chunk).contains_key(&seen.key)
+            && self.chunks.window(chunk, seen.key).is_none()
         {
             let given_up = self.chunks.make_room(chunk);
             outputs.counts.add_many("windows_dropped", "room_for_another", given_up);
@@ -173,13 +169,9 @@ impl Accounts {
             }
         }
         let windows = self.chunks.windows(chunk);
-        let facts = match windows.entry(seen.key) {
-            Entry::Occupied(known) => known.into_mut(),
-            Entry::Vacant(free) if AccountFacts::may_begin_with(seen) => free.insert(Box::default()),
-            Entry::Vacant(_) => {
-                outputs.counts.add("observations", "no_window");
-                return;
-            }
+        let Some(facts) = windows.get_or_begin(seen.key, AccountFacts::may_begin_with(seen)) else {
+            outputs.counts.add("observations", "no_window");
+            return;
         };
         let distance = claimed_location::compare(seen, &settings.claim);
         let change = facts.apply(seen, position.append_ms, distance, &settings.window);
@@ -196,13 +188,13 @@ impl Accounts {
             claimed_location::detect(seen, facts, &change, &settings.claim),
             remote_desktop_relay::detect(seen, facts, &change, &settings.relay),
         ];
-        links::due(seen, facts, &change, position.append_ms, settings, |link| {
-            send(&self.hash_key, link, outputs);
+        links::due(seen, facts, &change, position.append_ms, settings, |due| {
+            self.framer.send(due, outputs);
         });
         for finding in offered.into_iter().flatten() {
             Self::offer(
                 &self.publisher,
-                &self.hash_key,
+                &mut self.framer,
                 finding,
                 seen,
                 facts,
@@ -221,7 +213,7 @@ impl Accounts {
     )]
     fn offer(
         publisher: &Publisher,
-        hash_key: &HashKey,
+        framer: &mut Framer,
         finding: Finding,
         seen: &Observation<'_>,
         facts: &mut AccountFacts,
@@ -255,27 +247,34 @@ impl Accounts {
         episodes.settle(alert, &home);
         outputs.counts.add("findings_offered", finding.detection.as_str());
         let alert = uuid::Uuid::from_u128(alert).to_string();
-        let link = links::to_network(seen, facts, network, settings);
-        let link = Link {
+        let known = links::Known::of(seen, facts, settings);
+        let due = Link {
             clock_ms: position.append_ms,
             offer: Some(Box::new(Offer { alert, finding })),
-            ..link
+            ..links::to_network(seen, facts, network, &home, &known, settings)
         };
-        send(hash_key, &link, outputs);
+        framer.send(&due, outputs);
     }
 }
 
-fn send(hash_key: &HashKey, link: &Link<'_>, outputs: &mut Outputs) {
-    /// Bytes of most links.
-    const LINK_BYTES: usize = 1_024;
-    let key = hash_key.entity(link.entity_kind, &link.entity);
-    let mut value = Vec::with_capacity(LINK_BYTES);
-    if serde_json::to_writer(&mut value, link).is_err() {
-        // Text, numbers and lists cannot fail to serialize; an empty record would be refused by the stage that reads it.
-        value.clear();
+/// Puts links into frames.
+struct Framer {
+    hash_key: HashKey,
+    scratch: Writer,
+    frame: Writer,
+}
+
+impl Framer {
+    fn send(&mut self, due: &Due<'_>, outputs: &mut Outputs) {
+        let key = self.hash_key.entity(due.entity_kind, due.entity);
+        self.frame.clear();
+        due.write(key, &mut self.scratch, &mut self.frame);
+        outputs.counts.add("links", due.entity_kind.as_str());
+        outputs.links.push(RoutedLink {
+            key,
+            value: self.frame.as_bytes().to_vec(),
+        });
     }
-    outputs.counts.add("links", link.entity_kind.as_str());
-    outputs.links.push(RoutedLink { key, value });
 }
 
 fn count(change: &Change, counts: &mut Counts) {

@@ -9,13 +9,12 @@ use uuid::Uuid;
 
 use super::publish::{self, Publisher};
 use super::settings::DetectionSettings;
-use super::state::{Chunks, Windowed};
+use super::state::{Chunks, TOUCHED_MAX, Windowed};
 use super::{CodecError, Fold, Outputs, Position, StateSize};
 use crate::detections::{laptop_farm, shared_device, shared_network};
-use crate::model::codec::Malformed;
-use crate::model::key::HashKey;
+use crate::model::codec::{Malformed, Reader, Writer};
 use crate::model::link::Offer;
-use crate::model::{Detection, Link, Strength};
+use crate::model::{Detection, Key, Link, Strength};
 use crate::window::DAY_MS;
 use crate::window::entity::EntityFacts;
 use crate::window::intern::Interner;
@@ -24,10 +23,9 @@ use crate::window::shared::{SharedReader, SharedWriter};
 /// The entities stage over one partition.
 pub struct Entities {
     settings: Arc<DetectionSettings>,
-    hash_key: HashKey,
     publisher: Publisher,
-    interner: Interner,
     chunks: Chunks<EntityFacts>,
+    scratch: Writer,
 }
 
 impl Windowed for EntityFacts {
@@ -40,32 +38,37 @@ impl Windowed for EntityFacts {
     fn bytes(&self) -> usize {
         EntityFacts::bytes(self)
     }
+    fn touch(&self) -> i64 {
+        EntityFacts::touch(self)
+    }
+    fn touch_apart(&self) -> i64 {
+        EntityFacts::touch_apart(self)
+    }
     fn last_append_ms(&self) -> i64 {
         self.last_append_ms
     }
     fn is_provisional(&self) -> bool {
-        self.ties.len() <= 1 && self.overflow == 0 && self.episodes.is_empty() && self.withheld.is_empty()
+        EntityFacts::is_provisional(self)
     }
 }
 
 impl Entities {
     /// An empty fold.
     #[must_use]
-    pub fn new(settings: Arc<DetectionSettings>, hash_key: HashKey) -> Self {
-        Self::publishing_to(settings, hash_key, publish::DEFAULT_TOPIC)
+    pub fn new(settings: Arc<DetectionSettings>) -> Self {
+        Self::publishing_to(settings, publish::DEFAULT_TOPIC)
     }
 
     /// An empty fold whose alerts name `topic` as the log they are published to.
     #[must_use]
-    pub fn publishing_to(settings: Arc<DetectionSettings>, hash_key: HashKey, topic: &str) -> Self {
+    pub fn publishing_to(settings: Arc<DetectionSettings>, topic: &str) -> Self {
         let publisher = Publisher::new(&settings.episode, settings.window.episodes_max, topic);
         let windows_max = settings.window.windows_max;
         Self {
             settings,
-            hash_key,
             publisher,
-            interner: Interner::default(),
             chunks: Chunks::new(windows_max),
+            scratch: Writer::default(),
         }
     }
 
@@ -85,60 +88,65 @@ impl Entities {
         // Read whole before the first link is folded, so that a record is folded whole or not at all.
         let links = parse(record)?;
         let mut position = position;
-        let mut has_swept = false;
-        for (index, link) in (0..).zip(&links) {
-            position.append_ms = link.clock_ms;
-            let key = self.hash_key.entity(link.entity_kind, &link.entity);
-            let chunk = self.chunks.chunk_of(key);
-            if !Chunks::<EntityFacts>::takes_part(resume, chunk, position.offset) {
-                continue;
-            }
-            self.chunks.count_input(chunk, key, position.offset, index);
-            let window = &self.settings.window;
-            let is_expired = |facts: &EntityFacts| facts.is_expired(position.append_ms, window);
-            has_swept |= self.chunks.tidy(chunk, position.append_ms, is_expired);
-            if self.chunks.is_full(chunk) && !self.chunks.windows(chunk).contains_key(&key) {
-                let given_up = self.chunks.make_room(chunk);
-                outputs.counts.add_many("windows_dropped", "room_for_another", given_up);
-                if given_up == 0 {
-                    outputs.counts.add("links_folded", "no_room");
-                    continue;
+        for start in (0..links.len()).step_by(TOUCHED_MAX) {
+            let group = &links[start..links.len().min(start + TOUCHED_MAX)];
+            self.chunks.touch(group.iter().map(|(key, _)| *key));
+            for (index, (key, link)) in (start..).zip(group) {
+                position.append_ms = link.clock_ms;
+                let chunk = self.chunks.chunk_of(*key);
+                if Chunks::<EntityFacts>::takes_part(resume, chunk, position.offset) {
+                    let index = u32::try_from(index).unwrap_or(u32::MAX);
+                    self.chunks.count_input(chunk, *key, position.offset, index);
+                    self.link(chunk, *key, position, link, outputs);
                 }
             }
-            let facts = self
-                .chunks
-                .windows(chunk)
-                .entry(key)
-                .or_insert_with(|| Box::new(EntityFacts::new(link)));
-            Judge {
-                settings: &self.settings,
-                publisher: &self.publisher,
-                position,
-                outputs,
-            }
-            .link(link, facts, &mut self.interner);
-        }
-        if has_swept {
-            self.interner.sweep();
         }
         Ok(())
     }
+
+    fn link(&mut self, chunk: u16, key: Key, position: Position, link: &Link<'_>, outputs: &mut Outputs) {
+        let window = &self.settings.window;
+        let is_expired = |facts: &EntityFacts| facts.is_expired(position.append_ms, window);
+        self.chunks.tidy(chunk, position.append_ms, is_expired);
+        if self.chunks.is_full(chunk) && self.chunks.window(chunk, key).is_none() {
+            let given_up = self.chunks.make_room(chunk);
+            outputs.counts.add_many("windows_dropped", "room_for_another", given_up);
+            if given_up == 0 {
+                outputs.counts.add("links_folded", "no_room");
+                return;
+            }
+        }
+        let Some(facts) = self.chunks.windows(chunk).get_or_begin(key, true) else {
+            return;
+        };
+        Judge {
+            settings: &self.settings,
+            publisher: &self.publisher,
+            position,
+            outputs,
+        }
+        .link(link, facts, &mut self.scratch);
+    }
 }
 
-/// The links of a record: one to a line.
-fn parse(record: &[u8]) -> Result<Vec<Link<'_>>, CodecError> {
-    let refused = |at, why: String| CodecError {
+/// The links of a record, each with the key of its thing.
+fn parse(record: &[u8]) -> Result<Vec<(Key, Link<'_>)>, CodecError> {
+    let refused = |error: Malformed| CodecError {
         what: "link",
-        at,
-        detail: format!("not a link as JSON ({why}): nothing but falsefront may write to this topic"),
+        at: error.at,
+        detail: format!(
+            "expected {}: nothing but falsefront may write to this topic",
+            error.what
+        ),
     };
-    // Checked once as a whole, or the parser would check every string by itself.
-    let text = std::str::from_utf8(record).map_err(|error| refused(error.valid_up_to(), "not UTF-8".to_owned()))?;
-    let lines = text.split('\n').map(|line| {
-        let start = line.as_ptr() as usize - text.as_ptr() as usize;
-        serde_json::from_str(line).map_err(|error| refused(start + error.column(), format!("{:?}", error.classify())))
-    });
-    lines.collect()
+    let mut reader = Reader::new(record);
+    let mut links = Vec::new();
+    loop {
+        links.push(Link::read(&mut reader).map_err(refused)?);
+        if reader.is_at_end() {
+            return Ok(links);
+        }
+    }
 }
 
 /// The network's own alert among the withheld ones; alert identities are UUIDs of version 5 and never this small.
@@ -153,19 +161,20 @@ struct Judge<'a> {
 }
 
 impl Judge<'_> {
-    fn link(&mut self, link: &Link<'_>, facts: &mut EntityFacts, interner: &mut Interner) {
-        if facts
-            .apply(link, self.position.append_ms, &self.settings.window, interner)
-            .is_none()
-        {
+    fn link(&mut self, link: &Link<'_>, facts: &mut EntityFacts, scratch: &mut Writer) {
+        if !facts.apply(link, self.position.append_ms, &self.settings.window, scratch) {
             self.outputs.counts.add("facts_dropped", "ties_full");
         }
         self.outputs.counts.add("links_folded", link.entity_kind.as_str());
         let farm = laptop_farm::detect(link, facts, &self.settings.farm);
         let is_farm = farm.is_some() || self.is_open(Detection::LaptopFarm, link, facts);
         if let Some(farm) = farm {
-            self.publisher
-                .publish(&farm, &mut facts.episodes, self.position.append_ms, self.outputs);
+            self.publisher.publish(
+                &farm,
+                &mut facts.story_mut().episodes,
+                self.position.append_ms,
+                self.outputs,
+            );
         }
         if let Some(finding) = shared_network::detect(link, facts, &self.settings.network) {
             let is_alert = finding.strength == Strength::Alert;
@@ -174,13 +183,21 @@ impl Judge<'_> {
             } else if is_alert && self.is_withheld(SHARED_NETWORK, finding.last_ms, link, facts) {
                 self.outputs.counts.add("findings_withheld", "laptop_farm_candidate");
             } else {
-                self.publisher
-                    .publish(&finding, &mut facts.episodes, self.position.append_ms, self.outputs);
+                self.publisher.publish(
+                    &finding,
+                    &mut facts.story_mut().episodes,
+                    self.position.append_ms,
+                    self.outputs,
+                );
             }
         }
         if let Some(finding) = shared_device::detect(link, facts, &self.settings.device) {
-            self.publisher
-                .publish(&finding, &mut facts.episodes, self.position.append_ms, self.outputs);
+            self.publisher.publish(
+                &finding,
+                &mut facts.story_mut().episodes,
+                self.position.append_ms,
+                self.outputs,
+            );
         }
         if let Some(offer) = &link.offer {
             self.offer(offer, link, facts, is_farm);
@@ -190,14 +207,15 @@ impl Judge<'_> {
     /// Whether an alert about this very thing is open.
     fn is_open(&self, detection: Detection, link: &Link<'_>, facts: &EntityFacts) -> bool {
         let gap_ms = self.publisher.policy(detection).gap_ms;
-        facts.episodes.is_open(detection, &facts.name, link.time_ms, gap_ms)
+        let episodes = &facts.story().episodes;
+        episodes.is_open(detection, link.entity, link.time_ms, gap_ms)
     }
 
     /// Whether a finding should wait because the network may yet turn out to be a farm. It is judged again with the
     /// next day's link, and not held for longer than the configuration says.
     fn is_withheld(&self, alert: u128, at_ms: i64, link: &Link<'_>, facts: &mut EntityFacts) -> bool {
         laptop_farm::is_candidate(link, facts, &self.settings.farm)
-            && at_ms - facts.withhold(alert, at_ms) < i64::from(self.settings.farm.withhold_days) * DAY_MS
+            && at_ms - facts.story_mut().withhold(alert, at_ms) < i64::from(self.settings.farm.withhold_days) * DAY_MS
     }
 
     /// Publishes a finding about one account, unless this network's farm explains it or may yet.
@@ -220,7 +238,7 @@ impl Judge<'_> {
             self.outputs.counts.add("findings_withheld", "laptop_farm_candidate");
             return;
         }
-        if facts.take_offer(uid.as_u128()) {
+        if facts.story_mut().take_offer(uid.as_u128()) {
             let record = self.publisher.record(&offer.finding, uid, 1, self.position.append_ms);
             self.outputs.alerts.push(record);
         } else {
@@ -245,7 +263,7 @@ impl Fold for Entities {
         self.chunks.write(chunk, bytes);
     }
     fn read_chunk(&mut self, chunk: u16, bytes: &[u8]) -> Result<(), CodecError> {
-        self.chunks.read(chunk, bytes, &mut self.interner)
+        self.chunks.read(chunk, bytes, &mut Interner::default())
     }
     fn digest(&self) -> u128 {
         self.chunks.digest()

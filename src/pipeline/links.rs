@@ -3,14 +3,13 @@
 //! A tie travels when it is new, when what the account's window knows has changed (a day, a tool, the distance to the
 //! claim), or when it is due for its refresh: twice a day for most, and nothing is computed in between.
 
-use std::borrow::Cow;
-
 use super::settings::DetectionSettings;
 use crate::detections::claimed_location;
 use crate::detections::indicators::{self, Class};
-use crate::model::link::Text;
-use crate::model::{AccountSummary, EntityKind, Link, LinkClaim, LinkPlace, Observation, Place, ToolKind};
-use crate::window::account::{AccountFacts, Change, DeviceFact, NetworkFact, Told};
+use crate::model::event_id::EventId;
+use crate::model::link::{AccountSummary, Latest, LinkClaim, LinkNetwork, LinkPlace};
+use crate::model::{EntityKind, Link, Observation, ToolKind};
+use crate::window::account::{AccountFacts, Change, Told};
 use crate::window::episode::hash;
 use crate::window::{DAY_MS, day_of};
 
@@ -27,23 +26,14 @@ pub fn due(
     change: &Change,
     append_ms: i64,
     settings: &DetectionSettings,
-    mut send: impl FnMut(&Link<'_>),
+    mut send: impl FnMut(&Due<'_>),
 ) {
     if !may_be_due(seen, facts, change, append_ms, settings) {
         return;
     }
-    let networks = networks_concerned(seen, facts, change, settings);
-    let device = device_concerned(seen, facts, change);
+    let device = device_concerned(seen, facts, change).map(Thing::Device);
     let known = Known::of(seen, facts, settings);
-    let is_due = |told: Told, signature: u32| {
-        told.signature != signature || told.is_overdue(append_ms, settings.window.link_refresh_ms)
-    };
-    let mut told: Vec<(Thing, Told)> = Vec::with_capacity(networks.len() + 1);
-    let things = networks
-        .into_iter()
-        .map(Thing::Network)
-        .chain(device.map(Thing::Device));
-    for thing in things {
+    let mut tell = |facts: &mut AccountFacts, thing: Thing| {
         let (days, before) = match thing {
             Thing::Network(index) => (facts.networks[index].days, facts.networks[index].told),
             Thing::Device(index) => (facts.devices[index].days, facts.devices[index].told),
@@ -53,27 +43,42 @@ pub fn due(
             news: facts.news,
             ..before
         };
-        if is_due(before, signature) {
+        if before.signature != signature || before.is_overdue(append_ms, settings.window.link_refresh_ms) {
             after.append_ms = append_ms;
             after.signature = signature;
-            let link = match thing {
-                Thing::Network(index) => network_link(seen, facts, &facts.networks[index], &known, settings),
-                Thing::Device(index) => device_link(seen, facts, &facts.devices[index], &known),
-            };
-            send(&Link {
-                clock_ms: append_ms,
-                ..link
-            });
+            match thing {
+                Thing::Network(index) => {
+                    let name = facts.networks[index].name();
+                    send(&Link {
+                        clock_ms: append_ms,
+                        ..to_network(seen, facts, index, &name, &known, settings)
+                    });
+                }
+                Thing::Device(index) => send(&Link {
+                    clock_ms: append_ms,
+                    ..to_device(seen, facts, index, &known)
+                }),
+            }
         }
-        told.push((thing, after));
-    }
-    for (thing, after) in told {
         match thing {
             Thing::Network(index) => facts.networks[index].told = after,
             Thing::Device(index) => facts.devices[index].told = after,
         }
+    };
+    if change.relay_facts {
+        for index in networks_concerned(seen, facts, change, settings) {
+            tell(facts, Thing::Network(index));
+        }
+    } else if let Some(index) = change.network.filter(|index| is_concerned(seen, facts, change, *index)) {
+        tell(facts, Thing::Network(index));
+    }
+    if let Some(device) = device {
+        tell(facts, device);
     }
 }
+
+/// A link that is not in bytes yet.
+pub type Due<'a> = Link<'a, Latest<'a>>;
 
 /// A network or a device of the account, by its index.
 #[derive(Clone, Copy)]
@@ -104,7 +109,7 @@ fn may_be_due(
 #[must_use]
 pub fn home_network(facts: &AccountFacts) -> Option<usize> {
     let networks = facts.networks.iter().enumerate();
-    let own = networks.filter(|(_, n)| !n.network.class.is_shared_by_design());
+    let own = networks.filter(|(_, n)| !n.origin.network.class.is_shared_by_design());
     let home = own.max_by_key(|(_, n)| (n.days.count(), n.last_ms, n.name()));
     home.map(|(index, _)| index)
 }
@@ -115,26 +120,14 @@ pub fn network_named(facts: &AccountFacts, name: &str) -> Option<usize> {
     facts.networks.iter().position(|n| n.name() == name)
 }
 
-/// A link to the network at `index`.
-#[must_use]
-pub fn to_network<'a>(
-    seen: &'a Observation<'_>,
-    facts: &'a AccountFacts,
-    index: usize,
-    settings: &DetectionSettings,
-) -> Link<'a> {
-    let known = Known::of(seen, facts, settings);
-    network_link(seen, facts, &facts.networks[index], &known, settings)
-}
-
 /// Whether a network is told of what an observation changed: it was just used, or was lately and is the account's own.
 fn is_concerned(seen: &Observation<'_>, facts: &AccountFacts, change: &Change, index: usize) -> bool {
     let fact = &facts.networks[index];
     let since_ms = seen.order_ms - NETWORK_RECENT_DAYS * DAY_MS;
-    !fact.network.class.is_shared_by_design() && (fact.last_ms >= since_ms || change.network == Some(index))
+    !fact.origin.network.class.is_shared_by_design() && (fact.last_ms >= since_ms || change.network == Some(index))
 }
 
-/// The network just used, and, when the account's tools changed, those it used lately.
+/// When the account's tools changed: the networks it used lately, most recent first.
 fn networks_concerned(
     seen: &Observation<'_>,
     facts: &AccountFacts,
@@ -142,9 +135,6 @@ fn networks_concerned(
     settings: &DetectionSettings,
 ) -> Vec<usize> {
     let is_concerned = |index: &usize| is_concerned(seen, facts, change, *index);
-    if !change.relay_facts {
-        return change.network.filter(is_concerned).into_iter().collect();
-    }
     let mut recent: Vec<usize> = (0..facts.networks.len()).filter(is_concerned).collect();
     recent.sort_by(|a, b| {
         let (a, b) = (&facts.networks[*a], &facts.networks[*b]);
@@ -161,36 +151,63 @@ fn device_concerned(seen: &Observation<'_>, facts: &AccountFacts, change: &Chang
     })
 }
 
-/// What the account's window knows, whatever the thing: numbers, and names borrowed from the window.
-struct Known<'a> {
+/// What the account's window knows, whatever the thing.
+pub struct Known {
     days_located: u16,
     days_away: u16,
-    remote_tools: Vec<Cow<'a, str>>,
-    vpn_brands: Vec<Cow<'a, str>>,
-    kvm: Vec<Cow<'a, str>>,
-    rdp_relays: u16,
     devices: u16,
+    rdp_relays: u16,
+    /// Of tools, VPN brands and KVM hardware; most accounts have none.
+    names: Option<Box<Names>>,
 }
 
-impl<'a> Known<'a> {
-    fn of(seen: &Observation<'_>, facts: &'a AccountFacts, settings: &DetectionSettings) -> Self {
+#[derive(Default)]
+struct Names {
+    remote_tools: Vec<String>,
+    vpn_brands: Vec<String>,
+    kvm: Vec<String>,
+}
+
+impl Known {
+    /// What it knows at the time of an observation.
+    #[must_use]
+    pub fn of(seen: &Observation<'_>, facts: &AccountFacts, settings: &DetectionSettings) -> Self {
         let (days_located, days_away) = claimed_location::ledger(facts, day_of(seen.order_ms), &settings.claim);
+        let devices = facts.devices.iter().filter(|d| !d.fingerprint).count();
+        let mut known = Self {
+            days_located,
+            days_away,
+            devices: u16::try_from(devices).unwrap_or(u16::MAX),
+            rdp_relays: 0,
+            names: None,
+        };
+        if facts.rare().has_sightings() {
+            known.add_sightings(seen, facts, settings);
+        }
+        known
+    }
+
+    fn add_sightings(&mut self, seen: &Observation<'_>, facts: &AccountFacts, settings: &DetectionSettings) {
         let found = indicators::sightings(facts, seen.order_ms, &settings.relay);
         let labels = |wanted: fn(Class) -> bool| {
-            let labels = found.iter().filter(|i| wanted(i.class)).map(|i| i.label.clone());
+            let labels = found.iter().filter(|i| wanted(i.class)).map(|i| i.label.to_string());
             distinct(labels.collect())
         };
         let brands = facts.rare().tools.iter().filter(|t| t.kind == ToolKind::VpnClient);
         let relays = found.iter().filter(|i| i.class == Class::RelayInProgress).count();
-        let devices = facts.devices.iter().filter(|d| !d.fingerprint).count();
-        Self {
-            days_located,
-            days_away,
+        self.rdp_relays = u16::try_from(relays).unwrap_or(u16::MAX);
+        self.names = Some(Box::new(Names {
             remote_tools: labels(|class| class == Class::RemoteTool),
-            vpn_brands: distinct(brands.map(|t| Cow::Borrowed(&*t.name)).collect()),
+            vpn_brands: distinct(brands.map(|t| t.name.to_string()).collect()),
             kvm: labels(Class::is_kvm),
-            rdp_relays: u16::try_from(relays).unwrap_or(u16::MAX),
-            devices: u16::try_from(devices).unwrap_or(u16::MAX),
+        }));
+    }
+
+    /// Remote-access tools, VPN brands, KVM hardware.
+    fn names(&self) -> [&[String]; 3] {
+        match &self.names {
+            Some(names) => [&names.remote_tools, &names.vpn_brands, &names.kvm],
+            None => [&[], &[], &[]],
         }
     }
 
@@ -200,7 +217,7 @@ impl<'a> Known<'a> {
         let counts = counts.iter().fold(0, |packed, count| packed << 16 | u64::from(*count));
         let many = u16::from(self.devices > 1) + self.devices / 4;
         let mut state = (counts ^ 0xcbf2_9ce4_8422_2325).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        for list in [&self.remote_tools, &self.vpn_brands, &self.kvm] {
+        for list in self.names() {
             state = state.rotate_left(23) ^ if list.is_empty() { 0 } else { hash(list) };
             state = state.wrapping_mul(0x9e37_79b9_7f4a_7c15);
         }
@@ -210,66 +227,40 @@ impl<'a> Known<'a> {
         folded
     }
 
-    fn summary(&self, days_on_entity: u16, claim_gap_km: u32) -> AccountSummary<'a> {
-        let texts = |texts: &[Cow<'a, str>]| texts.iter().cloned().map(Text).collect();
+    fn summary(&self, days_on_entity: u16, claim_gap_km: u32) -> AccountSummary<'_> {
+        let [remote_tools, vpn_brands, kvm] = self.names().map(|list| list.iter().map(String::as_str).collect());
         AccountSummary {
             days_on_entity,
             days_located: self.days_located,
             days_away: self.days_away,
             claim_gap_km,
-            remote_tools: texts(&self.remote_tools),
-            vpn_brands: texts(&self.vpn_brands),
-            kvm: texts(&self.kvm),
+            remote_tools,
+            vpn_brands,
+            kvm,
             rdp_relays: self.rdp_relays,
             devices: self.devices,
         }
     }
 }
 
-fn distinct(mut texts: Vec<Cow<'_, str>>) -> Vec<Cow<'_, str>> {
+fn distinct(mut texts: Vec<String>) -> Vec<String> {
     texts.sort_unstable();
     texts.dedup();
     texts
 }
 
-fn claim<'a>(seen: &'a Observation<'_>, device: Option<&str>) -> LinkClaim<'a> {
-    let claim = seen.claim;
-    LinkClaim {
-        kind: claim.kind,
-        employer: Cow::Borrowed(&claim.employer),
-        label: if claim.names_a_place() || !claim.region.is_empty() || !claim.city.is_empty() {
-            claim.label().into()
-        } else {
-            Cow::Borrowed("")
-        },
-        country: Cow::Borrowed(&claim.country),
-        point: claim.point.map(|p| (p.point.latitude, p.point.longitude, p.radius_km)),
-        has_device: !claim.devices.is_empty(),
-        owns_device: device.is_some_and(|id| claim.devices.iter().any(|owned| owned.eq_ignore_ascii_case(id))),
-        hire_day: claim.hire_day,
-    }
-}
-
-fn place(place: &Place) -> LinkPlace<'_> {
-    LinkPlace {
-        label: place.label().into(),
-        city: Cow::Borrowed(&place.city),
-        region: Cow::Borrowed(&place.region),
-        country: Cow::Borrowed(&place.country),
-        latitude: place.point.latitude,
-        longitude: place.point.longitude,
-        radius_km: place.radius_km,
-    }
-}
-
-fn network_link<'a>(
+/// A link to the network at `index`, which has that name.
+#[must_use]
+pub fn to_network<'a>(
     seen: &'a Observation<'_>,
     facts: &'a AccountFacts,
-    fact: &'a NetworkFact,
-    known: &Known<'a>,
+    index: usize,
+    name: &'a str,
+    known: &'a Known,
     settings: &DetectionSettings,
-) -> Link<'a> {
-    let gap_km = fact.place.as_ref().map_or(0.0, |place| {
+) -> Due<'a> {
+    let fact = &facts.networks[index];
+    let gap_km = fact.origin.place.as_ref().map_or(0.0, |place| {
         claimed_location::gap_between_km(place, seen.claim, &settings.claim)
     });
     #[expect(
@@ -278,59 +269,52 @@ fn network_link<'a>(
         reason = "at most half the Earth's circumference"
     )]
     let claim_gap_km = gap_km.max(0.0) as u32;
-    let device = Some(facts.text(fact.device)).filter(|d| !d.is_empty());
+    let device = facts.text(fact.device);
     Link {
         entity_kind: EntityKind::Network,
-        entity: fact.name().into(),
-        account: seen.event.account.as_str().into(),
+        entity: name,
         first_ms: fact.first_ms,
         time_ms: fact.last_ms,
-        event_id: fact.event_id.to_string().into(),
-        product: facts.text(fact.product).into(),
-        address: Some(Text(fact.address.to_string().into())),
-        device: device.map(|id| Text(id.into())),
-        fingerprint: false,
-        claim: claim(seen, device),
-        place: fact.place.as_deref().map(place),
-        network_class: fact.network.class,
-        network_label: Cow::Borrowed(&fact.network.label),
-        asn: fact.network.asn,
-        organization: Cow::Borrowed(&fact.network.organization),
-        account_facts: known.summary(fact.days.count(), claim_gap_km),
-        data_versions: seen.data_versions.into(),
         clock_ms: 0,
+        data_versions: seen.data_versions,
+        latest: Latest {
+            account: seen.event.account.as_str(),
+            device,
+            address: Some(fact.origin.address),
+            fingerprint: false,
+            event_id: fact.event_id.clone(),
+            product: facts.text(fact.product),
+            claim: LinkClaim::of(seen.claim, device),
+            place: fact.origin.place.as_deref().map(LinkPlace::of),
+            network: LinkNetwork::of(&fact.origin.network),
+            account_facts: known.summary(fact.days.count(), claim_gap_km),
+        },
         offer: None,
     }
 }
 
-fn device_link<'a>(
-    seen: &'a Observation<'_>,
-    facts: &'a AccountFacts,
-    fact: &DeviceFact,
-    known: &Known<'a>,
-) -> Link<'a> {
-    let event = seen.event;
+fn to_device<'a>(seen: &'a Observation<'_>, facts: &'a AccountFacts, index: usize, known: &'a Known) -> Due<'a> {
+    let (event, fact) = (seen.event, &facts.devices[index]);
     let id = facts.text(fact.id);
     Link {
         entity_kind: EntityKind::Device,
-        entity: id.into(),
-        account: event.account.as_str().into(),
+        entity: id,
         first_ms: fact.first_ms,
         time_ms: fact.last_ms,
-        event_id: event.id.as_ref().into(),
-        product: event.product.as_ref().into(),
-        address: event.source_ip.map(|ip| Text(ip.to_string().into())),
-        device: Some(Text(id.into())),
-        fingerprint: fact.fingerprint,
-        claim: claim(seen, Some(id)),
-        place: seen.place.map(|p| place(p)),
-        network_class: seen.network.class,
-        network_label: Cow::Borrowed(&seen.network.label),
-        asn: seen.network.asn,
-        organization: Cow::Borrowed(&seen.network.organization),
-        account_facts: known.summary(fact.days.count(), 0),
-        data_versions: seen.data_versions.into(),
         clock_ms: 0,
+        data_versions: seen.data_versions,
+        latest: Latest {
+            account: event.account.as_str(),
+            device: id,
+            address: event.source_ip,
+            fingerprint: fact.fingerprint,
+            event_id: EventId::new(&event.id),
+            product: &event.product,
+            claim: LinkClaim::of(seen.claim, id),
+            place: seen.place.map(|place| LinkPlace::of(place)),
+            network: LinkNetwork::of(seen.network),
+            account_facts: known.summary(fact.days.count(), 0),
+        },
         offer: None,
     }
 }

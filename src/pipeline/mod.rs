@@ -16,6 +16,7 @@ pub mod packed;
 pub mod settings;
 pub mod links;
 pub mod publish;
+pub mod table;
 pub mod state;
 pub mod replay;
 

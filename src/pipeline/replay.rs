@@ -101,9 +101,7 @@ impl Replay {
             accounts: (0..PARTITIONS)
                 .map(|_| Accounts::new(Arc::clone(settings), hash_key))
                 .collect(),
-            entities: (0..PARTITIONS)
-                .map(|_| Entities::new(Arc::clone(settings), hash_key))
-                .collect(),
+            entities: (0..PARTITIONS).map(|_| Entities::new(Arc::clone(settings))).collect(),
             waiting: Batch::default(),
             clock_ms: i64::MIN,
             span: Span::default(),

@@ -1,8 +1,8 @@
 //! The state of one partition: windows by key, cut into chunks, with a digest of what was folded.
 
 use std::collections::BTreeMap;
-use std::hash::{BuildHasher, Hasher};
 
+use super::table::Table;
 use super::{CodecError, StateSize};
 use crate::model::Key;
 use crate::model::codec::Malformed;
@@ -13,14 +13,16 @@ use crate::window::shared::{SharedReader, SharedWriter};
 /// Chunks of a partition's state: at a million accounts over six partitions a chunk stays below a megabyte.
 const CHUNKS: u16 = 256;
 /// Version of the chunk encoding.
-const CHUNK_VERSION: u8 = 4;
+const CHUNK_VERSION: u8 = 5;
 /// A chunk is swept for expired windows this often, by the append time of its own inputs, ms.
 const SWEEP_MS: i64 = DAY_MS;
+/// Inputs whose windows are looked up ahead of their folding.
+pub const TOUCHED_MAX: usize = 16;
 /// A full chunk gives up this part of its windows at a time, so that room is not made for one after the other.
 const GIVEN_UP: usize = 8;
 
 /// A window that can be kept in a chunk.
-pub trait Windowed: Sized {
+pub trait Windowed: Default {
     /// Appends the window.
     fn write(&self, writer: &mut SharedWriter);
     /// Reads a window.
@@ -30,47 +32,18 @@ pub trait Windowed: Sized {
     fn read(reader: &mut SharedReader<'_, '_>) -> Result<Self, Malformed>;
     /// Bytes it takes, estimated.
     fn bytes(&self) -> usize;
+    /// Reads a little of every line of the window itself, to bring them near.
+    fn touch(&self) -> i64;
+    /// Reads a little of what lies apart from it.
+    fn touch_apart(&self) -> i64;
     /// Append time of its last input, ms.
     fn last_append_ms(&self) -> i64;
     /// Whether it shows so little that it may be given up for another: a name that was seen on one day.
     fn is_provisional(&self) -> bool;
 }
 
-/// Keys are keyed hashes already, so their low bits index the table as they are.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct KeyedHash(u64);
-
-impl Hasher for KeyedHash {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
-        }
-    }
-    #[allow(
-        clippy::cast_possible_truncation,
-        reason = "the low half of a keyed hash is a keyed hash"
-    )]
-    fn write_u128(&mut self, key: u128) {
-        self.0 = key as u64;
-    }
-}
-
-impl BuildHasher for KeyedHash {
-    type Hasher = Self;
-    fn build_hasher(&self) -> Self {
-        Self::default()
-    }
-}
-
-/// Windows of one chunk. Each has a place of its own: a table has up to twice the slots it needs, and slots of a few
-/// hundred bytes would waste more than a pointer takes.
-pub type Windows<W> = hashbrown::HashMap<Key, Box<W>, KeyedHash>;
-
 struct Chunk<W> {
-    windows: Windows<W>,
+    windows: Table<W>,
     /// Wrapping sum of hashes of everything folded into this chunk.
     folded: u128,
     /// Append time at which it was last swept, ms.
@@ -89,7 +62,7 @@ impl<W: Windowed> Chunks<W> {
     #[must_use]
     pub fn new(windows_max: usize) -> Self {
         let empty = || Chunk {
-            windows: Windows::with_hasher(KeyedHash::default()),
+            windows: Table::default(),
             folded: 0,
             swept_ms: 0,
         };
@@ -123,20 +96,35 @@ impl<W: Windowed> Chunks<W> {
     }
 
     /// Windows of a chunk.
-    pub fn windows(&mut self, chunk: u16) -> &mut Windows<W> {
+    pub fn windows(&mut self, chunk: u16) -> &mut Table<W> {
         &mut self.chunks[usize::from(chunk)].windows
     }
 
     /// The window of a key, if there is one.
     #[must_use]
     pub fn window(&self, chunk: u16, key: Key) -> Option<&W> {
-        self.chunks[usize::from(chunk)].windows.get(&key).map(Box::as_ref)
+        self.chunks[usize::from(chunk)].windows.get(key)
+    }
+
+    /// Reads a little of the windows of those keys, at most [`TOUCHED_MAX`], so that they come from memory side by side
+    /// and not one after the other: first their places in the tables, then the windows, then what lies apart from them.
+    pub fn touch(&self, keys: impl Iterator<Item = Key> + Clone) {
+        let mut windows: [Option<&W>; TOUCHED_MAX] = [None; TOUCHED_MAX];
+        let chunk = |key: Key| &self.chunks[usize::from(self.chunk_of(key))].windows;
+        std::hint::black_box(keys.clone().fold(0, |all, key| all ^ chunk(key).touch(key)));
+        for (window, key) in windows.iter_mut().zip(keys) {
+            *window = chunk(key).get(key);
+        }
+        let known = || windows.iter().flatten();
+        std::hint::black_box(known().fold(0, |all, window| all ^ window.touch()));
+        std::hint::black_box(known().fold(0, |all, window| all ^ window.touch_apart()));
     }
 
     /// Adds one input to the digest: key and position, so that an input folded twice or never shows.
     pub fn count_input(&mut self, chunk: u16, key: Key, offset: i64, index: u32) {
         let position = (u128::from(offset.cast_unsigned()) << 32) | u128::from(index);
-        let mixed = mix(key.0 ^ mix(position));
+        // Keys are keyed hashes, so no two inputs meet by accident.
+        let mixed = mix(key.0 ^ position);
         let folded = &mut self.chunks[usize::from(chunk)].folded;
         *folded = folded.wrapping_add(mixed);
     }
@@ -165,12 +153,13 @@ impl<W: Windowed> Chunks<W> {
         let windows = &mut self.chunks[usize::from(chunk)].windows;
         let provisional = windows.iter().filter(|(_, window)| window.is_provisional());
         let mut oldest: Vec<(i64, Key)> = provisional
-            .map(|(key, window)| (window.last_append_ms(), *key))
+            .map(|(key, window)| (window.last_append_ms(), key))
             .collect();
         oldest.sort_unstable();
         oldest.truncate((self.chunk_max / GIVEN_UP).max(1));
-        for (_, key) in &oldest {
-            windows.remove(key);
+        if !oldest.is_empty() {
+            let is_given_up = |key, window: &W| oldest.binary_search(&(window.last_append_ms(), key)).is_ok();
+            windows.retain(|key, window| !is_given_up(key, window));
         }
         oldest.len() as u64
     }
@@ -184,8 +173,8 @@ impl<W: Windowed> Chunks<W> {
         writer.plain.u8(CHUNK_VERSION);
         writer.plain.u128(chunk.folded);
         writer.plain.int(chunk.swept_ms);
-        let mut sorted: Vec<(&Key, &Box<W>)> = chunk.windows.iter().collect();
-        sorted.sort_unstable_by_key(|(key, _)| **key);
+        let mut sorted: Vec<(Key, &W)> = chunk.windows.iter().collect();
+        sorted.sort_unstable_by_key(|(key, _)| *key);
         writer.plain.uint(sorted.len() as u64);
         for (key, window) in sorted {
             writer.plain.u128(key.0);
@@ -204,7 +193,7 @@ impl<W: Windowed> Chunks<W> {
             at: 0,
             detail: format!("chunk {chunk} of {CHUNKS}"),
         })?;
-        slot.windows.clear();
+        slot.windows = Table::default();
         slot.folded = 0;
         slot.swept_ms = 0;
         let malformed = |error: Malformed| CodecError {
@@ -234,8 +223,8 @@ impl<W: Windowed> Chunks<W> {
         let bytes: usize = {
             let mut sum = 0;
             for chunk in sample() {
-                for window in &chunk.windows {
-                    sum += window.1.bytes() + size_of::<(Key, Box<W>)>();
+                for (_, window) in chunk.windows.iter() {
+                    sum += window.bytes() + size_of::<(Key, Box<W>)>();
                 }
             }
             sum
@@ -262,15 +251,15 @@ impl<W: Windowed> Chunks<W> {
 fn read_chunk<W: Windowed>(bytes: &[u8], interner: &mut Interner) -> Result<Chunk<W>, Malformed> {
     let mut reader = SharedReader::new(bytes, interner);
     if reader.plain.u8()? != CHUNK_VERSION {
-        return Err(reader.plain.malformed("chunk version 4"));
+        return Err(reader.plain.malformed("chunk version 5"));
     }
     let folded = reader.plain.u128()?;
     let swept_ms = reader.plain.int()?;
     let count = reader.plain.count()?;
-    let mut windows = Windows::with_capacity_and_hasher(count.min(1 << 20), KeyedHash::default());
+    let mut windows = Table::with_room(count.min(1 << 20));
     for _ in 0..count {
         let key = Key(reader.plain.u128()?);
-        windows.insert(key, Box::new(W::read(&mut reader)?));
+        windows.insert(key, W::read(&mut reader)?);
     }
     if !reader.plain.is_at_end() {
         return Err(reader.plain.malformed("the end of the chunk"));

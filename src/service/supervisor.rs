@@ -66,7 +66,7 @@ impl Stages {
                 Box::new(LiveIntake::new(core, reference.clone()))
             }),
             accounts: Arc::new(move |_| Box::new(Accounts::new(detections.clone(), hash_key))),
-            entities: Arc::new(move |_| Box::new(Entities::new(for_entities.clone(), hash_key))),
+            entities: Arc::new(move |_| Box::new(Entities::new(for_entities.clone()))),
         }
     }
 }

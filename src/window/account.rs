@@ -1,20 +1,21 @@
 //! The window of one account: everything later rules may ask about it, in one record.
 
 use std::net::IpAddr;
-use std::sync::Arc;
 
 use super::days::Days;
 use super::episode::hash;
-use super::event_id::EventId;
+use super::few::Few;
 pub use super::network_fact::{NetworkFact, Told, network_name};
-use super::rare::{self, make_room};
+use super::origin::{Origin, OriginId, Others};
+use super::rare;
 pub use super::rare::{PeripheralFact, Rare, RdpFact, SessionFact, ToolFact};
 use super::recent_ids::{Kept, RecentIds, id_hash};
 use super::settings::WindowSettings;
 use super::texts::{TextId, Texts};
 use super::visits::{Inserted, Visit, Visits};
 use super::{DAY_MS, HOUR_MS, day_of};
-use crate::model::{EventKind, Observation, Outcome, Place};
+use crate::model::event_id::EventId;
+use crate::model::{EventKind, Observation, Outcome};
 
 /// Facts about one account.
 #[derive(Clone, Debug, Default)]
@@ -32,11 +33,13 @@ pub struct AccountFacts {
     /// Networks the account used.
     pub networks: Vec<NetworkFact>,
     /// Devices the account used.
-    pub devices: Vec<DeviceFact>,
+    pub devices: Few<DeviceFact>,
     /// The latest event ids.
     pub event_ids: RecentIds,
     /// How often anything changed that a link tells of. Compared with [`Told::news`] for equality only.
     pub news: u32,
+    /// Origins of visits that are not those of `networks`.
+    pub(super) others: Others,
     /// Texts that visits, networks and devices share.
     pub(super) texts: Texts,
     /// What few accounts have; `None` where that is nothing.
@@ -112,6 +115,13 @@ pub enum ClaimDistance {
     Unknown,
 }
 
+/// What a sign-in is called, in the words of its account's window.
+struct Named {
+    event_id: EventId,
+    product: TextId,
+    device: TextId,
+}
+
 /// Whether the observation shows its account at work: it worked, a person did it.
 #[must_use]
 pub fn is_presence(seen: &Observation<'_>) -> bool {
@@ -162,7 +172,9 @@ impl AccountFacts {
         if change.day_added || change.tie_changed || is_sighting {
             self.news = self.news.wrapping_add(1);
         }
-        self.keep_texts();
+        if self.texts.is_cluttered() {
+            self.keep_texts();
+        }
         change
     }
 
@@ -183,6 +195,12 @@ impl AccountFacts {
         self.texts.text(id)
     }
 
+    /// Where a visit was.
+    #[must_use]
+    pub fn origin(&self, id: OriginId) -> &Origin {
+        self.others.origin(&self.networks, id)
+    }
+
     /// Index of the device of that id.
     #[must_use]
     pub fn device_of(&self, id: &str) -> Option<usize> {
@@ -190,14 +208,32 @@ impl AccountFacts {
         self.devices.iter().position(|d| d.id == id)
     }
 
-    /// Reads one value of each list, to bring them near.
+    /// Reads a little of every line of the window, to bring them near.
     #[must_use]
     pub fn touch(&self) -> i64 {
-        let visit = self.visits.as_slice().last().map_or(0, |visit| visit.order_ms);
-        let network = self.networks.first().map_or(0, |network| network.last_ms);
-        let device = self.devices.first().map_or(0, |device| device.last_ms);
-        let id = self.event_ids.iter().next().map_or(0, u64::cast_signed);
-        visit ^ network ^ device ^ id
+        // Neither loops nor choices: a wrong guess of the processor would wait for what is on its way.
+        let counts = self.visits.as_slice().len() ^ self.networks.len() ^ self.event_ids.len();
+        let is_any = self.rare.is_some() | self.others.is_any() | self.texts.is_cluttered() | self.devices.is_empty();
+        let counts = counts.cast_signed() as i64 ^ i64::from(self.news) ^ i64::from(is_any);
+        self.last_append_ms ^ self.oldest_ms.0 ^ counts
+    }
+
+    /// As [`AccountFacts::touch`], of the lists that each event asks for.
+    #[must_use]
+    pub fn touch_apart(&self) -> i64 {
+        let visits = self.visits.as_slice();
+        let visit = |visit: Option<&Visit>| visit.map_or(0, |visit| visit.order_ms);
+        let lines = |fact: &NetworkFact| {
+            let address = i64::from(fact.origin.address.is_ipv4());
+            fact.last_ms ^ fact.told.append_ms ^ address ^ i64::from(fact.days.is_empty())
+        };
+        let network = |fact: Option<&NetworkFact>| fact.map_or(0, lines);
+        visit(visits.first())
+            ^ visit(visits.get(visits.len() / 2))
+            ^ visit(visits.last())
+            ^ network(self.networks.first())
+            ^ network(self.networks.last())
+            ^ self.event_ids.touch().cast_signed()
     }
 
     /// Whether the account was seen on one day only, and with nothing that a rule may want to remember.
@@ -211,7 +247,8 @@ impl AccountFacts {
     pub fn bytes(&self) -> usize {
         let lists = size_of_val(self.visits.as_slice())
             + size_of_val(self.networks.as_slice())
-            + size_of_val(self.devices.as_slice())
+            + self.devices.bytes()
+            + self.others.bytes()
             + self.event_ids.len() * size_of::<u64>();
         let ids = (self.visits.as_slice().iter().map(|v| v.event_id.bytes()))
             .chain(self.networks.iter().map(|n| n.event_id.bytes()));
@@ -221,9 +258,6 @@ impl AccountFacts {
 
     /// Gives up texts that no fact uses any more, once they are many.
     fn keep_texts(&mut self) {
-        if !self.texts.is_cluttered() {
-            return;
-        }
         let used = (self.visits.as_slice().iter().flat_map(|v| [v.product, v.device]))
             .chain(self.networks.iter().flat_map(|n| [n.product, n.device]))
             .chain(self.devices.iter().map(|d| d.id));
@@ -236,7 +270,7 @@ impl AccountFacts {
             network.product = renumbered.of(network.product);
             network.device = renumbered.of(network.device);
         }
-        for device in &mut self.devices {
+        for device in self.devices.iter_mut() {
             device.id = renumbered.of(device.id);
         }
     }
@@ -250,35 +284,29 @@ impl AccountFacts {
         change: &mut Change,
     ) {
         let day = day_of(seen.order_ms);
-        // A sign-in whose clock is broken was somewhere, but nobody knows when.
-        let locates = seen.network.class.locates_person() && !seen.time_suspect;
-        if let (Some(address), Some(place), true) = (seen.event.source_ip, seen.place, locates) {
-            let visit = self.visit(seen, address, place);
-            let settled_ms = append_ms - settings.allowed_lateness_ms;
-            let texts = &self.texts;
-            let tell_apart = |visit: &Visit| hash(&[visit.event_id.to_string().as_str(), texts.text(visit.product)]);
-            match self.visits.insert(visit, settings.visits_max, settled_ms, tell_apart) {
-                Inserted::At(index) => change.visit = Some(index),
-                Inserted::TooOld => change.visit_dropped = true,
-            }
-            change.day_added = self.located.mark(day);
-            match distance {
-                ClaimDistance::Near => change.day_added |= self.near.mark(day),
-                ClaimDistance::Away => {
-                    change.is_away = true;
-                    change.day_added |= self.away.mark(day);
-                }
-                ClaimDistance::Traveling | ClaimDistance::Unknown => {}
-            }
-        }
         if let Some(address) = seen.event.source_ip {
-            let index = self.network_index(seen, address, settings.networks_max);
-            let fact = &mut self.networks[index];
-            change.tie_changed |= fact.days.mark(day);
-            if change.is_away {
-                fact.away.mark(day);
-            }
+            let named = Named {
+                event_id: EventId::new(&seen.event.id),
+                product: self.texts.number(&seen.event.product),
+                device: self.texts.number(device_id(seen)),
+            };
+            let index = self.apply_network(seen, address, &named, settings.networks_max);
             change.network = Some(index);
+            // A sign-in whose clock is broken was somewhere, but nobody knows when.
+            if seen.place.is_some() && seen.network.class.locates_person() && !seen.time_suspect {
+                self.apply_visit(seen, address, index, named, append_ms, settings, change);
+                change.day_added = self.located.mark(day);
+                match distance {
+                    ClaimDistance::Near => change.day_added |= self.near.mark(day),
+                    ClaimDistance::Away => {
+                        change.is_away = true;
+                        change.day_added |= self.away.mark(day);
+                        self.networks[index].away.mark(day);
+                    }
+                    ClaimDistance::Traveling | ClaimDistance::Unknown => {}
+                }
+            }
+            change.tie_changed |= self.networks[index].days.mark(day);
         }
         if let Some(device) = &seen.event.device {
             let index = self.device_index(&device.id, device.fingerprint, seen.order_ms, settings.devices_max);
@@ -287,56 +315,59 @@ impl AccountFacts {
         }
     }
 
-    fn visit(&mut self, seen: &Observation<'_>, address: IpAddr, place: &Arc<Place>) -> Visit {
-        let event = seen.event;
-        Visit {
+    #[expect(clippy::too_many_arguments, reason = "what was found out about one sign-in")]
+    fn apply_visit(
+        &mut self,
+        seen: &Observation<'_>,
+        address: IpAddr,
+        network: usize,
+        named: Named,
+        append_ms: i64,
+        settings: &WindowSettings,
+        change: &mut Change,
+    ) {
+        let origin = if self.networks[network].origin.is_of(seen, address) {
+            OriginId::of_network(network)
+        } else {
+            let used = self.visits.as_slice().iter().map(|visit| visit.origin);
+            self.others.number(&Origin::of(seen, address), used)
+        };
+        let visit = Visit {
             order_ms: seen.order_ms,
-            event_id: EventId::new(&event.id),
-            product: self.texts.number(&event.product),
-            place: Arc::clone(place),
-            network: Arc::clone(seen.network),
-            address,
-            device: self.texts.number(device_id(seen)),
-            mfa: event.mfa.as_ref().is_some_and(|m| m.used),
+            event_id: named.event_id,
+            origin,
+            product: named.product,
+            device: named.device,
+            mfa: seen.event.mfa.as_ref().is_some_and(|m| m.used),
+        };
+        let settled_ms = append_ms - settings.allowed_lateness_ms;
+        let (texts, networks, others) = (&self.texts, &self.networks, &self.others);
+        let address = |id: OriginId| others.origin(networks, id).address;
+        let tell_apart = |visit: &Visit| hash(&[visit.event_id.to_string().as_str(), texts.text(visit.product)]);
+        let inserted = self
+            .visits
+            .insert(visit, settings.visits_max, settled_ms, address, tell_apart);
+        match inserted {
+            Inserted::At(index) => change.visit = Some(index),
+            Inserted::TooOld => change.visit_dropped = true,
         }
     }
 
-    fn network_index(&mut self, seen: &Observation<'_>, address: IpAddr, networks_max: usize) -> usize {
+    /// Folds the use of a network and gives its index.
+    fn apply_network(&mut self, seen: &Observation<'_>, address: IpAddr, named: &Named, networks_max: usize) -> usize {
         let found = self.networks.iter().position(|n| n.holds(address));
-        let index = found.unwrap_or_else(|| {
-            make_room(&mut self.networks, networks_max, |n| n.last_ms);
-            push_exact(
-                &mut self.networks,
-                NetworkFact {
-                    address,
-                    network: Arc::clone(seen.network),
-                    place: seen.place.cloned(),
-                    days: Days::default(),
-                    away: Days::default(),
-                    first_ms: seen.order_ms,
-                    last_ms: i64::MIN,
-                    device: TextId::default(),
-                    event_id: EventId::default(),
-                    product: TextId::default(),
-                    told: Told::NEVER,
-                },
-            )
-        });
+        let index = found.unwrap_or_else(|| self.add_network(seen, address, networks_max));
         let fact = &mut self.networks[index];
         fact.first_ms = fact.first_ms.min(seen.order_ms);
         if seen.order_ms >= fact.last_ms {
             fact.last_ms = seen.order_ms;
-            fact.address = address;
-            if !Arc::ptr_eq(&fact.network, seen.network) {
-                fact.network = Arc::clone(seen.network);
-            }
-            if fact.place.as_ref().map(Arc::as_ptr) != seen.place.map(Arc::as_ptr) {
-                fact.place = seen.place.cloned();
-            }
-            fact.event_id = EventId::new(&seen.event.id);
-            fact.product = self.texts.number(&seen.event.product);
+            fact.event_id = named.event_id.clone();
+            fact.product = named.product;
             if seen.event.device.is_some() {
-                fact.device = self.texts.number(device_id(seen));
+                fact.device = named.device;
+            }
+            if !fact.origin.is_of(seen, address) {
+                self.move_network(index, Origin::of(seen, address));
             }
         }
         index
@@ -345,18 +376,19 @@ impl AccountFacts {
     fn device_index(&mut self, id: &str, fingerprint: bool, time_ms: i64, devices_max: usize) -> usize {
         let id = self.texts.number(id);
         let index = self.devices.iter().position(|d| d.id == id).unwrap_or_else(|| {
-            make_room(&mut self.devices, devices_max, |d| d.last_ms);
-            push_exact(
-                &mut self.devices,
-                DeviceFact {
-                    id,
-                    fingerprint,
-                    days: Days::default(),
-                    first_ms: time_ms,
-                    last_ms: time_ms,
-                    told: Told::NEVER,
-                },
-            )
+            while self.devices.len() >= devices_max.max(1) {
+                let times = self.devices.iter().map(|d| d.last_ms).enumerate();
+                let oldest = times.min_by_key(|(_, last_ms)| *last_ms);
+                self.devices.remove(oldest.map_or(0, |(index, _)| index));
+            }
+            self.devices.push(DeviceFact {
+                id,
+                fingerprint,
+                days: Days::default(),
+                first_ms: time_ms,
+                last_ms: time_ms,
+                told: Told::NEVER,
+            })
         });
         let fact = &mut self.devices[index];
         fact.first_ms = fact.first_ms.min(time_ms);
@@ -372,13 +404,19 @@ impl AccountFacts {
             .saturating_sub(lateness);
         self.visits
             .forget_before(append_ms - i64::from(settings.visits_hours) * HOUR_MS - lateness);
+        self.others
+            .clear_unless(self.visits.as_slice().iter().map(|visit| visit.origin));
         if let Some(rare) = &mut self.rare {
             rare.episodes.forget_before(horizon);
         }
         if self.oldest_ms.0 >= horizon {
             return;
         }
-        self.networks.retain(|n| n.last_ms >= horizon);
+        for index in (0..self.networks.len()).rev() {
+            if self.networks[index].last_ms < horizon {
+                self.remove_network(index);
+            }
+        }
         self.devices.retain(|d| d.last_ms >= horizon);
         if let Some(rare) = &mut self.rare {
             rare.forget_before(horizon);
@@ -422,15 +460,6 @@ fn ids_kept(settings: &WindowSettings) -> Kept {
         ids_min: EVENT_IDS_MIN,
         kept_ms: i64::from(settings.visits_hours) * HOUR_MS + settings.allowed_lateness_ms,
     }
-}
-
-/// Appends with no room to spare: most accounts have one or two of a kind. Gives the index.
-fn push_exact<T>(list: &mut Vec<T>, item: T) -> usize {
-    if list.len() == list.capacity() {
-        list.reserve_exact(1);
-    }
-    list.push(item);
-    list.len() - 1
 }
 
 fn device_id<'s>(seen: &'s Observation<'_>) -> &'s str {

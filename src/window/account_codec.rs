@@ -3,7 +3,7 @@
 use super::account::{AccountFacts, DeviceFact, NetworkFact, Told};
 use super::days::Days;
 use super::episode::Episodes;
-use super::event_id::EventId;
+use super::origin::{Origin, OriginId};
 use super::rare::{PeripheralFact, Rare, RdpFact, SessionFact, ToolFact};
 use super::recent_ids::RecentIds;
 use super::shared::{SharedReader, SharedWriter};
@@ -11,6 +11,7 @@ use super::texts::{TextId, Texts};
 use super::visits::{Visit, Visits};
 use crate::model::ToolKind;
 use crate::model::codec::{Malformed, Reader};
+use crate::model::event_id::EventId;
 
 impl AccountFacts {
     /// Appends the window.
@@ -21,11 +22,11 @@ impl AccountFacts {
             days.write(&mut writer.plain);
         }
         let texts = &self.texts;
-        list(writer, self.visits.as_slice(), |writer, visit| {
-            write_visit(writer, visit, texts);
-        });
         list(writer, &self.networks, |writer, fact| {
             write_network(writer, fact, texts);
+        });
+        list(writer, self.visits.as_slice(), |writer, visit| {
+            write_visit(writer, visit, self);
         });
         list(writer, &self.devices, |writer, fact| write_device(writer, fact, texts));
         writer.plain.int(self.event_ids.since_ms());
@@ -50,16 +51,21 @@ impl AccountFacts {
             located: Days::read(&mut reader.plain)?,
             near: Days::read(&mut reader.plain)?,
             away: Days::read(&mut reader.plain)?,
-            visits: Visits::from_sorted(items(reader, |reader| read_visit(reader, &mut texts))?),
             networks: items(reader, |reader| read_network(reader, &mut texts))?,
-            devices: items(reader, |reader| read_device(reader, &mut texts))?,
+            ..Self::default()
+        };
+        let mut named = Vec::new();
+        let visits = items(reader, |reader| read_visit(reader, &mut texts, &mut facts, &mut named))?;
+        facts = Self {
+            visits: Visits::from_sorted(visits),
+            devices: items(reader, |reader| read_device(reader, &mut texts))?.into(),
             event_ids: read_event_ids(reader)?,
             rare: if reader.plain.bool()? {
                 Some(Box::new(read_rare(reader)?))
             } else {
                 None
             },
-            ..Self::default()
+            ..facts
         };
         facts.texts = texts;
         facts.oldest_ms = facts.find_oldest();
@@ -121,34 +127,53 @@ fn text(reader: &mut Reader<'_>, texts: &mut Texts) -> Result<TextId, Malformed>
     reader.str().map(|text| texts.number(text))
 }
 
-fn write_visit(writer: &mut SharedWriter, visit: &Visit, texts: &Texts) {
+fn write_visit(writer: &mut SharedWriter, visit: &Visit, facts: &AccountFacts) {
     writer.plain.int(visit.order_ms);
     visit.event_id.write(&mut writer.plain);
-    writer.plain.str(texts.text(visit.product));
-    writer.place(&visit.place);
-    writer.network(&visit.network);
-    writer.plain.ip(Some(visit.address));
-    writer.plain.str(texts.text(visit.device));
+    writer.plain.str(facts.text(visit.product));
+    write_origin(writer, facts.origin(visit.origin));
+    writer.plain.str(facts.text(visit.device));
     writer.plain.bool(visit.mfa);
 }
 
-fn read_visit(reader: &mut SharedReader<'_, '_>, texts: &mut Texts) -> Result<Visit, Malformed> {
+fn write_origin(writer: &mut SharedWriter, origin: &Origin) {
+    writer.plain.ip(Some(origin.address));
+    writer.network(&origin.network);
+    writer.opt_place(origin.place.as_deref());
+}
+
+fn read_origin(reader: &mut SharedReader<'_, '_>) -> Result<Origin, Malformed> {
+    Ok(Origin {
+        address: reader.plain.ip()?.ok_or_else(|| reader.plain.malformed("an address"))?,
+        network: reader.network()?,
+        place: reader.opt_place()?,
+    })
+}
+
+/// Reads a visit. Its origin is that of one of the account's networks, or becomes one of the others.
+fn read_visit(
+    reader: &mut SharedReader<'_, '_>,
+    texts: &mut Texts,
+    facts: &mut AccountFacts,
+    named: &mut Vec<OriginId>,
+) -> Result<Visit, Malformed> {
     Ok(Visit {
         order_ms: reader.plain.int()?,
         event_id: EventId::read(&mut reader.plain)?,
         product: text(&mut reader.plain, texts)?,
-        place: reader.place()?,
-        network: reader.network()?,
-        address: reader.plain.ip()?.ok_or_else(|| reader.plain.malformed("an address"))?,
+        origin: {
+            let origin = read_origin(reader)?;
+            let id = facts.number_origin(&origin, named);
+            named.push(id);
+            id
+        },
         device: text(&mut reader.plain, texts)?,
         mfa: reader.plain.bool()?,
     })
 }
 
 fn write_network(writer: &mut SharedWriter, fact: &NetworkFact, texts: &Texts) {
-    writer.plain.ip(Some(fact.address));
-    writer.network(&fact.network);
-    writer.opt_place(fact.place.as_deref());
+    write_origin(writer, &fact.origin);
     fact.days.write(&mut writer.plain);
     fact.away.write(&mut writer.plain);
     writer.plain.int(fact.first_ms);
@@ -160,15 +185,12 @@ fn write_network(writer: &mut SharedWriter, fact: &NetworkFact, texts: &Texts) {
 }
 
 fn read_network(reader: &mut SharedReader<'_, '_>, texts: &mut Texts) -> Result<NetworkFact, Malformed> {
-    let address = reader.plain.ip()?.ok_or_else(|| reader.plain.malformed("an address"))?;
-    let (network, place) = (reader.network()?, reader.opt_place()?);
+    let origin = read_origin(reader)?;
     let plain = &mut reader.plain;
     let (days, away) = (Days::read(plain)?, Days::read(plain)?);
     let (first_ms, last_ms) = (plain.int()?, plain.int()?);
     Ok(NetworkFact {
-        address,
-        network,
-        place,
+        origin,
         days,
         away,
         first_ms,

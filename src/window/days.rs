@@ -79,6 +79,12 @@ impl Days {
         }
     }
 
+    /// Whether no day is marked.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.bits == 0
+    }
+
     /// Latest marked day, if any.
     #[must_use]
     pub fn latest(&self) -> Option<i32> {

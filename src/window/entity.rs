@@ -1,28 +1,30 @@
 //! The window of one shared thing, a device or a network: which accounts used it, when, and what each claims.
 
-use std::net::IpAddr;
-use std::sync::Arc;
-
 use super::DAY_MS;
 use super::episode::Episodes;
-use super::event_id::EventId;
-use super::intern::Interner;
+use super::few::Few;
 use super::settings::WindowSettings;
-use crate::model::link::Text;
-use crate::model::{AccountSummary, EntityKind, Link, LinkClaim, LinkPlace, Network};
+use crate::model::codec::{Malformed, Reader, Writer};
+use crate::model::link::Latest;
+use crate::model::{EntityKind, Link};
 
 /// Facts about one shared thing.
-#[derive(Clone, Debug, PartialEq)]
+///
+/// Most things have one account. What its link said is kept as it came, and read again only where accounts are compared.
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct EntityFacts {
-    /// Kind of the thing.
-    pub kind: EntityKind,
-    /// Name of the thing, as evidence spells it.
-    pub name: Box<str>,
     /// Append time of the last link, ms.
     pub last_append_ms: i64,
     /// Accounts tied to it, by name.
-    pub ties: Vec<Tie>,
-    /// Accounts that found no place in `ties`.
+    pub(super) ties: Few<StoredTie>,
+    /// What few things have; `None` where that is nothing.
+    pub(super) story: Option<Box<Story>>,
+}
+
+/// Facts that most things have none of, so that their windows have no room for them.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Story {
+    /// Accounts that found no place among the ties.
     pub overflow: u64,
     /// Open alerts.
     pub episodes: Episodes,
@@ -32,205 +34,42 @@ pub struct EntityFacts {
     pub taken_offers: Vec<u128>,
 }
 
+/// One account's use of the thing, as it is kept.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct StoredTie {
+    pub(super) first_ms: i64,
+    pub(super) last_ms: i64,
+    /// Companions behind the length they take together, then [`Latest`]; see [`Tie`].
+    pub(super) told: Box<[u8]>,
+}
+
 /// One account's use of the thing.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Tie {
+pub struct Tie<'a> {
     /// First use in event time, ms.
     pub first_ms: i64,
     /// Latest use in event time, ms.
     pub last_ms: i64,
-    /// Devices used there (for a network), or networks used (for a device); oldest first.
-    pub companions: Vec<Box<str>>,
+    /// Devices used there, for a network; oldest first.
+    pub companions: Vec<&'a str>,
     /// What the latest link of the account said.
-    pub latest: Latest,
+    pub latest: Latest<'a>,
 }
 
-/// What a tie keeps of the latest link: what rules and evidence read. Places and networks are shared with other ties.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Latest {
-    /// The account, canonical.
-    pub account: Box<str>,
-    /// Id of the event.
-    pub event_id: EventId,
-    /// Product that wrote it.
-    pub product: Box<str>,
-    /// Source address of the event, if it has one.
-    pub address: Option<IpAddr>,
-    /// Device of the event; empty if it has none.
-    pub device: Box<str>,
-    /// The device id is a browser fingerprint.
-    pub fingerprint: bool,
-    /// What the account claims.
-    pub claim: Box<LinkClaim<'static>>,
-    /// Where the event was seen.
-    pub place: Option<Arc<LinkPlace<'static>>>,
-    /// Network of the source address.
-    pub network: Arc<Network>,
-    /// What else the account's window knows.
-    pub account_facts: AccountSummary<'static>,
-}
-
-impl Latest {
-    fn of(link: &Link<'_>, interner: &mut Interner) -> Self {
-        Self {
-            account: link.account.as_ref().into(),
-            event_id: EventId::new(&link.event_id),
-            product: link.product.as_ref().into(),
-            address: address(link),
-            device: device(link).into(),
-            fingerprint: link.fingerprint,
-            claim: Box::new(link.claim.to_owned()),
-            place: link.place.as_ref().map(|place| interner.link_place(place)),
-            network: interner.network_of(network(link)),
-            account_facts: link.account_facts.to_owned(),
-        }
-    }
-
-    /// Takes what a later link of the account says. Most of it is as before and stays where it is.
-    fn update(&mut self, link: &Link<'_>, interner: &mut Interner) {
-        self.event_id = EventId::new(&link.event_id);
-        self.address = address(link);
-        self.fingerprint = link.fingerprint;
-        for (kept, text) in [(&mut self.product, &*link.product), (&mut self.device, device(link))] {
-            if **kept != *text {
-                *kept = text.into();
-            }
-        }
-        if *self.claim != link.claim {
-            *self.claim = link.claim.to_owned();
-        }
-        if self.place.as_deref() != link.place.as_ref() {
-            self.place = link.place.as_ref().map(|place| interner.link_place(place));
-        }
-        if !is_network(&self.network, link) {
-            self.network = interner.network_of(network(link));
-        }
-        self.account_facts = link.account_facts.to_owned();
-    }
-
-    /// Bytes on the heap, estimated: what it does not share.
-    fn bytes(&self) -> usize {
-        let texts = self.account.len() + self.product.len() + self.device.len() + self.event_id.bytes();
-        texts
-            + size_of::<LinkClaim<'_>>()
-            + self.claim.employer.len()
-            + self.claim.label.len()
-            + self.claim.country.len()
-    }
-}
-
-fn address(link: &Link<'_>) -> Option<IpAddr> {
-    link.address.as_ref().and_then(|address| address.as_str().parse().ok())
-}
-
-fn device<'l>(link: &'l Link<'_>) -> &'l str {
-    link.device.as_ref().map_or("", |device| device.as_str())
-}
-
-fn network(link: &Link<'_>) -> Network {
-    Network {
-        class: link.network_class,
-        label: link.network_label.as_ref().to_owned(),
-        asn: link.asn,
-        organization: link.organization.as_ref().to_owned(),
-    }
-}
-
-fn is_network(network: &Network, link: &Link<'_>) -> bool {
-    network.class == link.network_class
-        && network.asn == link.asn
-        && *network.label == *link.network_label
-        && *network.organization == *link.organization
-}
-
-/// Devices or networks remembered per tie.
+/// Devices remembered per tie.
 pub const COMPANIONS_MAX: usize = 4;
 /// Withheld or taken offers remembered per thing.
 pub const OFFERS_MAX: usize = 32;
 
-impl Tie {
-    /// Days of use within the account's window.
-    #[must_use]
-    pub fn days(&self) -> u16 {
-        self.latest.account_facts.days_on_entity
-    }
-}
+static NO_STORY: Story = Story::none();
 
-impl EntityFacts {
-    /// An empty window of the link's thing.
-    #[must_use]
-    pub fn new(link: &Link<'_>) -> Self {
+impl Story {
+    const fn none() -> Self {
         Self {
-            kind: link.entity_kind,
-            name: link.entity.as_ref().into(),
-            last_append_ms: 0,
-            ties: Vec::new(),
             overflow: 0,
-            episodes: Episodes::default(),
+            episodes: Episodes::none(),
             withheld: Vec::new(),
             taken_offers: Vec::new(),
-        }
-    }
-
-    /// Folds one link. Gives the index of its tie, unless all places were taken by others.
-    pub fn apply(
-        &mut self,
-        link: &Link<'_>,
-        append_ms: i64,
-        settings: &WindowSettings,
-        interner: &mut Interner,
-    ) -> Option<usize> {
-        let append_ms = self.last_append_ms.max(append_ms);
-        self.last_append_ms = append_ms;
-        self.forget(append_ms, settings);
-        let index = match self.ties.binary_search_by(|t| (*t.latest.account).cmp(&*link.account)) {
-            Ok(index) => index,
-            Err(_) if self.ties.len() >= settings.ties_max.max(2) => {
-                self.overflow += 1;
-                return None;
-            }
-            Err(index) => {
-                let tie = Tie {
-                    first_ms: link.first_ms,
-                    last_ms: link.time_ms,
-                    companions: Vec::new(),
-                    latest: Latest::of(link, interner),
-                };
-                if self.ties.len() == self.ties.capacity() {
-                    self.ties.reserve_exact((self.ties.len() / 4).max(1));
-                }
-                self.ties.insert(index, tie);
-                index
-            }
-        };
-        let tie = &mut self.ties[index];
-        tie.first_ms = tie.first_ms.min(link.first_ms);
-        if link.time_ms >= tie.last_ms {
-            tie.last_ms = link.time_ms;
-            tie.latest.update(link, interner);
-        }
-        let companion = match link.entity_kind {
-            EntityKind::Network => link.device.as_ref(),
-            EntityKind::Device | EntityKind::Factor => link.address.as_ref(),
-        };
-        let companion = companion.map(Text::as_str);
-        if let Some(companion) = companion.filter(|c| !c.is_empty() && tie.companions.iter().all(|k| **k != **c)) {
-            if tie.companions.len() >= COMPANIONS_MAX {
-                tie.companions.remove(0);
-            }
-            tie.companions.reserve_exact(1);
-            tie.companions.push(companion.into());
-        }
-        Some(index)
-    }
-
-    fn forget(&mut self, append_ms: i64, settings: &WindowSettings) {
-        let kept_ms = i64::from(settings.retention_days) * DAY_MS + settings.allowed_lateness_ms;
-        let horizon = append_ms.saturating_sub(kept_ms);
-        self.ties.retain(|t| t.last_ms >= horizon);
-        self.episodes.forget_before(horizon);
-        if self.ties.is_empty() {
-            self.overflow = 0;
         }
     }
 
@@ -257,6 +96,201 @@ impl EntityFacts {
         self.taken_offers.push(alert);
         true
     }
+}
+
+impl<'a> Tie<'a> {
+    /// Days of use within the account's window.
+    #[must_use]
+    pub fn days(&self) -> u16 {
+        self.latest.account_facts.days_on_entity
+    }
+
+    fn read(stored: &'a StoredTie) -> Result<Self, Malformed> {
+        let mut reader = Reader::new(&stored.told);
+        let companions = names(reader.bytes()?).collect::<Result<_, _>>()?;
+        let start = reader.at();
+        let latest = Latest::from_bytes(reader.rest()).map_err(|error| Malformed {
+            at: start + error.at,
+            ..error
+        })?;
+        Ok(Self {
+            first_ms: stored.first_ms,
+            last_ms: stored.last_ms,
+            companions,
+            latest,
+        })
+    }
+}
+
+/// Names, one behind the other; the first that cannot be read is the last.
+fn names(bytes: &[u8]) -> impl Iterator<Item = Result<&str, Malformed>> {
+    let mut reader = Some(Reader::new(bytes));
+    std::iter::from_fn(move || {
+        let name = reader.as_mut().filter(|reader| !reader.is_at_end())?.str();
+        if name.is_err() {
+            reader = None;
+        }
+        Some(name)
+    })
+}
+
+impl StoredTie {
+    /// A tie read back from a checkpoint.
+    ///
+    /// # Errors
+    /// [`Malformed`] if the bytes are none.
+    pub(super) fn new(first_ms: i64, last_ms: i64, told: &[u8]) -> Result<Self, Malformed> {
+        let tie = Self {
+            first_ms,
+            last_ms,
+            told: told.into(),
+        };
+        Tie::read(&tie).map(|_| ())?;
+        Ok(tie)
+    }
+
+    /// The bytes of the companions and of the latest link. What is kept was read once, so it can be read again.
+    fn parts(&self) -> (&[u8], &[u8]) {
+        let mut reader = Reader::new(&self.told);
+        let companions = reader.bytes().unwrap_or_default();
+        (companions, reader.rest())
+    }
+
+    fn account(&self) -> &str {
+        Reader::new(self.parts().1).str().unwrap_or_default()
+    }
+
+    /// Folds a later link of the same account.
+    fn update(&mut self, link: &Link<'_>, companion: &str, scratch: &mut Writer) {
+        let is_later = link.time_ms >= self.last_ms;
+        self.first_ms = self.first_ms.min(link.first_ms);
+        self.last_ms = self.last_ms.max(link.time_ms);
+        let (kept, latest) = self.parts();
+        scratch.clear();
+        if companion.is_empty() || names(kept).flatten().any(|known| known == companion) {
+            scratch.uint(kept.len() as u64);
+            scratch.raw(kept);
+        } else {
+            let dropped = (names(kept).count() + 1).saturating_sub(COMPANIONS_MAX);
+            let mut list = Writer::default();
+            let left = names(kept).flatten().skip(dropped);
+            left.chain([companion]).for_each(|name| list.str(name));
+            scratch.uint(list.len() as u64);
+            scratch.raw(list.as_bytes());
+        }
+        scratch.raw(if is_later { link.latest.as_bytes() } else { latest });
+        if scratch.len() == self.told.len() {
+            self.told.copy_from_slice(scratch.as_bytes());
+        } else {
+            self.told = scratch.as_bytes().into();
+        }
+    }
+}
+
+/// The first tie of an account; `scratch` is emptied first, it saves an allocation.
+fn first_tie(link: &Link<'_>, companion: &str, scratch: &mut Writer) -> StoredTie {
+    scratch.clear();
+    if companion.is_empty() {
+        scratch.uint(0);
+    } else {
+        let length = companion.len() as u64;
+        scratch.uint(length + u64::from(length.ilog2() / 7) + 1);
+        scratch.str(companion);
+    }
+    scratch.raw(link.latest.as_bytes());
+    StoredTie {
+        first_ms: link.first_ms,
+        last_ms: link.time_ms,
+        told: scratch.as_bytes().into(),
+    }
+}
+
+impl EntityFacts {
+    /// Folds one link. False if all places were taken by other accounts. `scratch` saves an allocation.
+    pub fn apply(&mut self, link: &Link<'_>, append_ms: i64, settings: &WindowSettings, scratch: &mut Writer) -> bool {
+        let append_ms = self.last_append_ms.max(append_ms);
+        self.last_append_ms = append_ms;
+        self.forget(append_ms, settings);
+        let companion = match link.entity_kind {
+            EntityKind::Network => link.latest.device,
+            EntityKind::Device | EntityKind::Factor => "",
+        };
+        let found = self.ties.binary_search_by(|tie| tie.account().cmp(link.latest.account));
+        match found {
+            Ok(index) => self.ties[index].update(link, companion, scratch),
+            Err(_) if self.ties.len() >= settings.ties_max.max(2) => {
+                self.story_mut().overflow += 1;
+                return false;
+            }
+            Err(index) => self.ties.insert(index, first_tie(link, companion, scratch)),
+        }
+        true
+    }
+
+    fn forget(&mut self, append_ms: i64, settings: &WindowSettings) {
+        let kept_ms = i64::from(settings.retention_days) * DAY_MS + settings.allowed_lateness_ms;
+        let horizon = append_ms.saturating_sub(kept_ms);
+        self.ties.retain(|tie| tie.last_ms >= horizon);
+        if let Some(story) = &mut self.story {
+            story.episodes.forget_before(horizon);
+            if self.ties.is_empty() {
+                story.overflow = 0;
+            }
+        }
+    }
+
+    /// What few things have.
+    #[must_use]
+    pub fn story(&self) -> &Story {
+        self.story.as_deref().unwrap_or(&NO_STORY)
+    }
+
+    /// What few things have, to be changed.
+    pub fn story_mut(&mut self) -> &mut Story {
+        self.story.get_or_insert_with(|| Box::new(Story::none()))
+    }
+
+    /// How many accounts are tied to it.
+    #[must_use]
+    pub fn tie_count(&self) -> usize {
+        self.ties.len()
+    }
+
+    /// Accounts seen on the thing since a moment of event time, by name.
+    pub fn ties_since(&self, from_ms: i64) -> impl Iterator<Item = Tie<'_>> {
+        let recent = self.ties.iter().filter(move |tie| tie.last_ms >= from_ms);
+        // What is kept was read once, so it can be read again.
+        recent.filter_map(|tie| Tie::read(tie).ok())
+    }
+
+    /// How many accounts were seen on the thing since a moment of event time.
+    #[must_use]
+    pub fn count_since(&self, from_ms: i64) -> usize {
+        self.ties.iter().filter(|tie| tie.last_ms >= from_ms).count()
+    }
+
+    /// Reads a little of the window, to bring it near.
+    #[must_use]
+    pub fn touch(&self) -> i64 {
+        self.last_append_ms ^ i64::from(self.story.is_some()) ^ i64::from(self.ties.is_empty())
+    }
+
+    /// Reads a little of what lies apart from it, to bring it near.
+    #[must_use]
+    pub fn touch_apart(&self) -> i64 {
+        let Some(tie) = self.ties.first() else { return 0 };
+        tie.told
+            .iter()
+            .step_by(64)
+            .fold(tie.last_ms, |all, byte| all ^ i64::from(*byte))
+    }
+
+    /// Whether it shows so little that it may be given up for another: one account.
+    #[must_use]
+    pub fn is_provisional(&self) -> bool {
+        let story = self.story();
+        self.ties.len() <= 1 && story.overflow == 0 && story.episodes.is_empty() && story.withheld.is_empty()
+    }
 
     /// Whether nothing would be left at this append time.
     #[must_use]
@@ -268,15 +302,10 @@ impl EntityFacts {
     /// Bytes it takes, estimated.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        let ties = self.ties.iter().map(|tie| {
-            let companions = tie.companions.iter().map(|text| text.len() + size_of::<Box<str>>());
-            size_of::<Tie>() + tie.latest.bytes() + companions.sum::<usize>()
-        });
-        size_of::<Self>() + self.name.len() + ties.sum::<usize>()
-    }
-
-    /// Accounts seen on the thing since a moment of event time.
-    pub fn ties_since(&self, from_ms: i64) -> impl Iterator<Item = &Tie> {
-        self.ties.iter().filter(move |t| t.last_ms >= from_ms)
+        let told = self.ties.iter().map(|tie| tie.told.len());
+        size_of::<Self>()
+            + self.ties.bytes()
+            + told.sum::<usize>()
+            + self.story.as_ref().map_or(0, |_| size_of::<Story>())
     }
 }

@@ -5,8 +5,7 @@ use std::sync::Arc;
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
-use crate::model::codec::Writer;
-use crate::model::{Claim, LinkPlace, Network, Place, Travel, dictionary};
+use crate::model::{Claim, Network, Place, Travel};
 
 /// Interned values by their encoded bytes. The tables are asked and swept, never walked in an order that shows.
 ///
@@ -18,7 +17,6 @@ pub struct Interner {
     networks: Table<Network>,
     claims: Table<Claim>,
     travels: Table<Travel>,
-    link_places: Table<LinkPlace<'static>>,
     swept_len: usize,
 }
 
@@ -50,30 +48,6 @@ impl Interner {
     interned!(claim, claims, Claim);
     interned!(travel, travels, Travel);
 
-    /// The one copy of a network.
-    pub fn network_of(&mut self, network: Network) -> Arc<Network> {
-        let mut key = Writer::default();
-        dictionary::write_network(&network, &mut key);
-        if let Some(found) = self.networks.get(key.as_bytes()) {
-            return Arc::clone(found);
-        }
-        let network = Arc::new(network);
-        self.networks.insert(key.into_bytes().into(), Arc::clone(&network));
-        network
-    }
-
-    /// The one copy of a place as links spell it.
-    pub fn link_place(&mut self, place: &LinkPlace<'_>) -> Arc<LinkPlace<'static>> {
-        let mut key = Writer::default();
-        write_link_place(place, &mut key);
-        if let Some(found) = self.link_places.get(key.as_bytes()) {
-            return Arc::clone(found);
-        }
-        let place = Arc::new(place.to_owned());
-        self.link_places.insert(key.into_bytes().into(), Arc::clone(&place));
-        place
-    }
-
     /// Drops what nothing else holds, once there are twice as many values as the last sweep left: so a value is looked
     /// at once or twice in its life, however often this is called.
     pub fn sweep(&mut self) {
@@ -84,14 +58,13 @@ impl Interner {
         self.networks.retain(|_, value| Arc::strong_count(value) > 1);
         self.claims.retain(|_, value| Arc::strong_count(value) > 1);
         self.travels.retain(|_, value| Arc::strong_count(value) > 1);
-        self.link_places.retain(|_, value| Arc::strong_count(value) > 1);
         self.swept_len = self.len();
     }
 
     /// How many values are kept.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.places.len() + self.networks.len() + self.claims.len() + self.travels.len() + self.link_places.len()
+        self.places.len() + self.networks.len() + self.claims.len() + self.travels.len()
     }
 
     /// Whether nothing is kept.
@@ -99,14 +72,4 @@ impl Interner {
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
-}
-
-/// Appends a place as links spell it.
-pub(super) fn write_link_place(place: &LinkPlace<'_>, writer: &mut Writer) {
-    for text in [&place.label, &place.city, &place.region, &place.country] {
-        writer.str(text);
-    }
-    writer.f64(place.latitude);
-    writer.f64(place.longitude);
-    writer.uint(u64::from(place.radius_km));
 }

@@ -11,13 +11,15 @@
 
 pub mod settings;
 pub mod days;
-pub mod event_id;
+pub mod few;
 pub mod texts;
 pub mod visits;
 pub mod recent_ids;
+pub mod origin;
 pub mod network_fact;
 pub mod rare;
 pub mod account;
+mod account_origins;
 pub mod shared;
 pub mod account_codec;
 pub mod entity;

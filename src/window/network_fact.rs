@@ -1,22 +1,17 @@
 //! A network as an account's window remembers it, and what one line of the Internet is called.
 
-use std::net::IpAddr;
-use std::sync::Arc;
+use std::net::{IpAddr, Ipv4Addr};
 
 use super::days::Days;
-use super::event_id::EventId;
+use super::origin::Origin;
 use super::texts::TextId;
-use crate::model::{Network, Place};
+use crate::model::event_id::EventId;
 
 /// A network the account used.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NetworkFact {
-    /// Latest address on it; see [`NetworkFact::name`].
-    pub address: IpAddr,
-    /// Network.
-    pub network: Arc<Network>,
-    /// Place, if known.
-    pub place: Option<Arc<Place>>,
+    /// Its latest address; see [`NetworkFact::name`].
+    pub origin: Origin,
     /// Days on it.
     pub days: Days,
     /// Days on it that were far from the claim.
@@ -39,13 +34,13 @@ impl NetworkFact {
     /// The network as links and evidence spell it: an IPv4 address or an IPv6 /64.
     #[must_use]
     pub fn name(&self) -> String {
-        network_name(self.address)
+        network_name(self.origin.address)
     }
 
     /// Whether an address is on this network: the same IPv4 address, or the same IPv6 /64.
     #[must_use]
     pub fn holds(&self, address: IpAddr) -> bool {
-        line(self.address) == line(address)
+        self.origin.address == address || line(self.origin.address) == line(address)
     }
 }
 
@@ -88,10 +83,40 @@ fn line(address: IpAddr) -> (bool, u64) {
 #[must_use]
 pub fn network_name(address: IpAddr) -> String {
     match address {
-        IpAddr::V4(v4) => v4.to_string(),
+        IpAddr::V4(v4) => dotted(v4),
         IpAddr::V6(v6) => {
             let [a, b, c, d, ..] = v6.segments();
             format!("{}/64", std::net::Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
         }
+    }
+}
+
+/// What `to_string` gives, without the machinery of formatting: each new tie asks for it.
+fn dotted(address: Ipv4Addr) -> String {
+    let mut text = String::with_capacity("255.255.255.255".len());
+    for (index, octet) in address.octets().into_iter().enumerate() {
+        if index > 0 {
+            text.push('.');
+        }
+        for (unit, least) in [(100, 100), (10, 10), (1, 0)] {
+            if octet >= least {
+                text.push(char::from(b'0' + octet / unit % 10));
+            }
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_spelled_as_everywhere() {
+        for octet in [0, 1, 9, 10, 19, 99, 100, 101, 110, 199, 255] {
+            let address = Ipv4Addr::new(octet, 0, octet, 255 - octet);
+            assert_eq!(network_name(address.into()), address.to_string());
+        }
+        assert_eq!(network_name("2001:db8:1:2:3::4".parse().unwrap()), "2001:db8:1:2::/64");
     }
 }

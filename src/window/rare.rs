@@ -295,7 +295,7 @@ impl Rare {
 }
 
 /// Frees one place in a full list by giving up its oldest entry.
-pub(super) fn make_room<T>(list: &mut Vec<T>, max: usize, time: impl Fn(&T) -> i64) {
+fn make_room<T>(list: &mut Vec<T>, max: usize, time: impl Fn(&T) -> i64) {
     while list.len() >= max.max(1) {
         let oldest = list
             .iter()

@@ -155,11 +155,6 @@ impl<'a, 'i> SharedReader<'a, 'i> {
         "the number of a travel written before"
     );
 
-    /// Lends the shared values out.
-    pub fn interner(&mut self) -> &mut Interner {
-        self.interner
-    }
-
     /// The shared values read so far.
     #[must_use]
     pub fn into_dictionary(self) -> Dictionary {

@@ -4,22 +4,64 @@
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TextId(u16);
 
-/// Texts, one behind the other, each behind its length as two characters.
+/// Texts, one behind the other, each behind its length.
 ///
 /// An account has two or three, so finding one is a walk over some dozen bytes. Numbers stand until
 /// [`Texts::keep`] gives new ones. Equal texts have equal numbers.
 #[derive(Clone, Debug, Default)]
 pub struct Texts {
-    all: Box<str>,
+    all: Held,
     count: u16,
     /// How many there were after the last [`Texts::keep`].
     kept: u16,
 }
 
+/// Bytes held in place: a product and a device, unless their names are long.
+const INLINE: usize = 30;
+
+/// Most accounts need no more than stands in place.
+#[derive(Clone, Debug)]
+enum Held {
+    Short(u8, [u8; INLINE]),
+    Long(Box<[u8]>),
+}
+
 /// Texts whose facts are gone that are not worth a clearing.
 const UNUSED_MAX: u16 = 16;
-/// Bits of a length per character: any such number is a character, and a small one takes a byte.
-const LENGTH_BITS: u32 = 15;
+/// A length in one byte; a longer text has this byte, then its length in four.
+const LONG: u8 = u8::MAX;
+
+impl Default for Held {
+    fn default() -> Self {
+        Self::Short(0, [0; INLINE])
+    }
+}
+
+impl Held {
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Short(length, bytes) => bytes.get(..usize::from(*length)).unwrap_or_default(),
+            Self::Long(bytes) => bytes,
+        }
+    }
+
+    fn append(&mut self, length: &[u8], text: &[u8]) {
+        let all = [self.bytes(), length, text];
+        let total: usize = all.iter().map(|part| part.len()).sum();
+        *self = match u8::try_from(total) {
+            Ok(total) if usize::from(total) <= INLINE => {
+                let mut inline = [0; INLINE];
+                let mut at = 0;
+                for part in all {
+                    inline[at..at + part.len()].copy_from_slice(part);
+                    at += part.len();
+                }
+                Self::Short(total, inline)
+            }
+            _ => Self::Long(all.concat().into()),
+        };
+    }
+}
 
 impl Texts {
     /// The number of a text, which is added if it is not there.
@@ -31,17 +73,16 @@ impl Texts {
             return found;
         }
         // Facts that share the table are a few hundred at most, so it is cleared long before numbers run out.
-        let Some(number) = self.count.checked_add(1) else {
+        let (Some(number), Ok(length)) = (self.count.checked_add(1), u32::try_from(text.len())) else {
             return TextId::default();
         };
-        let mut all = String::with_capacity(self.all.len() + text.len() + 2);
-        all.push_str(&self.all);
-        for part in [text.len() >> LENGTH_BITS, text.len() & ((1 << LENGTH_BITS) - 1)] {
-            let length = u32::try_from(part).ok().and_then(char::from_u32);
-            all.push(length.unwrap_or(char::REPLACEMENT_CHARACTER));
+        match u8::try_from(length) {
+            Ok(short) if short < LONG => self.all.append(&[short], text.as_bytes()),
+            _ => {
+                let [a, b, c, d] = length.to_le_bytes();
+                self.all.append(&[LONG, a, b, c, d], text.as_bytes());
+            }
         }
-        all.push_str(text);
-        self.all = all.into();
         self.count = number;
         TextId(number)
     }
@@ -52,18 +93,19 @@ impl Texts {
         if text.is_empty() {
             return Some(TextId::default());
         }
-        let numbered = (1..).zip(self.iter());
-        numbered
-            .filter(|(_, known)| *known == text)
-            .map(|(number, _)| TextId(number))
-            .next()
+        let mut numbered = (1..).zip(self.iter());
+        let found = numbered.find(|(_, known)| *known == text.as_bytes());
+        found.map(|(number, _)| TextId(number))
     }
 
     /// The text of that number; empty if there is none.
     #[must_use]
     pub fn text(&self, id: TextId) -> &str {
         match id.0.checked_sub(1) {
-            Some(before) => self.iter().nth(usize::from(before)).unwrap_or(""),
+            Some(before) => {
+                let bytes = self.iter().nth(usize::from(before)).unwrap_or_default();
+                std::str::from_utf8(bytes).unwrap_or_default()
+            }
             None => "",
         }
     }
@@ -92,16 +134,22 @@ impl Texts {
     /// Bytes on the heap.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        self.all.len()
+        match &self.all {
+            Held::Short(..) => 0,
+            Held::Long(bytes) => bytes.len(),
+        }
     }
 
-    fn iter(&self) -> impl Iterator<Item = &str> {
-        let mut rest = &*self.all;
+    fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        let mut rest = self.all.bytes();
         std::iter::from_fn(move || {
-            let mut chars = rest.chars();
-            let (high, low) = (u32::from(chars.next()?), u32::from(chars.next()?));
-            let behind = chars.as_str();
-            let length = usize::try_from(high << LENGTH_BITS | low).ok()?;
+            let (first, behind) = rest.split_first()?;
+            let (length, behind) = if *first == LONG {
+                let (length, behind) = behind.split_first_chunk::<4>()?;
+                (usize::try_from(u32::from_le_bytes(*length)).ok()?, behind)
+            } else {
+                (usize::from(*first), behind)
+            };
             let (text, after) = behind.split_at_checked(length)?;
             rest = after;
             Some(text)

@@ -2,11 +2,10 @@
 
 use std::cmp::Ordering;
 use std::net::IpAddr;
-use std::sync::Arc;
 
-use super::event_id::EventId;
+use super::origin::OriginId;
 use super::texts::TextId;
-use crate::model::{Network, Place};
+use crate::model::event_id::EventId;
 
 /// One successful sign-in from an address that locates the person.
 #[derive(Clone, Debug, PartialEq)]
@@ -15,12 +14,8 @@ pub struct Visit {
     pub order_ms: i64,
     /// The event's id, for evidence.
     pub event_id: EventId,
-    /// Where.
-    pub place: Arc<Place>,
-    /// Network.
-    pub network: Arc<Network>,
-    /// Address.
-    pub address: IpAddr,
+    /// Where, among the account's origins.
+    pub origin: OriginId,
     /// Product that wrote the event, among the account's texts.
     pub product: TextId,
     /// Device id, among the account's texts; empty if the source names none.
@@ -44,12 +39,14 @@ pub enum Inserted {
     TooOld,
 }
 
-/// Visits left room for after some were forgotten. A full list makes room for one, or for a quarter: most accounts
-/// have two or three, and there are many accounts.
+/// Visits left room for after some were forgotten.
 const SPARE: usize = 1;
+/// A full list makes room for this many, or for a quarter: most accounts have two or three, and there are many.
+const GROWTH: usize = 2;
 
 impl Visits {
-    /// Inserts `visit` where its time belongs; `hash` tells visits of one moment apart. Of a stay at one address that
+    /// Inserts `visit` where its time belongs; `hash` tells visits of one moment apart, `address` gives that of an
+    /// origin. Of a stay at one address that
     /// ended before `settled_ms` (nothing can come between any more) the first and the last are kept. A full ring
     /// gives up its oldest.
     pub fn insert(
@@ -57,9 +54,10 @@ impl Visits {
         visit: Visit,
         visits_max: usize,
         settled_ms: i64,
+        address: impl Fn(OriginId) -> IpAddr,
         hash: impl Fn(&Visit) -> u64,
     ) -> Inserted {
-        self.shorten_stays(settled_ms);
+        self.shorten_stays(settled_ms, address);
         let mut index = self.sorted.partition_point(|v| match v.order_ms.cmp(&visit.order_ms) {
             Ordering::Less => true,
             Ordering::Equal => hash(v) < hash(&visit),
@@ -73,19 +71,24 @@ impl Visits {
             index -= 1;
         }
         if self.sorted.len() == self.sorted.capacity() {
-            self.sorted.reserve_exact((self.sorted.len() / 4).max(1));
+            self.sorted.reserve_exact(if self.sorted.is_empty() {
+                1
+            } else {
+                GROWTH.max(self.sorted.len() / 4)
+            });
         }
         self.sorted.insert(index, visit);
         Inserted::At(index)
     }
 
-    fn shorten_stays(&mut self, settled_ms: i64) {
+    fn shorten_stays(&mut self, settled_ms: i64, address: impl Fn(OriginId) -> IpAddr) {
+        let is_same = |a: OriginId, b: OriginId| a == b || address(a) == address(b);
         let settled = self.sorted.partition_point(|v| v.order_ms < settled_ms);
         let mut index = 1;
         let mut end = settled;
         while index + 1 < end {
-            let [before, inside, after] = [index - 1, index, index + 1].map(|at| self.sorted[at].address);
-            if before == inside && inside == after {
+            let [before, inside, after] = [index - 1, index, index + 1].map(|at| self.sorted[at].origin);
+            if is_same(before, inside) && is_same(inside, after) {
                 self.sorted.remove(index);
                 end -= 1;
             } else {
@@ -96,6 +99,9 @@ impl Visits {
 
     /// Forgets visits before `horizon_ms`. Says how many.
     pub fn forget_before(&mut self, horizon_ms: i64) -> usize {
+        if self.sorted.first().is_none_or(|oldest| oldest.order_ms >= horizon_ms) {
+            return 0;
+        }
         let count = self.sorted.partition_point(|v| v.order_ms < horizon_ms);
         if count > 0 {
             self.sorted.drain(..count);

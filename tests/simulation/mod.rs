@@ -15,6 +15,7 @@ mod town;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use falsefront::model::link_codec;
 use falsefront::pipeline::{Outputs, Position};
 use falsefront::service::log::TopicPartition;
 use falsefront::service::supervisor::Stages;
@@ -135,10 +136,12 @@ fn fold_logs(town: &Town, stages: &Stages) -> Result<(), String> {
             }
         }
         if role == Role::Accounts {
-            let mut links = text_list(outputs.links.drain(..).map(|link| link.value));
+            let mut links: Vec<String> = outputs.links.drain(..).map(|link| spelled(&link.value)).collect();
             links.sort();
-            let packed = texts(town, &town.names.links);
-            let mut found: Vec<String> = packed.iter().flat_map(|text| text.lines()).map(str::to_owned).collect();
+            let mut found = Vec::new();
+            for (_, _, record) in town.committed(&town.names.links).into_iter().flatten() {
+                found.extend(link_codec::frames(&record).unwrap().map(spelled));
+            }
             found.sort();
             compare("links", &found, &links)?;
         }
@@ -146,6 +149,11 @@ fn fold_logs(town: &Town, stages: &Stages) -> Result<(), String> {
     }
     alerts.sort();
     compare("alerts", &texts(town, &town.names.alerts), &alerts)
+}
+
+/// Bytes as text.
+fn spelled(bytes: &[u8]) -> String {
+    bytes.escape_ascii().to_string()
 }
 
 fn text_list(values: impl Iterator<Item = Vec<u8>>) -> Vec<String> {

@@ -60,7 +60,7 @@ impl Core {
                 .map(|_| lane(Accounts::new(Arc::clone(settings), HASH_KEY)))
                 .collect(),
             entities: (0..partitions)
-                .map(|_| lane(Entities::new(Arc::clone(settings), HASH_KEY)))
+                .map(|_| lane(Entities::new(Arc::clone(settings))))
                 .collect(),
             counts: Counts::default(),
             clock_ms: i64::MIN,
@@ -113,7 +113,7 @@ impl Core {
             lane.restart(Accounts::new(Arc::clone(settings), HASH_KEY));
         }
         for lane in &mut self.entities {
-            lane.restart(Entities::new(Arc::clone(settings), HASH_KEY));
+            lane.restart(Entities::new(Arc::clone(settings)));
         }
     }
 

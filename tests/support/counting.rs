@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use falsefront::intake::Format;
+use falsefront::model::codec::{Reader, Writer};
 use falsefront::model::key::HashKey;
 use falsefront::model::{Key, Severity};
 use falsefront::pipeline::intake::{DeadLetter, IntakeOutputs, PackedRecord, RawRecord};
@@ -99,6 +100,12 @@ struct Counting {
     replayed: Outputs,
 }
 
+fn frame(account: &str) -> Vec<u8> {
+    let mut writer = Writer::default();
+    writer.str(account);
+    writer.into_bytes()
+}
+
 impl Counting {
     fn new(hash_key: HashKey, flaws: Flaws, alert_every: u64, mark: char, link_every: u64) -> Self {
         Self {
@@ -127,6 +134,23 @@ impl Counting {
             })
     }
 
+    /// Links are frames, observations are lines.
+    fn accounts<'a>(&self, record: &'a [u8]) -> Result<Vec<&'a str>, CodecError> {
+        if self.link_every < u64::MAX {
+            return Ok(Self::text(record)?.split('\n').collect());
+        }
+        let mut reader = Reader::new(record);
+        let mut accounts = Vec::new();
+        while !reader.is_at_end() {
+            accounts.push(reader.str().map_err(|error| CodecError {
+                what: "count",
+                at: error.at,
+                detail: error.what.to_owned(),
+            })?);
+        }
+        Ok(accounts)
+    }
+
     fn count(&mut self, account: &str) -> u64 {
         let chunk = usize::from(self.key(account).chunk(CHUNKS));
         let count = self.chunks[chunk].entry(account.to_owned()).or_default();
@@ -143,7 +167,7 @@ impl Counting {
         resume: Option<&[i64]>,
         outputs: &mut Outputs,
     ) -> Result<(), CodecError> {
-        for account in Self::text(record)?.split('\n') {
+        for account in self.accounts(record)? {
             let chunk = usize::from(self.key(account).chunk(CHUNKS));
             if resume.is_some_and(|resume| resume[chunk] > position.offset) {
                 continue;
@@ -152,7 +176,7 @@ impl Counting {
             if count.is_multiple_of(self.link_every) {
                 outputs.links.push(RoutedLink {
                     key: self.key(account),
-                    value: account.as_bytes().to_vec(),
+                    value: frame(account),
                 });
             }
             if count.is_multiple_of(self.alert_every) {

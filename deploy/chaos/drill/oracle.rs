@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 
 use falsefront::intake::Format;
+use falsefront::model::link_codec;
 use falsefront::pipeline::intake::RawRecord;
 use falsefront::pipeline::{Outputs, Position};
 use falsefront::service::kafka::io::ReadRecord;
@@ -102,12 +103,13 @@ pub(crate) fn judge(setting: &Setting, ledger: &Ledger) -> anyhow::Result<Verdic
     folded.fold("accounts", &setting.stages.accounts, &observations)?;
     let expected_links = std::mem::take(&mut folded.links);
     folded.fold("entities", &setting.stages.entities, &links)?;
-    let lines = links
-        .iter()
-        .flat_map(|record| record.value.as_deref().unwrap_or_default().split(|byte| *byte == b'\n'));
-    let lines: Vec<Content> = lines.map(|line| (Vec::new(), line.to_vec())).collect();
-    verdict.links = lines.len() as u64;
-    verdict.not_as_folded += unlike(expected_links, lines.into_iter());
+    let mut frames: Vec<Content> = Vec::new();
+    for record in &links {
+        let record = record.value.as_deref().unwrap_or_default();
+        frames.extend(link_codec::frames(record)?.map(|frame| (Vec::new(), frame.to_vec())));
+    }
+    verdict.links = frames.len() as u64;
+    verdict.not_as_folded += unlike(expected_links, frames.into_iter());
     verdict.not_as_folded += unlike(folded.alerts, alerts.iter().map(content));
     judge_digests(&mut verdict, &folded.states, &checkpoints)?;
     Ok(verdict)

@@ -130,7 +130,7 @@ pub struct Outbox {
     topics: TopicNames,
     hash_key: HashKey,
     scratch: Outputs,
-    /// Links not queued yet, by partition: one to a line.
+    /// Links not queued yet, by partition: frame behind frame.
     links: Vec<Vec<u8>>,
 }
 
@@ -161,21 +161,21 @@ impl Outbox {
     /// Queues the links that are not queued yet.
     pub fn flush_links(&mut self) {
         for partition in 0..self.topics.partitions {
-            let lines = usize::try_from(partition)
+            let frames = usize::try_from(partition)
                 .ok()
                 .and_then(|index| self.links.get_mut(index));
-            if let Some(lines) = lines.map(std::mem::take).filter(|lines| !lines.is_empty()) {
-                self.push_links(partition, lines);
+            if let Some(frames) = frames.map(std::mem::take).filter(|frames| !frames.is_empty()) {
+                self.push_links(partition, frames);
             }
         }
     }
 
-    fn push_links(&mut self, partition: u32, lines: Vec<u8>) {
+    fn push_links(&mut self, partition: u32, frames: Vec<u8>) {
         self.push(Outgoing {
             topic: self.topics.links.clone(),
             partition: partition_index(partition),
             key: None,
-            value: Some(lines),
+            value: Some(frames),
             headers: Vec::new(),
         });
     }
@@ -272,19 +272,16 @@ impl Outbox {
         }
         for link in outputs.links.drain(..) {
             let partition = link.key.partition(self.topics.partitions);
-            let Some(lines) = usize::try_from(partition)
+            let Some(frames) = usize::try_from(partition)
                 .ok()
                 .and_then(|index| self.links.get_mut(index))
             else {
                 continue;
             };
-            if !lines.is_empty() {
-                lines.push(b'\n');
-            }
-            lines.extend_from_slice(&link.value);
-            if lines.len() >= LINKS_BYTES_MAX {
-                let lines = std::mem::take(lines);
-                self.push_links(partition, lines);
+            frames.extend_from_slice(&link.value);
+            if frames.len() >= LINKS_BYTES_MAX {
+                let frames = std::mem::take(frames);
+                self.push_links(partition, frames);
             }
         }
         self.tally.counts.merge(&outputs.counts);

@@ -4,7 +4,7 @@ use std::fmt;
 
 use uuid::Uuid;
 
-use crate::model::codec::{Malformed, Reader, Writer};
+use super::codec::{Malformed, Reader, Writer};
 
 /// Bytes held in place.
 const INLINE: usize = 22;
@@ -131,14 +131,19 @@ fn text_of(length: u8, bytes: &[u8; INLINE]) -> &str {
     std::str::from_utf8(text).unwrap_or_default()
 }
 
-/// Value of a lower-case hexadecimal digit.
-fn digit(byte: u8) -> Option<u8> {
-    match byte {
-        b'0'..=b'9' => Some(byte - b'0'),
-        b'a'..=b'f' => Some(byte - b'a' + 10),
-        _ => None,
+/// Value of each lower-case hexadecimal digit.
+const DIGITS: [u8; 256] = {
+    let mut values = [NO_DIGIT; 256];
+    let digits = b"0123456789abcdef";
+    let mut value = 0_u8;
+    while (value as usize) < digits.len() {
+        values[digits[value as usize] as usize] = value;
+        value += 1;
     }
-}
+    values
+};
+/// Of any other byte.
+const NO_DIGIT: u8 = 0x80;
 
 fn hex(digits: &[u8]) -> Option<[u8; INLINE]> {
     let (pairs, odd) = digits.as_chunks::<2>();
@@ -146,10 +151,13 @@ fn hex(digits: &[u8]) -> Option<[u8; INLINE]> {
         return None;
     }
     let mut packed = [0; INLINE];
+    let mut seen = 0;
     for (byte, [high, low]) in packed.iter_mut().zip(pairs) {
-        *byte = digit(*high)? << 4 | digit(*low)?;
+        let (high, low) = (DIGITS[usize::from(*high)], DIGITS[usize::from(*low)]);
+        seen |= high | low;
+        *byte = high << 4 | low;
     }
-    Some(packed)
+    (seen & NO_DIGIT == 0).then_some(packed)
 }
 
 fn uuid(text: &[u8]) -> Option<[u8; 16]> {
