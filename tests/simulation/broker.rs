@@ -79,6 +79,8 @@ struct Transaction {
     /// The group whose offsets are part of it, once it was named.
     group: Option<String>,
     offsets: BTreeMap<TopicPartition, i64>,
+    /// Offsets of a transaction that was completed without its markers: see [`Broker::forget_markers`].
+    hanging: Option<(String, BTreeMap<TopicPartition, i64>)>,
     markers_left: usize,
 }
 
@@ -218,6 +220,7 @@ impl Broker {
                 partitions: BTreeSet::new(),
                 group: None,
                 offsets: BTreeMap::new(),
+                hanging: None,
                 markers_left: 0,
             });
         }
@@ -275,7 +278,12 @@ impl Broker {
         let epoch = transaction.epoch;
         match marker {
             Marker::Offsets => {
-                let offsets = std::mem::take(&mut transaction.offsets);
+                let mut offsets = transaction
+                    .hanging
+                    .take()
+                    .map(|(_, offsets)| offsets)
+                    .unwrap_or_default();
+                offsets.extend(std::mem::take(&mut transaction.offsets));
                 let group = transaction.group.take().unwrap();
                 if is_commit {
                     let group = self.groups.get_mut(&group).unwrap();
@@ -344,10 +352,31 @@ impl Broker {
     /// Whether a transaction may yet change the group's offset of `at`.
     pub(super) fn is_unstable(&self, group: &str, at: &TopicPartition) -> bool {
         self.transactions.iter().any(|transaction| {
-            transaction.group.as_deref() == Some(group)
+            let is_open = transaction.group.as_deref() == Some(group)
                 && transaction.offsets.contains_key(at)
-                && matches!(transaction.state, State::Ongoing | State::Prepared { .. })
+                && matches!(transaction.state, State::Ongoing | State::Prepared { .. });
+            let hangs =
+                |(of, offsets): &(String, BTreeMap<TopicPartition, i64>)| of == group && offsets.contains_key(at);
+            is_open || transaction.hanging.as_ref().is_some_and(hangs)
         })
+    }
+
+    /// What a broker that is alone and restarts was seen to do: the transaction is complete, and no partition has a
+    /// marker. False if some have one.
+    pub(super) fn forget_markers(&mut self, producer: usize) -> bool {
+        let transaction = &mut self.transactions[producer];
+        let count = transaction.partitions.len() + usize::from(transaction.group.is_some());
+        let State::Prepared { is_commit } = transaction.state else {
+            return false;
+        };
+        if transaction.markers_left < count || transaction.hanging.is_some() {
+            return false;
+        }
+        transaction.state = State::Complete { is_commit };
+        let group = transaction.group.take();
+        transaction.hanging = group.map(|group| (group, std::mem::take(&mut transaction.offsets)));
+        self.markers.retain(|_, (of, _)| *of != producer);
+        true
     }
 
     /// Whether every transaction is decided.

@@ -132,6 +132,10 @@ impl SimulatedLog {
         }
     }
 
+    fn forget_markers(&self) -> bool {
+        self.town.broker.borrow_mut().forget_markers(self.producer)
+    }
+
     fn die(&mut self) -> Failure {
         self.is_dead = true;
         self.silence(true);
@@ -501,6 +505,9 @@ impl Log for SimulatedLog {
         }
         let answer = self.ask(request, RESEND);
         self.outcome(answer)?;
+        if self.chance(self.town.faults.unmarked) && self.forget_markers() {
+            return Err(Failure::Recycle("the broker went away".to_owned()));
+        }
         self.enter()
     }
 

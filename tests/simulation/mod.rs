@@ -252,6 +252,18 @@ fn an_abort_sent_twice_harms_nobody() {
     }
 }
 
+/// What hangs is ended by its own worker, and done again.
+#[test]
+fn a_transaction_without_markers_is_ended() {
+    let faults = Faults {
+        unmarked: 20,
+        ..Faults::default()
+    };
+    for seed in 0..25 {
+        assert_eq!(run(seed, Mutant::Sound, Kinds::Of(faults)).err(), None, "seed {seed}");
+    }
+}
+
 #[test]
 fn every_mutant_is_caught() {
     for mutant in Mutant::ALL {

@@ -57,6 +57,7 @@ impl Mutant {
             slow_markers: 20,
             late_checkpoints: false,
             leave: 1,
+            unmarked: 0,
         };
         match self {
             Self::Sound => return Kinds::Any,

@@ -44,6 +44,8 @@ pub(super) struct Faults {
     /// Markers of checkpoints come last.
     pub(super) late_checkpoints: bool,
     pub(super) leave: u64,
+    /// A commit leaves no marker, and its answer is lost.
+    pub(super) unmarked: u64,
 }
 
 /// Which faults a run may have.
@@ -73,6 +75,7 @@ impl Faults {
             slow_markers: some(60),
             late_checkpoints: false,
             leave: some(2),
+            unmarked: some(3),
         }
     }
 }

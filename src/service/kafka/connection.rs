@@ -64,12 +64,6 @@ const PRODUCER_ONLY: [&str; 5] = [
     "queue.buffering.max.messages",
 ];
 
-/// Of every producer: how many requests may wait to be sent. A thread of librdkafka spins as long as messages are due
-/// that it may not make a request of yet. With the default of 1 that is so whenever a broker owes five answers, and two
-/// cores were seen busy with nothing else while a follower was gone. The other half is to let messages linger and to
-/// flush: with five messages in flight a partition gets no further request either.
-pub(super) const UNSENT_REQUESTS: (&str, &str) = ("queue.buffering.backpressure.threshold", "1000");
-
 /// What every client shares. Has no `Debug`: it holds secrets.
 #[derive(Clone, Default)]
 pub struct Connection {

@@ -9,7 +9,7 @@ use rdkafka::message::{Header, Headers, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, Producer, ThreadedProducer};
 use rdkafka::{Message, Offset, TopicPartitionList};
 
-use super::connection::{Connection, Kind, UNSENT_REQUESTS};
+use super::connection::{Connection, Kind};
 use super::context::{Deliveries, Quiet};
 use super::failure::describe;
 use crate::service::log::Outgoing;
@@ -36,7 +36,6 @@ impl Writer {
     /// [`IoError`] if a setting is refused.
     pub fn new(connection: &Connection) -> Result<Self, IoError> {
         let own = [
-            (UNSENT_REQUESTS.0, UNSENT_REQUESTS.1.to_owned()),
             ("enable.idempotence", "true".to_owned()),
             ("linger.ms", "50".to_owned()),
             ("compression.type", "lz4".to_owned()),

@@ -2,24 +2,22 @@
 
 use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{BorrowedMessage, Header, OwnedHeaders};
+use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, Producer, ThreadedProducer};
-use rdkafka::{Message, Offset, Timestamp, TopicPartitionList};
+use rdkafka::{Offset, TopicPartitionList};
 
-use crate::service::dead_letter::REPLAY_COUNT_C;
-use crate::service::log::{
-    Failure, Guarantee, Isolation, Log, Outgoing, Polled, Rebalance, Record, Take, TopicPartition,
-};
+use crate::service::log::{Failure, Guarantee, Isolation, Log, Outgoing, Polled, Rebalance, Take, TopicPartition};
 use crate::service::metrics::Metrics;
 
 use super::connection::{Connection, Kind};
 use super::context::{Deliveries, Group, Quiet};
 use super::failure::{consumption, describe, question, transactional};
 use super::native::{self, BatchConsumer};
+use super::records::{batched, now_ms, record};
 
 /// Longest a question to the cluster may take.
 const ASK: Duration = Duration::from_secs(5);
@@ -289,48 +287,6 @@ fn trouble(error: &KafkaError) -> Result<(), Failure> {
     }
     tracing::debug!(detail = describe(error), "passing consumer error");
     Ok(())
-}
-
-fn now_ms() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
-}
-
-fn record<'m>(message: &'m BorrowedMessage<'_>) -> Record<'m> {
-    let append_ms = match message.timestamp() {
-        Timestamp::LogAppendTime(time_ms) => time_ms,
-        // A producer's clock may stand in the future; ours has at least seen the record arrive.
-        Timestamp::CreateTime(time_ms) => time_ms.min(now_ms()),
-        Timestamp::NotAvailable => now_ms(),
-    };
-    Record {
-        topic: message.topic(),
-        partition: message.partition(),
-        offset: message.offset(),
-        append_ms,
-        key: message.key(),
-        value: message.payload(),
-        replays: 0,
-    }
-}
-
-fn batched<'m>(message: &'m native::Message<'_>, now_ms: i64) -> Record<'m> {
-    let count = message.header(REPLAY_COUNT_C);
-    let text = count.and_then(|count| std::str::from_utf8(count).ok());
-    Record {
-        topic: message.topic,
-        partition: message.partition,
-        offset: message.offset,
-        append_ms: match message.time_ms {
-            Some((time_ms, true)) => time_ms,
-            // A producer's clock may stand in the future; ours has at least seen the record arrive.
-            Some((time_ms, false)) => time_ms.min(now_ms),
-            None => now_ms,
-        },
-        key: message.key,
-        value: message.value,
-        replays: text.and_then(|text| text.parse().ok()).unwrap_or(0),
-    }
 }
 
 impl Log for KafkaLog {

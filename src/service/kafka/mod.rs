@@ -10,6 +10,7 @@ pub mod mock;
 mod context;
 mod contact;
 mod native;
+mod records;
 pub mod log;
 mod failure;
 

@@ -4,7 +4,8 @@
 //! partitions (seen on Kafka 4.3.1: the coordinator's log says `CompleteCommit`, the partitions' logs end before it). Its
 //! records stay invisible and the group's offsets out of reach, for a new producer too, until a later transaction of the
 //! same id reaches the same partitions. So one is opened that reaches every partition this worker may have written to, and
-//! aborted: what hung never was, the offsets are those before it, and its records are taken again.
+//! aborted: what hung never was, the offsets are those before it, and its records are taken again. A worker does so
+//! when a partition has waited for longer than a transaction can live.
 //!
 //! Were the markers written in part, records would be repeated, never lost: the offsets had none.
 
@@ -16,7 +17,7 @@ use super::Worker;
 use super::stage::Role;
 
 impl<L: Log> Worker<L> {
-    /// Ends what hangs if a partition has waited for it longer than a transaction can live.
+    /// Ends what hangs if a partition has waited for it too long.
     pub(super) fn end_hanging_if_seen(&mut self) -> Result<(), Failure> {
         if !std::mem::take(&mut self.has_seen_hanging) {
             return Ok(());
@@ -26,10 +27,10 @@ impl<L: Log> Worker<L> {
         self.end_hanging(&waiting)
     }
 
-    /// Aborts a transaction over everything this worker writes, and over the group's offsets of `inputs`.
+    /// Aborts a transaction over everything this worker writes, and over the group's offsets.
     pub(super) fn end_hanging(&mut self, inputs: &[TopicPartition]) -> Result<(), Failure> {
         let is_transactional = self.settings.guarantee == Guarantee::ExactlyOnce && self.settings.is_durable;
-        if !is_transactional || self.open.is_some() || !self.log.owns(inputs) {
+        if !is_transactional || inputs.is_empty() || self.open.is_some() || !self.log.owns(inputs) {
             return Ok(());
         }
         // A new epoch, so that nothing sent late can commit what is to be aborted.

@@ -212,8 +212,8 @@ impl<L: Log> Worker<L> {
         if let Some(rebalance) = polled.rebalance {
             self.rebalance(rebalance)?;
         }
-        self.restore_some()?;
         self.end_hanging_if_seen()?;
+        self.restore_some()?;
         if self.is_due() {
             self.commit()?;
         }

@@ -1,0 +1,54 @@
+//! Messages as the worker sees them.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use rdkafka::message::BorrowedMessage;
+use rdkafka::{Message as _, Timestamp};
+
+use super::native;
+use crate::service::dead_letter::REPLAY_COUNT_C;
+use crate::service::log::Record;
+
+pub(super) fn now_ms() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// A message that was read by itself.
+pub(super) fn record<'m>(message: &'m BorrowedMessage<'_>) -> Record<'m> {
+    let append_ms = match message.timestamp() {
+        Timestamp::LogAppendTime(time_ms) => time_ms,
+        // A producer's clock may stand in the future; ours has at least seen the record arrive.
+        Timestamp::CreateTime(time_ms) => time_ms.min(now_ms()),
+        Timestamp::NotAvailable => now_ms(),
+    };
+    Record {
+        topic: message.topic(),
+        partition: message.partition(),
+        offset: message.offset(),
+        append_ms,
+        key: message.key(),
+        value: message.payload(),
+        replays: 0,
+    }
+}
+
+/// A message of a batch that was read at `now_ms`.
+pub(super) fn batched<'m>(message: &'m native::Message<'_>, now_ms: i64) -> Record<'m> {
+    let count = message.header(REPLAY_COUNT_C);
+    let text = count.and_then(|count| std::str::from_utf8(count).ok());
+    Record {
+        topic: message.topic,
+        partition: message.partition,
+        offset: message.offset,
+        append_ms: match message.time_ms {
+            Some((time_ms, true)) => time_ms,
+            // A producer's clock may stand in the future; ours has at least seen the record arrive.
+            Some((time_ms, false)) => time_ms.min(now_ms),
+            None => now_ms,
+        },
+        key: message.key,
+        value: message.value,
+        replays: text.and_then(|text| text.parse().ok()).unwrap_or(0),
+    }
+}
