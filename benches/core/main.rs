@@ -11,6 +11,7 @@
 )]
 
 mod floor;
+mod hostile;
 mod state;
 mod traffic;
 
@@ -22,7 +23,7 @@ use std::time::Instant;
 
 use falsefront::enrich::Reference;
 use falsefront::generate::random::Random;
-use falsefront::intake::{Decoder, Format, decode};
+use falsefront::intake::{Decoder, Format};
 use falsefront::model::key::HashKey;
 use falsefront::pipeline::accounts::Accounts;
 use falsefront::pipeline::entities::Entities;
@@ -65,6 +66,7 @@ fn main() {
             whole_core(&reference, accounts, spread);
         }
     }
+    hostile::all(&reference);
     all_cores(&reference);
     from_file(&reference);
     state::checkpoints(&reference, if quick { 10_000 } else { 200_000 });
@@ -220,15 +222,16 @@ fn packing(reference: &Arc<Reference>) {
             black_box(packed.iter().map(|record| record.value.clone()).collect::<Vec<_>>());
         },
     );
+    let mut decoder = Decoder::default();
     let decode_only = median_ns(
         records.len(),
         || (),
         |()| {
             for record in records.iter() {
-                decode(Format::Ocsf, record, &mut |_, event| {
+                let outcome = decoder.decode(Format::Ocsf, record, &mut |_, event| {
                     black_box(event.is_ok());
-                })
-                .unwrap();
+                });
+                outcome.unwrap();
             }
         },
     );
@@ -310,15 +313,24 @@ impl Core {
     }
 }
 
-/// Events of a busy hour, after the accounts were seen once.
+/// Events of a busy hour, after every account was seen once.
 fn whole_core(reference: &Arc<Reference>, accounts: u64, spread: Spread) {
     const EVENTS: u64 = 100_000;
     let mut core = Core::new();
     let mut floor = Floor::new(accounts);
-    let known = sign_ins(Format::Ocsf, accounts, accounts, spread, 1, SEED);
-    core.run(reference, &known);
-    floor.run(known.iter());
-    drop(known);
+    // In parts: the records of ten million accounts would not leave much memory for their windows.
+    for first in (0..accounts).step_by(1_000_000) {
+        let known = sign_ins(
+            Format::Ocsf,
+            (accounts - first).min(1_000_000),
+            accounts,
+            Spread::Each(first),
+            1,
+            SEED,
+        );
+        core.run(reference, &known);
+        floor.run(known.iter());
+    }
     let start = core.links;
     let next = |round: &mut u64| {
         *round += 1;

@@ -14,22 +14,36 @@ fn unit(random: &mut Random) -> f64 {
 /// Which account comes next.
 #[derive(Clone, Copy)]
 pub(crate) enum Spread {
+    /// One after the other, from this one on.
+    Each(u64),
     Uniform,
     /// Exponent 1: the inverse of its distribution function is a power of the number of accounts.
     Zipf,
+    /// Nine of ten events are of one account.
+    HotAccount,
+    /// Nine of ten events come from one address.
+    HotAddress,
 }
+
+/// An address that nobody's home has.
+const HOT_ADDRESS: &str = "247.255.255.1";
 
 impl Spread {
     pub(crate) fn name(self) -> &'static str {
         match self {
+            Self::Each(_) => "each",
             Self::Uniform => "uniform",
             Self::Zipf => "zipf",
+            Self::HotAccount => "on one account",
+            Self::HotAddress => "from one address",
         }
     }
 
-    fn account(self, accounts: u64, random: &mut Random) -> u64 {
+    fn account(self, number: u64, accounts: u64, random: &mut Random) -> u64 {
         match self {
-            Self::Uniform => random.bits() % accounts,
+            Self::Each(first) => (first + number) % accounts,
+            Self::HotAccount if !random.bits().is_multiple_of(10) => 0,
+            Self::Uniform | Self::HotAccount | Self::HotAddress => random.bits() % accounts,
             Self::Zipf => (((accounts as f64).powf(unit(random)) as u64).max(1) - 1).min(accounts - 1),
         }
     }
@@ -89,11 +103,49 @@ pub(crate) fn sign_ins_from(
         ..Records::default()
     };
     for number in 0..count {
-        let account = spread.account(accounts, &mut random);
+        let account = spread.account(number, accounts, &mut random);
         let time_ms = start_ms + number.cast_signed() * step_ms;
-        records.push(&record(format, account, time_ms, random.bits()));
+        let roll = random.bits();
+        let ip = match spread {
+            Spread::HotAddress if !roll.is_multiple_of(10) => HOT_ADDRESS.to_owned(),
+            _ => address(account, roll),
+        };
+        records.push(&record(format, account, &ip, time_ms, roll));
     }
     records
+}
+
+/// OCSF sign-ins of these accounts.
+pub(crate) fn sign_ins_of(accounts: &[u64], count: u64, seed: u64) -> Records {
+    let mut random = Random::of(seed, &[]);
+    let mut records = Records {
+        step_ms: 1,
+        ..Records::default()
+    };
+    for number in 0..count {
+        let account = accounts[random.index(accounts.len())];
+        let (time_ms, roll) = (START_MS + number.cast_signed(), random.bits());
+        records.push(&record(Format::Ocsf, account, &address(account, roll), time_ms, roll));
+    }
+    records
+}
+
+/// Accounts whose names have the same last bits under a hash that everybody knows (FNV-1a, Fowler, Noll and Vo).
+pub(crate) fn colliding(count: usize) -> Vec<u64> {
+    const SAME_BITS: u64 = 0xfff;
+    let hash = |account: &u64| {
+        name(*account).bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+        })
+    };
+    (0..)
+        .filter(|account| hash(account) & SAME_BITS == 0)
+        .take(count)
+        .collect()
+}
+
+fn name(account: u64) -> String {
+    format!("p{account}@corp.example")
 }
 
 /// An address of the demo's part of the Internet, two to an account.
@@ -108,8 +160,7 @@ fn address(account: u64, roll: u64) -> String {
     )
 }
 
-fn record(format: Format, account: u64, time_ms: i64, roll: u64) -> String {
-    let ip = address(account, roll);
+fn record(format: Format, account: u64, ip: &str, time_ms: i64, roll: u64) -> String {
     let moment = jiff::Timestamp::from_millisecond(time_ms).unwrap_or_default();
     let moment = format!("{moment:.3}");
     match format {

@@ -136,7 +136,12 @@ fn feed(connection: &Connection, events: u64, accounts: u64) -> usize {
             Format::Okta,
             PART.min(events - part * PART),
             accounts,
-            Spread::Uniform,
+            // Every account once, and then whoever comes: the measured half is of accounts that are known.
+            if part * PART < accounts {
+                Spread::Each(part * PART)
+            } else {
+                Spread::Uniform
+            },
             1,
             SEED + part,
         );

@@ -422,26 +422,30 @@ fn into_owned(event: Event<'_>) -> Event<'static> {
         user_agent: event.user_agent.map(own),
         vpn_ip: event.vpn_ip,
         anonymizer: event.anonymizer.map(own),
-        tool: event.tool.map(|tool| Tool {
-            name: own(tool.name),
-            kind: tool.kind,
-            indicator: tool.indicator.map(own),
-            unattended: tool.unattended,
+        tool: event.tool.map(|tool| {
+            Box::new(Tool {
+                name: own(tool.name),
+                kind: tool.kind,
+                indicator: tool.indicator.map(own),
+                unattended: tool.unattended,
+            })
         }),
-        peripheral: event.peripheral.map(|peripheral| Peripheral {
-            vendor_id: peripheral.vendor_id,
-            product_id: peripheral.product_id,
-            manufacturer: peripheral.manufacturer.map(own),
-            product: peripheral.product.map(own),
-            serial: peripheral.serial.map(own),
-            keyboard: peripheral.keyboard,
-            mouse: peripheral.mouse,
-            storage: peripheral.storage,
-            edid: peripheral.edid.map(|edid| Edid {
-                manufacturer: edid.manufacturer.map(own),
-                model: edid.model.map(own),
-                serial: edid.serial.map(own),
-            }),
+        peripheral: event.peripheral.map(|peripheral| {
+            Box::new(Peripheral {
+                vendor_id: peripheral.vendor_id,
+                product_id: peripheral.product_id,
+                manufacturer: peripheral.manufacturer.map(own),
+                product: peripheral.product.map(own),
+                serial: peripheral.serial.map(own),
+                keyboard: peripheral.keyboard,
+                mouse: peripheral.mouse,
+                storage: peripheral.storage,
+                edid: peripheral.edid.map(|edid| Edid {
+                    manufacturer: edid.manufacturer.map(own),
+                    model: edid.model.map(own),
+                    serial: edid.serial.map(own),
+                }),
+            })
         }),
         interactive: event.interactive,
         product: own(event.product),

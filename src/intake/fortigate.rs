@@ -125,7 +125,7 @@ impl<'a> Line<'a> {
             user_agent: description(text(self.agent)),
             vpn_ip: if is_vpn { self.vpn_ip() } else { None },
             anonymizer: None,
-            tool,
+            tool: tool.map(Box::new),
             peripheral: None,
             interactive,
             product: Cow::Borrowed("fortigate"),

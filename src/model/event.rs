@@ -53,10 +53,10 @@ pub struct Event<'a> {
     pub anonymizer: Option<Cow<'a, str>>,
     /// Remote-access tool seen, for [`EventKind::ToolSeen`].
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub tool: Option<Tool<'a>>,
+    pub tool: Option<Box<Tool<'a>>>,
     /// USB device or display attached, for [`EventKind::PeripheralAttached`].
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub peripheral: Option<Peripheral<'a>>,
+    pub peripheral: Option<Box<Peripheral<'a>>>,
     /// False for token refreshes and other traffic that no person initiated.
     pub interactive: bool,
     /// Product that wrote the record (`okta`, `fortigate` …), for evidence.

@@ -499,15 +499,15 @@ impl<'a> Unpacker<'a, '_> {
             event.anonymizer = Some(self.text()?);
         }
         if mask & HAS_TOOL != 0 {
-            event.tool = Some(Tool {
+            event.tool = Some(Box::new(Tool {
                 name: self.text()?,
                 kind: tool_kind(&mut self.reader.plain)?,
                 indicator: self.opt_text()?,
                 unattended: self.reader.plain.bool()?,
-            });
+            }));
         }
         if mask & HAS_PERIPHERAL != 0 {
-            event.peripheral = Some(self.peripheral()?);
+            event.peripheral = Some(Box::new(self.peripheral()?));
         }
         Ok(())
     }

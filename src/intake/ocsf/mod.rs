@@ -104,8 +104,8 @@ impl<'a> Source<'_, 'a> {
             user_agent: values.description(record.http_request.user_agent),
             vpn_ip: values.address(record.tunnel_interface.ip),
             anonymizer: None,
-            tool: reading.tool,
-            peripheral: reading.peripheral.map(|peripheral| *peripheral),
+            tool: reading.tool.map(Box::new),
+            peripheral: reading.peripheral,
             interactive: reading.interactive,
             product: first(&[product.name, product.vendor_name]).unwrap_or(Cow::Borrowed("ocsf")),
         })

@@ -1,7 +1,7 @@
 //! A plain producer and a plain consumer: for the demo, for feeding a topic and for reading the alerts.
 
-use std::collections::BTreeSet;
-use std::time::Duration;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -179,11 +179,20 @@ pub struct ReadRecord {
     pub headers: Vec<(String, Vec<u8>)>,
 }
 
+/// After the restart of a broker one partition was seen to deliver nothing any more while the others went on; a seek to
+/// where it stands wakes it, and costs a partition that is merely idle one request.
+const SILENT: Duration = Duration::from_secs(15);
+/// Longest a seek may take.
+const SEEK: Duration = Duration::from_secs(1);
+
 /// A `read_committed` consumer of whole topics, from their beginning, outside of any group.
 pub struct Reader {
     consumer: BaseConsumer<Quiet>,
+    topic: String,
     partitions: usize,
     at_end: BTreeSet<i32>,
+    /// Next offset of each partition, and when it was heard of.
+    standing: BTreeMap<i32, (Offset, Instant)>,
 }
 
 impl Reader {
@@ -210,10 +219,14 @@ impl Reader {
                 .map_err(|error| io(&error))?;
         }
         consumer.assign(&list).map_err(|error| io(&error))?;
+        let began = Instant::now();
+        let every = 0..i32::try_from(partitions).unwrap_or(i32::MAX);
         Ok(Self {
             consumer,
+            topic: topic.to_owned(),
             partitions: usize::try_from(partitions).unwrap_or(usize::MAX),
             at_end: BTreeSet::new(),
+            standing: every.map(|partition| (partition, (Offset::Beginning, began))).collect(),
         })
     }
 
@@ -222,9 +235,12 @@ impl Reader {
     /// # Errors
     /// [`IoError`] on anything but the end of a partition.
     pub fn next(&mut self, wait: Duration) -> Result<Option<ReadRecord>, IoError> {
+        self.wake_silent();
         match self.consumer.poll(wait) {
             Some(Ok(message)) => {
                 self.at_end.remove(&message.partition());
+                let next = Offset::Offset(message.offset() + 1);
+                self.standing.insert(message.partition(), (next, Instant::now()));
                 let headers = message.headers().map_or_else(Vec::new, |headers| {
                     headers
                         .iter()
@@ -243,6 +259,9 @@ impl Reader {
             }
             Some(Err(KafkaError::PartitionEOF(partition))) => {
                 self.at_end.insert(partition);
+                if let Some((_, heard)) = self.standing.get_mut(&partition) {
+                    *heard = Instant::now();
+                }
                 Ok(None)
             }
             Some(Err(KafkaError::MessageConsumption(
@@ -250,6 +269,17 @@ impl Reader {
             )))
             | None => Ok(None),
             Some(Err(error)) => Err(io(&error)),
+        }
+    }
+
+    fn wake_silent(&mut self) {
+        for (partition, (next, heard)) in &mut self.standing {
+            if heard.elapsed() > SILENT {
+                *heard = Instant::now();
+                if let Err(error) = self.consumer.seek(&self.topic, *partition, *next, SEEK) {
+                    tracing::debug!(topic = self.topic, partition, detail = describe(&error), "no seek");
+                }
+            }
         }
     }
 
