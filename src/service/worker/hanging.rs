@@ -7,6 +7,8 @@
 //! aborted: what hung never was, the offsets are those before it, and its records are taken again. A worker does so
 //! when a partition has waited for longer than a transaction can live.
 //!
+//! If the partitions have moved to another worker meanwhile, that one can only say so: the transaction is not of its id.
+//!
 //! Were the markers written in part, records would be repeated, never lost: the offsets had none.
 
 use std::sync::Arc;
@@ -17,6 +19,19 @@ use super::Worker;
 use super::stage::Role;
 
 impl<L: Log> Worker<L> {
+    /// Says that something was waited for longer than a transaction can live, and lets it be ended.
+    pub(super) fn report_hanging(&mut self, partitions: &str, detail: &str) {
+        self.metrics.hanging();
+        self.has_seen_hanging = true;
+        tracing::error!(
+            worker = self.settings.name,
+            partitions,
+            detail,
+            "still waiting; if the brokers are up, a transaction hangs: one of this worker is aborted by itself, another \
+             must be found with kafka-transactions.sh find-hanging and aborted"
+        );
+    }
+
     /// Ends what hangs if a partition has waited for it too long.
     pub(super) fn end_hanging_if_seen(&mut self) -> Result<(), Failure> {
         if !std::mem::take(&mut self.has_seen_hanging) {
@@ -28,7 +43,7 @@ impl<L: Log> Worker<L> {
     }
 
     /// Aborts a transaction over everything this worker writes, and over the group's offsets.
-    pub(super) fn end_hanging(&mut self, inputs: &[TopicPartition]) -> Result<(), Failure> {
+    fn end_hanging(&mut self, inputs: &[TopicPartition]) -> Result<(), Failure> {
         let is_transactional = self.settings.guarantee == Guarantee::ExactlyOnce && self.settings.is_durable;
         if !is_transactional || inputs.is_empty() || self.open.is_some() || !self.log.owns(inputs) {
             return Ok(());

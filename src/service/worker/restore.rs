@@ -214,15 +214,7 @@ impl<L: Log> Worker<L> {
         let now = self.log.now();
         if now > restore.since + self.settings.transaction_timeout + SWEEP {
             restore.since = now;
-            self.metrics.hanging();
-            self.has_seen_hanging = true;
-            tracing::error!(
-                worker = self.settings.name,
-                partition = %at,
-                detail,
-                "still waiting to restore; if the brokers are up, a transaction hangs: one of this worker is aborted by \
-                 itself, another must be found with kafka-transactions.sh find-hanging and aborted"
-            );
+            self.report_hanging(&at.to_string(), detail);
         }
         Progress::Wait
     }

@@ -330,7 +330,10 @@ impl<L: Log> Worker<L> {
             return self.forget_transaction();
         }
         let partitions: Vec<TopicPartition> = next.iter().map(|(at, _)| at.clone()).collect();
-        let committed = self.committed_in_time(&partitions)?;
+        // What hangs is waited for in a restore, where the group is served meanwhile.
+        let Some(committed) = self.committed_in_time(&partitions)? else {
+            return self.forget_transaction();
+        };
         let is_committed = !next.is_empty()
             && next
                 .iter()
@@ -343,30 +346,20 @@ impl<L: Log> Worker<L> {
         self.forget_transaction()
     }
 
-    /// The committed offsets, waiting for transactions that hold them back, but not for ever: one can hang.
-    fn committed_in_time(&mut self, partitions: &[TopicPartition]) -> Result<Vec<Option<i64>>, Failure> {
-        let limit = self.settings.transaction_timeout + SWEEP;
+    /// The committed offsets, waiting for transactions that hold them back for as long as one can live; `None` if one hangs.
+    fn committed_in_time(&mut self, partitions: &[TopicPartition]) -> Result<Option<Vec<Option<i64>>>, Failure> {
         let since = self.log.now();
-        let mut deadline = since + limit;
+        let deadline = since + self.settings.transaction_timeout + SWEEP;
         loop {
             match self.log.committed(partitions) {
-                Ok(committed) => return Ok(committed),
+                Ok(committed) => return Ok(Some(committed)),
                 Err(Failure::Retry(detail)) => {
                     if self.stop.is_requested() {
                         return Err(Failure::Stop(format!("stopping: {detail}")));
                     }
                     if self.log.now() > deadline {
-                        tracing::error!(
-                            worker = self.settings.name,
-                            partitions = ?super::names(partitions),
-                            detail,
-                            "committed offsets stay out of reach; if the brokers are up, a transaction hangs: one of this \
-                             worker is aborted by itself, another must be found with kafka-transactions.sh find-hanging \
-                             and aborted"
-                        );
-                        self.metrics.hanging();
-                        self.end_hanging(partitions)?;
-                        deadline = self.log.now() + limit;
+                        self.report_hanging(&super::names(partitions).join(", "), &detail);
+                        return Ok(None);
                     }
                     self.stall(BACKOFF, since)?;
                 }
