@@ -91,19 +91,13 @@ impl Trial {
 
     /// Observations that accounts has committed.
     fn folded(&self) -> u64 {
-        let text = String::from_utf8(self.metrics.render()).unwrap();
-        let lines = text
-            .lines()
-            .filter(|line| line.starts_with("falsefront_observations_total{") && line.contains("stage=\"accounts\""));
-        let values = lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok());
-        values.sum::<f64>() as u64
+        sum(&self.metrics, |line| {
+            line.starts_with("falsefront_observations_total{") && line.contains("stage=\"accounts\"")
+        }) as u64
     }
 
     fn state_bytes(&self) -> u64 {
-        let text = String::from_utf8(self.metrics.render()).unwrap();
-        let lines = text.lines().filter(|line| line.starts_with("falsefront_state_bytes{"));
-        let values = lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok());
-        values.sum::<f64>() as u64
+        sum(&self.metrics, |line| line.starts_with("falsefront_state_bytes{")) as u64
     }
 
     /// Waits until so many observations are committed. Measured from the half on: most accounts are known by then.
@@ -143,6 +137,8 @@ impl Trial {
     /// Stops once every chunk was written, starts again, and prints how long the restore took.
     pub(crate) fn restore(self) {
         std::thread::sleep(Duration::from_secs(CHECKPOINT_PERIOD_S + 5));
+        let accounts = sum(&self.metrics, |line| line.starts_with("falsefront_state_entries{"));
+        let bytes = self.state_bytes();
         let failures = self.service.stop(Duration::from_secs(30));
         assert!(failures.is_empty(), "{failures:?}");
         let began = Instant::now();
@@ -151,8 +147,6 @@ impl Trial {
             std::thread::sleep(Duration::from_millis(5));
         }
         let ready = began.elapsed();
-        // The size is told with the first commit.
-        std::thread::sleep(Duration::from_secs(2));
         let text = String::from_utf8(metrics.render()).unwrap();
         let of = |family: &str| {
             let lines = text.lines().filter(|line| line.starts_with(family));
@@ -165,12 +159,21 @@ impl Trial {
             ready.as_secs_f64(),
             of("falsefront_restore_last_seconds{"),
             of("falsefront_restore_records_total{"),
-            of("falsefront_state_entries{"),
-            of("falsefront_state_bytes{") / 1e6,
+            accounts,
+            bytes as f64 / 1e6,
             text.contains("result=\"different\"")
         );
         service.stop(Duration::from_secs(30));
     }
+}
+
+/// The sum of the metrics on these lines.
+fn sum(metrics: &Metrics, is_wanted: impl Fn(&str) -> bool) -> f64 {
+    let text = String::from_utf8(metrics.render()).unwrap();
+    let lines = text.lines().filter(|line| is_wanted(line));
+    lines
+        .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
+        .sum()
 }
 
 /// Processor time of this process and another.
