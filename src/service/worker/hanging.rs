@@ -9,7 +9,8 @@
 //!
 //! If the partitions have moved to another worker meanwhile, that one can only say so: the transaction is not of its id.
 //!
-//! Were the markers written in part, records would be repeated, never lost: the offsets had none.
+//! Nothing is aborted once the offsets are within reach: they have their marker, and what still hangs was committed with
+//! them. Were other markers written and that of the offsets not, records are repeated.
 
 use std::sync::Arc;
 
@@ -46,6 +47,10 @@ impl<L: Log> Worker<L> {
     fn end_hanging(&mut self, inputs: &[TopicPartition]) -> Result<(), Failure> {
         let is_transactional = self.settings.guarantee == Guarantee::ExactlyOnce && self.settings.is_durable;
         if !is_transactional || inputs.is_empty() || self.open.is_some() || !self.log.owns(inputs) {
+            return Ok(());
+        }
+        // Where the offsets have their marker, what hangs elsewhere was committed with them: aborting it would lose it.
+        if !matches!(self.log.committed(inputs), Err(Failure::Retry(_))) {
             return Ok(());
         }
         // A new epoch, so that nothing sent late can commit what is to be aborted.
