@@ -13,6 +13,7 @@ pub mod accounts;
 pub mod entities;
 pub mod intake;
 pub mod packed;
+mod packed_texts;
 pub mod settings;
 pub mod links;
 pub mod publish;

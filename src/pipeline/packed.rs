@@ -6,13 +6,15 @@
 //! The clock is the latest append time of the sources' records inside, never later than the wall clock of intake: the only
 //! time that may expire state. It travels in the record, because a backlog is re-keyed long after it was appended.
 //! A place, network or claim is written where it first occurs and by number afterwards. All texts stand together at the
-//! end, so that they are checked to be UTF-8 in one go; an observation holds their lengths only. Producing a Kafka message
+//! end, so that they are checked to be UTF-8 in one go; an observation holds their lengths only. What many events say alike,
+//! a browser or an application, stands among them once. Producing a Kafka message
 //! costs microseconds and folding an observation a fraction of one, hence hundreds to a record.
 
 use std::borrow::Cow;
 use std::net::IpAddr;
 
 use super::CodecError;
+use super::packed_texts::{TextReader, TextWriter};
 use crate::model::codec::{Malformed, Reader, Writer};
 use crate::model::{
     Account, Claim, Device, Edid, Event, EventKind, Key, Mfa, Network, Observation, Outcome, Peripheral, Place, Tool,
@@ -22,7 +24,7 @@ use crate::window::intern::Interner;
 use crate::window::shared::{Dictionary, SharedReader, SharedWriter};
 
 /// Version of the encoding.
-pub const VERSION: u8 = 2;
+pub const VERSION: u8 = 3;
 
 /// What intake joined to an event, and what it put right.
 #[derive(Clone, Copy, Debug)]
@@ -47,7 +49,7 @@ pub struct Joined<'a> {
 #[derive(Debug)]
 pub struct Packer {
     writer: SharedWriter,
-    texts: String,
+    texts: TextWriter,
     count: u32,
     clock_ms: i64,
     /// Of the observation before.
@@ -76,7 +78,7 @@ impl Packer {
         writer.plain.str(data_versions);
         Self {
             writer,
-            texts: String::new(),
+            texts: TextWriter::default(),
             count: 0,
             clock_ms: i64::MIN,
             order_ms: 0,
@@ -88,6 +90,12 @@ impl Packer {
     #[must_use]
     pub fn len(&self) -> usize {
         self.writer.plain.len() + self.texts.len()
+    }
+
+    /// Observations so far.
+    #[must_use]
+    pub fn count(&self) -> u32 {
+        self.count
     }
 
     /// Whether nothing was packed.
@@ -144,7 +152,7 @@ impl Packer {
     /// The record, and how many observations it holds.
     #[must_use]
     pub fn finish(mut self) -> (Vec<u8>, u32) {
-        self.writer.plain.raw(self.texts.as_bytes());
+        self.writer.plain.raw(self.texts.as_str().as_bytes());
         let mut bytes = self.writer.plain.into_bytes();
         bytes[CLOCK].copy_from_slice(&self.clock_ms.to_le_bytes());
         bytes[COUNT].copy_from_slice(&self.count.to_le_bytes());
@@ -157,19 +165,20 @@ impl Packer {
 /// Writes numbers to one place and texts to another.
 struct Texted<'p> {
     plain: &'p mut Writer,
-    texts: &'p mut String,
+    texts: &'p mut TextWriter,
 }
 
 impl Texted<'_> {
     fn str(&mut self, text: &str) {
-        self.plain.uint(text.len() as u64);
-        self.texts.push_str(text);
+        self.texts.text(self.plain, text);
     }
 
-    /// The length is one more than that of the text; 0 is none.
     fn opt_str(&mut self, text: Option<&str>) {
-        self.plain.uint(text.map_or(0, |text| text.len() as u64 + 1));
-        self.texts.push_str(text.unwrap_or_default());
+        self.texts.opt_text(self.plain, text);
+    }
+
+    fn shared(&mut self, text: &str) {
+        self.texts.shared(self.plain, text);
     }
 }
 
@@ -205,8 +214,11 @@ fn write_details(writer: &mut Texted<'_>, event: &Event<'_>) {
             .plain
             .u8(device.managed.map_or(2, u8::from) | u8::from(device.fingerprint) << 2);
     }
-    for text in [&event.session, &event.app].into_iter().flatten() {
-        writer.str(text);
+    if let Some(session) = &event.session {
+        writer.str(session);
+    }
+    if let Some(app) = &event.app {
+        writer.shared(app);
     }
     if let Some(mfa) = &event.mfa {
         writer.plain.bool(mfa.used);
@@ -214,7 +226,7 @@ fn write_details(writer: &mut Texted<'_>, event: &Event<'_>) {
         writer.opt_str(mfa.factor.as_deref());
     }
     for text in [&event.user_agent, &event.anonymizer].into_iter().flatten() {
-        writer.str(text);
+        writer.shared(text);
     }
     if let Some(tool) = &event.tool {
         writer.str(&tool.name);
@@ -275,7 +287,7 @@ impl<'a> Unpacked<'a> {
         let data_versions = reader.plain.skip(TEXTS.end).and_then(|()| reader.plain.str());
         let mut unpacker = Unpacker {
             reader,
-            texts,
+            texts: TextReader::new(texts),
             order_ms: 0,
             product: "",
         };
@@ -284,7 +296,7 @@ impl<'a> Unpacked<'a> {
         while !unpacker.reader.plain.is_at_end() {
             heads.push(unpacker.read().map_err(malformed)?);
         }
-        if heads.len() != count || !unpacker.texts.is_empty() {
+        if heads.len() != count || !unpacker.texts.is_at_end() {
             return Err(malformed(
                 unpacker
                     .reader
@@ -362,15 +374,14 @@ fn cut(record: &[u8]) -> Result<(i64, usize, &[u8], &str), Malformed> {
     let start = record.len().checked_sub(length).filter(|start| *start >= TEXTS.end);
     let start = start.ok_or(malformed(TEXTS.start, "texts that fit the record"))?;
     let (numbers, texts) = record.split_at(start);
-    let texts = std::str::from_utf8(texts).map_err(|error| malformed(start + error.valid_up_to(), "UTF-8"))?;
+    let texts = simdutf8::compat::from_utf8(texts).map_err(|error| malformed(start + error.valid_up_to(), "UTF-8"))?;
     Ok((clock_ms, count, numbers, texts))
 }
 
 /// Reads observations one after the other.
 struct Unpacker<'a, 'i> {
     reader: SharedReader<'a, 'i>,
-    /// Texts not taken yet.
-    texts: &'a str,
+    texts: TextReader<'a>,
     /// Of the observation before.
     order_ms: i64,
     /// Of the observation before.
@@ -439,8 +450,7 @@ impl<'a> Unpacker<'a, '_> {
     }
 
     fn str(&mut self) -> Result<&'a str, Malformed> {
-        let length = self.reader.plain.uint()?;
-        self.take(length)
+        self.texts.text(&mut self.reader.plain)
     }
 
     fn text(&mut self) -> Result<Cow<'a, str>, Malformed> {
@@ -448,19 +458,12 @@ impl<'a> Unpacker<'a, '_> {
     }
 
     fn opt_text(&mut self) -> Result<Option<Cow<'a, str>>, Malformed> {
-        match self.reader.plain.uint()?.checked_sub(1) {
-            Some(length) => self.take(length).map(|text| Some(Cow::Borrowed(text))),
-            None => Ok(None),
-        }
+        let text = self.texts.opt_text(&mut self.reader.plain)?;
+        Ok(text.map(Cow::Borrowed))
     }
 
-    fn take(&mut self, length: u64) -> Result<&'a str, Malformed> {
-        let length = usize::try_from(length).unwrap_or(usize::MAX);
-        let Some((taken, rest)) = self.texts.split_at_checked(length) else {
-            return Err(self.reader.plain.malformed("the length of a text"));
-        };
-        self.texts = rest;
-        Ok(taken)
+    fn shared(&mut self) -> Result<Cow<'a, str>, Malformed> {
+        self.texts.shared(&mut self.reader.plain).map(Cow::Borrowed)
     }
 
     fn details(&mut self, event: &mut Event<'a>) -> Result<(), Malformed> {
@@ -483,7 +486,7 @@ impl<'a> Unpacker<'a, '_> {
             event.session = Some(self.text()?);
         }
         if mask & HAS_APP != 0 {
-            event.app = Some(self.text()?);
+            event.app = Some(self.shared()?);
         }
         if mask & HAS_MFA != 0 {
             event.mfa = Some(Mfa {
@@ -493,10 +496,10 @@ impl<'a> Unpacker<'a, '_> {
             });
         }
         if mask & HAS_USER_AGENT != 0 {
-            event.user_agent = Some(self.text()?);
+            event.user_agent = Some(self.shared()?);
         }
         if mask & HAS_ANONYMIZER != 0 {
-            event.anonymizer = Some(self.text()?);
+            event.anonymizer = Some(self.shared()?);
         }
         if mask & HAS_TOOL != 0 {
             event.tool = Some(Box::new(Tool {
