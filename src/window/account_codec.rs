@@ -32,7 +32,10 @@ impl AccountFacts {
         writer.plain.int(self.event_ids.since_ms());
         writer.plain.uint(u64::from(self.event_ids.older()));
         writer.plain.uint(self.event_ids.len() as u64);
-        self.event_ids.iter().for_each(|id| writer.plain.raw(&id.to_le_bytes()));
+        writer.plain.reserve(self.event_ids.len() * size_of::<u64>());
+        for ids in self.event_ids.parts() {
+            ids.iter().for_each(|id| writer.plain.raw(&id.to_le_bytes()));
+        }
         writer.plain.bool(!self.rare().is_empty());
         if !self.rare().is_empty() {
             write_rare(writer, self.rare());

@@ -58,11 +58,16 @@ impl Visits {
         hash: impl Fn(&Visit) -> u64,
     ) -> Inserted {
         self.shorten_stays(settled_ms, address);
-        let mut index = self.sorted.partition_point(|v| match v.order_ms.cmp(&visit.order_ms) {
+        let is_before = |v: &Visit| match v.order_ms.cmp(&visit.order_ms) {
             Ordering::Less => true,
             Ordering::Equal => hash(v) < hash(&visit),
             Ordering::Greater => false,
-        });
+        };
+        // Most come last.
+        let mut index = match self.sorted.last() {
+            Some(last) if !is_before(last) => self.sorted.partition_point(is_before),
+            _ => self.sorted.len(),
+        };
         if self.sorted.len() >= visits_max.max(1) {
             if index == 0 {
                 return Inserted::TooOld;
@@ -82,6 +87,10 @@ impl Visits {
     }
 
     fn shorten_stays(&mut self, settled_ms: i64, address: impl Fn(OriginId) -> IpAddr) {
+        // Three of a stay are needed before one goes.
+        if self.sorted.get(2).is_none_or(|third| third.order_ms >= settled_ms) {
+            return;
+        }
         let is_same = |a: OriginId, b: OriginId| a == b || address(a) == address(b);
         let settled = self.sorted.partition_point(|v| v.order_ms < settled_ms);
         let mut index = 1;
