@@ -68,7 +68,7 @@ impl Trial {
         let metrics = Metrics::new().unwrap().worker("accounts-0", Role::Accounts);
         let stage = Stage::Fold {
             role: Role::Accounts,
-            factory: counting::stages(HASH_KEY, 1).accounts,
+            factory: counting::stages(HASH_KEY).accounts,
         };
         let settings_of_worker = WorkerSettings {
             name: "accounts-0".to_owned(),

@@ -26,7 +26,7 @@ fn the_demo_broker_carries_all_stages() {
     };
     let settings = ServiceSettings::in_process(connection.clone(), names.clone(), source, 2);
     let metrics = Metrics::new().unwrap();
-    let service = Service::start(&settings, &counting::stages(settings.hash_key, 2), &metrics).unwrap();
+    let service = Service::start(&settings, &counting::stages(settings.hash_key), &metrics).unwrap();
     let writer = Writer::new(&connection).unwrap();
     for n in 0..1_000 {
         writer

@@ -14,6 +14,8 @@ use falsefront::pipeline::packed::Unpacked;
 use falsefront::pipeline::settings::{DetectionSettings, IntakeSettings};
 use falsefront::pipeline::{Fold, Outputs, Position, Published};
 use falsefront::service::reference::ReferenceBytes;
+use falsefront::service::worker::Fused;
+use falsefront::service::worker::stage::LiveIntake;
 use falsefront::window::intern::Interner;
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -461,4 +463,93 @@ fn damaged_chunks<F: Fold>(
         prop_assert!(result.is_ok() || is_empty, "a refused chunk left something");
     }
     Ok(())
+}
+
+/// All that a keyed source leaves behind: digest, chunks, links, alerts, records refused.
+#[derive(Debug, PartialEq)]
+struct Folded {
+    digest: u128,
+    chunks: Vec<Vec<u8>>,
+    links: Vec<Vec<u8>>,
+    alerts: Vec<Vec<u8>>,
+    refused: Vec<i64>,
+}
+
+fn fused(reference: &Arc<Reference>) -> Fused {
+    let settings = IntakeSettings {
+        partitions: 1,
+        ..IntakeSettings::default()
+    };
+    let intake = Intake::new(settings, HASH_KEY, Arc::clone(reference));
+    let shared = Arc::clone(reference);
+    let take = LiveIntake::new(intake, Arc::new(move || Arc::clone(&shared)));
+    let accounts = Accounts::new(Arc::default(), HASH_KEY);
+    Fused::new(Box::new(take), Box::new(accounts), Format::Ocsf, "events", 0)
+}
+
+fn folded(fold: &Fused, outputs: Outputs) -> Folded {
+    let chunk = |chunk| {
+        let mut bytes = Vec::new();
+        fold.write_chunk(chunk, &mut bytes);
+        bytes
+    };
+    Folded {
+        digest: fold.digest(),
+        chunks: (0..fold.chunk_count()).map(chunk).collect(),
+        links: outputs.links.into_iter().map(|link| link.value).collect(),
+        alerts: outputs.alerts.into_iter().map(|alert| alert.value).collect(),
+        refused: outputs.dead_letters.iter().map(|letter| letter.offset).collect(),
+    }
+}
+
+#[test]
+fn a_keyed_source_is_folded_alike_in_any_batches() {
+    let reference = reference();
+    check(
+        "a_keyed_source_is_folded_alike_in_any_batches",
+        48,
+        &(acts(120), 2..50usize),
+        |(acts, batch)| {
+            // One event a record, or two, or none that can be used.
+            let mut clock_ms = i64::MIN;
+            let mut source = Vec::new();
+            for pair in records(&acts).chunks(3) {
+                clock_ms = pair
+                    .iter()
+                    .fold(clock_ms, |clock, (arrival_ms, _)| clock.max(*arrival_ms));
+                let texts: Vec<&str> = pair
+                    .iter()
+                    .map(|(_, text)| std::str::from_utf8(text).unwrap())
+                    .collect();
+                source.push((clock_ms, format!("[{}]", texts[1..].join(",")).into_bytes()));
+                source.push((clock_ms, texts[0].as_bytes().to_vec()));
+                source.push((clock_ms, b"{".to_vec()));
+            }
+            let positions = |offset: usize| Position {
+                offset: i64::try_from(offset).unwrap(),
+                append_ms: source[offset].0,
+            };
+            let run = |batch: usize| {
+                let (mut fold, mut outputs) = (fused(&reference), Outputs::default());
+                for (offset, (_, record)) in source.iter().enumerate() {
+                    fold.fold(positions(offset), record, &mut outputs).unwrap();
+                    if (offset + 1).is_multiple_of(batch) {
+                        fold.settle(&mut outputs).unwrap();
+                    }
+                }
+                fold.settle(&mut outputs).unwrap();
+                folded(&fold, outputs)
+            };
+            let apart = run(1);
+            prop_assert_eq!(&run(batch), &apart);
+            let mut again = fused(&reference);
+            let resume = vec![0; usize::from(again.chunk_count())];
+            for (offset, (_, record)) in source.iter().enumerate() {
+                again.refold(positions(offset), record, &resume).unwrap();
+            }
+            let again = folded(&again, Outputs::default());
+            prop_assert_eq!((again.digest, again.chunks), (apart.digest, apart.chunks));
+            Ok(())
+        },
+    );
 }

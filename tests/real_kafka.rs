@@ -129,12 +129,12 @@ fn a_service_stops_in_time() {
         let config = config::load(&[file.into()], std::env::vars(), &[]).unwrap();
         let service = settings::service(&config).unwrap();
         logging::start();
-        let stages = counting::stages(service.hash_key, PARTITIONS);
+        let stages = counting::stages(service.hash_key);
         return run::run_stages(&config, &service, &stages, None).unwrap();
     }
     let metrics = Metrics::new().unwrap();
     let settings = settings_of("127.0.0.1:1");
-    let service = Service::start(&settings, &counting::stages(settings.hash_key, PARTITIONS), &metrics).unwrap();
+    let service = Service::start(&settings, &counting::stages(settings.hash_key), &metrics).unwrap();
     assert!(!metrics.is_ready());
     let failures = service.stop(Duration::from_secs(20));
     assert!(failures.is_empty(), "{failures:?}");

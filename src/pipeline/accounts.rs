@@ -90,14 +90,14 @@ impl Accounts {
 
     fn run(
         &mut self,
-        position: Position,
+        positions: Positions<'_>,
         record: &[u8],
         resume: Option<&[i64]>,
         outputs: &mut Outputs,
     ) -> Result<(), CodecError> {
         // Folding borrows the record's dictionary from the interner; lending it out keeps the chunks free to change.
         let mut interner = std::mem::take(&mut self.interner);
-        let result = self.unpack(position, record, resume, outputs, &mut interner);
+        let result = self.unpack(positions, record, resume, outputs, &mut interner);
         self.interner = interner;
         self.sweep();
         result
@@ -111,7 +111,7 @@ impl Accounts {
 
     fn unpack(
         &mut self,
-        position: Position,
+        positions: Positions<'_>,
         record: &[u8],
         resume: Option<&[i64]>,
         outputs: &mut Outputs,
@@ -119,20 +119,29 @@ impl Accounts {
     ) -> Result<(), CodecError> {
         // Read whole before the first observation is folded, so that a record is folded whole or not at all.
         let unpacked = Unpacked::read(record, interner)?;
-        let position = Position {
-            append_ms: unpacked.clock_ms(),
-            ..position
-        };
+        if let Positions::Apart(positions) = positions
+            && positions.len() != unpacked.len()
+        {
+            return Err(CodecError {
+                what: "packed observations",
+                at: 0,
+                detail: format!("{} observations at {} positions", unpacked.len(), positions.len()),
+            });
+        }
+        // Of those at the same offset, for the digest.
+        let (mut before, mut number) = (None, 0);
         for start in (0..unpacked.len()).step_by(TOUCHED_MAX) {
             let group = start..unpacked.len().min(start + TOUCHED_MAX);
             let keys = group.clone().map(|index| unpacked.key(index));
             self.chunks.touch(keys);
             for index in group {
                 let seen = unpacked.observation(index);
+                let position = positions.of(index, unpacked.clock_ms());
+                number = if before == Some(position.offset) { number + 1 } else { 0 };
+                before = Some(position.offset);
                 let chunk = self.chunks.chunk_of(seen.key);
                 if Chunks::<AccountFacts>::takes_part(resume, chunk, position.offset) {
-                    let index = u32::try_from(index).unwrap_or(u32::MAX);
-                    self.chunks.count_input(chunk, seen.key, position.offset, index);
+                    self.chunks.count_input(chunk, seen.key, position.offset, number);
                     self.observe(chunk, position, &seen, outputs);
                 }
             }
@@ -257,6 +266,28 @@ impl Accounts {
     }
 }
 
+/// Where the observations of a packed record stand.
+#[derive(Clone, Copy)]
+enum Positions<'a> {
+    /// All at the record's own offset, at the time of the record's clock.
+    Record(Position),
+    /// Each where its source's record stands.
+    Apart(&'a [Position]),
+}
+
+impl Positions<'_> {
+    /// Position of the observation at `index`.
+    fn of(self, index: usize, clock_ms: i64) -> Position {
+        match self {
+            Self::Record(Position { offset, .. }) => Position {
+                offset,
+                append_ms: clock_ms,
+            },
+            Self::Apart(positions) => positions[index],
+        }
+    }
+}
+
 /// Puts links into frames.
 struct Framer {
     hash_key: HashKey,
@@ -292,10 +323,18 @@ fn count(change: &Change, counts: &mut Counts) {
 
 impl Fold for Accounts {
     fn fold(&mut self, position: Position, record: &[u8], outputs: &mut Outputs) -> Result<(), CodecError> {
-        self.run(position, record, None, outputs)
+        self.run(Positions::Record(position), record, None, outputs)
+    }
+    fn fold_apart(&mut self, positions: &[Position], record: &[u8], outputs: &mut Outputs) -> Result<(), CodecError> {
+        self.run(Positions::Apart(positions), record, None, outputs)
     }
     fn refold(&mut self, position: Position, record: &[u8], resume: &[i64]) -> Result<(), CodecError> {
-        self.run(position, record, Some(resume), &mut Outputs::default())
+        self.run(
+            Positions::Record(position),
+            record,
+            Some(resume),
+            &mut Outputs::default(),
+        )
     }
     fn chunk_count(&self) -> u16 {
         self.chunks.count()

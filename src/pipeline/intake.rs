@@ -195,6 +195,14 @@ impl Intake {
         std::mem::take(&mut self.outputs.dead_letters)
     }
 
+    /// Observations packed since the last flush.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        let finished = self.outputs.observations.iter().map(|packed| packed.count);
+        let open = self.packers.iter().flatten().map(Packer::count);
+        usize::try_from(finished.chain(open).sum::<u32>()).unwrap_or(usize::MAX)
+    }
+
     /// Everything packed and refused since the last flush.
     pub fn flush(&mut self) -> IntakeOutputs {
         self.finish_packers();

@@ -43,6 +43,32 @@ pub trait Fold {
     /// [`CodecError`] if the record was not written by the stage before; nothing was folded then.
     fn fold(&mut self, position: Position, record: &[u8], outputs: &mut Outputs) -> Result<(), CodecError>;
 
+    /// Folds a record whose observations stand at positions of their own, in their order: what one record each would do.
+    ///
+    /// # Errors
+    /// As [`Fold::fold`].
+    fn fold_apart(
+        &mut self,
+        _positions: &[Position],
+        _record: &[u8],
+        _outputs: &mut Outputs,
+    ) -> Result<(), CodecError> {
+        Err(CodecError {
+            what: "record",
+            at: 0,
+            detail: "this stage folds whole records only".to_owned(),
+        })
+    }
+
+    /// Folds what was held back to be folded together. The caller asks for it after every few records, and before it
+    /// looks at the state.
+    ///
+    /// # Errors
+    /// As [`Fold::fold`].
+    fn settle(&mut self, _outputs: &mut Outputs) -> Result<(), CodecError> {
+        Ok(())
+    }
+
     /// Folds one record again after a restore: only the chunks `c` with `resume[c] <= position.offset` take part,
     /// and nothing is published.
     ///

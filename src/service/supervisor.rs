@@ -41,8 +41,8 @@ pub struct Source {
 /// Makes what the workers run: the real core, or small stages that tests drive the protocol with.
 #[derive(Clone)]
 pub struct Stages {
-    /// Makes one intake per worker.
-    pub intake: Arc<dyn Fn() -> Box<dyn Take> + Send + Sync>,
+    /// Makes one intake per worker, which packs for so many partitions.
+    pub intake: Arc<dyn Fn(u32) -> Box<dyn Take> + Send + Sync>,
     /// Makes the fold of a partition of `observations`.
     pub accounts: FoldFactory,
     /// Makes the fold of a partition of `links`.
@@ -61,8 +61,12 @@ impl Stages {
         let detections = Arc::new(detections);
         let for_entities = detections.clone();
         Self {
-            intake: Arc::new(move || {
-                let core = Intake::new(intake.clone(), hash_key, reference());
+            intake: Arc::new(move |partitions| {
+                let settings = IntakeSettings {
+                    partitions,
+                    ..intake.clone()
+                };
+                let core = Intake::new(settings, hash_key, reference());
                 Box::new(LiveIntake::new(core, reference.clone()))
             }),
             accounts: Arc::new(move |_| Box::new(Accounts::new(detections.clone(), hash_key))),
@@ -340,13 +344,8 @@ impl Job {
         };
         let intake = self.stages.intake.clone();
         Arc::new(move |partition| {
-            Box::new(Fused {
-                take: intake(),
-                fold: factory(partition),
-                format: source.format,
-                topic: source.topic.clone(),
-                partition,
-            })
+            let fold = factory(partition);
+            Box::new(Fused::new(intake(1), fold, source.format, &source.topic, partition))
         })
     }
 
@@ -398,7 +397,7 @@ impl Job {
             Role::Intake => {
                 let sources = self.settings.sources.iter();
                 Stage::Intake {
-                    take: (self.stages.intake)(),
+                    take: (self.stages.intake)(self.settings.topics.partitions),
                     formats: sources.map(|source| (source.topic.clone(), source.format)).collect(),
                 }
             }

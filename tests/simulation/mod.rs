@@ -24,7 +24,7 @@ use falsefront::service::worker::stage::Role;
 use crate::support::counting;
 use mutants::Mutant;
 use random::Dice;
-use town::{Faults, HASH_KEY, Kinds, PARTITIONS, SOURCE, SOURCE_PARTITIONS, Town};
+use town::{Faults, HASH_KEY, Kinds, SOURCE, SOURCE_PARTITIONS, Town};
 
 /// Time for the sound worker where nobody asks for a number of seeds.
 const BUDGET: Duration = Duration::from_secs(8);
@@ -180,7 +180,7 @@ fn check(town: &Town, fed: &Fed, stages: &Stages) -> Result<(), String> {
 
 /// One seed: faults, quiet, a restart of everybody, a few records more. Gives the crashes.
 fn run(seed: u64, mutant: Mutant, faults: Kinds) -> Result<u64, String> {
-    let stages = counting::stages(HASH_KEY, PARTITIONS);
+    let stages = counting::stages(HASH_KEY);
     let mut dice = Dice::new(!seed);
     let mut fed = records(&mut dice, RECORDS);
     let town = Town::new(seed, mutant, stages.clone(), faults);

@@ -86,7 +86,7 @@ impl Mutant {
     /// The stages of one worker.
     pub(super) fn stages(self, sound: &Stages) -> Stages {
         match self {
-            Self::PublishInReplay => counting::Flaws::PublishInReplay.stages(HASH_KEY, super::town::PARTITIONS),
+            Self::PublishInReplay => counting::Flaws::PublishInReplay.stages(HASH_KEY),
             Self::KeepStateAfterAbort => Stages {
                 intake: sound.intake.clone(),
                 accounts: keeping(&sound.accounts),

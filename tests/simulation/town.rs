@@ -300,7 +300,7 @@ impl Town {
         let stages = self.mutant.stages(&self.stages);
         let stage = match slot.role {
             Role::Intake => Stage::Intake {
-                take: (stages.intake)(),
+                take: (stages.intake)(PARTITIONS),
                 formats: BTreeMap::from([(SOURCE.to_owned(), Format::Auto)]),
             },
             Role::Accounts => Stage::Fold {

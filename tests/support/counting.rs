@@ -18,8 +18,8 @@ use falsefront::service::worker::stage::Take;
 
 const CHUNKS: u16 = 16;
 
-pub(crate) fn stages(hash_key: HashKey, partitions: u32) -> Stages {
-    Flaws::None.stages(hash_key, partitions)
+pub(crate) fn stages(hash_key: HashKey) -> Stages {
+    Flaws::None.stages(hash_key)
 }
 
 /// Flaws for tests that must notice them.
@@ -32,9 +32,9 @@ pub(crate) enum Flaws {
 }
 
 impl Flaws {
-    pub(crate) fn stages(self, hash_key: HashKey, partitions: u32) -> Stages {
+    pub(crate) fn stages(self, hash_key: HashKey) -> Stages {
         Stages {
-            intake: Arc::new(move || {
+            intake: Arc::new(move |partitions| {
                 Box::new(CountingIntake {
                     hash_key,
                     partitions,
@@ -72,6 +72,9 @@ impl Take for CountingIntake {
                 detail: "not an account".to_owned(),
             }),
         }
+    }
+    fn held(&self) -> usize {
+        self.packed.values().map(Vec::len).sum()
     }
     fn take_dead_letters(&mut self) -> Vec<DeadLetter> {
         std::mem::take(&mut self.letters)
@@ -196,6 +199,11 @@ impl Fold for Counting {
             outputs.links.append(&mut self.replayed.links);
         }
         self.run(position, record, None, outputs)
+    }
+
+    fn fold_apart(&mut self, positions: &[Position], record: &[u8], outputs: &mut Outputs) -> Result<(), CodecError> {
+        let mut lines = record.split(|byte| *byte == b'\n').zip(positions);
+        lines.try_for_each(|(line, position)| self.run(*position, line, None, outputs))
     }
 
     fn refold(&mut self, position: Position, record: &[u8], resume: &[i64]) -> Result<(), CodecError> {

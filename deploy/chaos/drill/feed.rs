@@ -15,7 +15,7 @@ use falsefront::service::worker::stage::Take;
 use falsefront::window::intern::Interner;
 
 use super::ledger::{self, Shared};
-use super::setting::{SOURCE_PARTITIONS, Setting, company};
+use super::setting::{PARTITIONS, SOURCE_PARTITIONS, Setting, company};
 
 /// A record in so many is broken on purpose.
 const POISON_EVERY: u64 = 500;
@@ -37,7 +37,7 @@ impl Feeder {
         let is_over = Arc::new(AtomicBool::new(false));
         let mut feed = Feed {
             writer: Writer::new(setting.connection())?,
-            take: (setting.stages.intake)(),
+            take: (setting.stages.intake)(PARTITIONS),
             source: setting.source.clone(),
             rate,
             ledger: Arc::clone(ledger),

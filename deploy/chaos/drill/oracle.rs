@@ -120,7 +120,7 @@ const LOST_SHOWN: usize = 8;
 
 /// By id, where in the source each event stands that intake must accept.
 fn source_of(setting: &Setting) -> anyhow::Result<BTreeMap<String, Vec<(i32, i64)>>> {
-    let mut take = (setting.stages.intake)();
+    let mut take = (setting.stages.intake)(PARTITIONS);
     let mut interner = Interner::default();
     let mut found: BTreeMap<String, Vec<(i32, i64)>> = BTreeMap::new();
     for record in read_all(setting, &setting.source, SOURCE_PARTITIONS)? {

@@ -35,9 +35,17 @@ impl Writer {
     /// # Errors
     /// [`IoError`] if a setting is refused.
     pub fn new(connection: &Connection) -> Result<Self, IoError> {
+        Self::lingering(connection, Duration::from_millis(50))
+    }
+
+    /// Connects. A record waits for so long for others that travel with it.
+    ///
+    /// # Errors
+    /// As [`Writer::new`].
+    pub fn lingering(connection: &Connection, linger: Duration) -> Result<Self, IoError> {
         let own = [
             ("enable.idempotence", "true".to_owned()),
-            ("linger.ms", "50".to_owned()),
+            ("linger.ms", linger.as_millis().to_string()),
             ("compression.type", "lz4".to_owned()),
             ("message.max.bytes", "1048588".to_owned()),
         ];

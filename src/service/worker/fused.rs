@@ -5,27 +5,45 @@
 //! remember of places may differ from before if a database was replaced in between.
 
 use crate::intake::Format;
-use crate::pipeline::intake::{IntakeOutputs, RawRecord};
+use crate::pipeline::intake::RawRecord;
 use crate::pipeline::{CodecError, Fold, Outputs, Position, StateSize};
 
 use super::stage::Take;
 
+/// Observations folded together at most: enough for their windows to come from memory side by side.
+const TOGETHER: usize = 256;
+
 /// See the module.
 pub struct Fused {
     /// Decodes and enriches.
-    pub take: Box<dyn Take>,
+    take: Box<dyn Take>,
     /// Folds what came of it.
-    pub fold: Box<dyn Fold + Send>,
+    fold: Box<dyn Fold + Send>,
     /// Format of the source.
-    pub format: Format,
+    format: Format,
     /// The source.
-    pub topic: String,
+    topic: String,
     /// Its partition.
-    pub partition: i32,
+    partition: i32,
+    /// Where each observation stands that is held back.
+    held: Vec<Position>,
 }
 
 impl Fused {
-    fn decode(&mut self, position: Position, record: &[u8]) -> IntakeOutputs {
+    /// Intake for one partition and the fold of what it packs.
+    #[must_use]
+    pub fn new(take: Box<dyn Take>, fold: Box<dyn Fold + Send>, format: Format, topic: &str, partition: i32) -> Self {
+        Self {
+            take,
+            fold,
+            format,
+            topic: topic.to_owned(),
+            partition,
+            held: Vec::new(),
+        }
+    }
+
+    fn decode(&mut self, position: Position, record: &[u8]) {
         self.take.record(
             self.format,
             RawRecord {
@@ -37,26 +55,39 @@ impl Fused {
                 value: Some(record).filter(|record| !record.is_empty()),
             },
         );
-        let mut letters = self.take.take_dead_letters();
-        let mut outputs = self.take.flush();
-        letters.append(&mut outputs.dead_letters);
-        outputs.dead_letters = letters;
-        outputs
     }
 }
 
 impl Fold for Fused {
     fn fold(&mut self, position: Position, record: &[u8], outputs: &mut Outputs) -> Result<(), CodecError> {
-        let decoded = self.decode(position, record);
-        outputs.counts.merge(&decoded.counts);
-        outputs.dead_letters.extend(decoded.dead_letters);
-        for packed in decoded.observations {
-            self.fold.fold(position, &packed.value, outputs)?;
+        self.decode(position, record);
+        outputs.dead_letters.extend(self.take.take_dead_letters());
+        self.held.resize(self.take.held(), position);
+        if self.held.len() < TOGETHER {
+            return Ok(());
         }
+        self.settle(outputs)
+    }
+    fn settle(&mut self, outputs: &mut Outputs) -> Result<(), CodecError> {
+        let decoded = self.take.flush();
+        outputs.counts.merge(&decoded.counts);
+        let held = std::mem::take(&mut self.held);
+        let mut rest = held.as_slice();
+        for packed in decoded.observations {
+            let count = usize::try_from(packed.count).unwrap_or(usize::MAX);
+            let (positions, behind) = rest.split_at_checked(count).unwrap_or((rest, &[]));
+            rest = behind;
+            self.fold.fold_apart(positions, &packed.value, outputs)?;
+        }
+        self.held = held;
+        self.held.clear();
         Ok(())
     }
     fn refold(&mut self, position: Position, record: &[u8], resume: &[i64]) -> Result<(), CodecError> {
-        for packed in self.decode(position, record).observations {
+        self.decode(position, record);
+        // What was refused was said so the first time.
+        drop(self.take.take_dead_letters());
+        for packed in self.take.flush().observations {
             self.fold.refold(position, &packed.value, resume)?;
         }
         Ok(())

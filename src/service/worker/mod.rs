@@ -236,7 +236,7 @@ impl<L: Log> Worker<L> {
         } = self;
         let mut bytes = 0;
         let mut last = 0;
-        log.poll(wait, POLL_RECORDS_MAX, &mut |record| {
+        let polled = log.poll(wait, POLL_RECORDS_MAX, &mut |record| {
             let is_last = tasks
                 .get(last)
                 .is_some_and(|task| task.is_at(record.topic, record.partition));
@@ -272,7 +272,12 @@ impl<L: Log> Worker<L> {
             } else {
                 ControlFlow::Break(())
             }
-        })
+        })?;
+        for folded in tasks.iter_mut().filter_map(|task| task.folded.as_mut()) {
+            let settled = outbox.settle(folded.fold.as_mut());
+            settled.map_err(|error| Failure::Stop(format!("a defect of falsefront: {error}")))?;
+        }
+        Ok(polled)
     }
 
     /// Waits for brokers without an answer for so long. Whoever polls no more is put out of his group after a minute, so

@@ -7,7 +7,7 @@ use crate::intake::Format;
 use crate::model::Severity;
 use crate::model::key::HashKey;
 use crate::pipeline::intake::{DeadLetter, Intake, IntakeOutputs, RawRecord};
-use crate::pipeline::{Counts, Fold, Outputs, Position};
+use crate::pipeline::{CodecError, Counts, Fold, Outputs, Position};
 use crate::service::dead_letter::{self, Reject};
 use crate::service::log::{Outgoing, Record};
 use crate::service::topics::TopicNames;
@@ -45,6 +45,8 @@ pub trait Take: Send {
     fn record(&mut self, format: Format, record: RawRecord<'_>);
     /// Records refused since the last call or flush.
     fn take_dead_letters(&mut self) -> Vec<DeadLetter>;
+    /// Observations packed since the last flush.
+    fn held(&self) -> usize;
     /// Everything packed and refused since the last flush.
     fn flush(&mut self) -> IntakeOutputs;
 }
@@ -72,6 +74,9 @@ impl Take for LiveIntake {
     }
     fn take_dead_letters(&mut self) -> Vec<DeadLetter> {
         self.intake.take_dead_letters()
+    }
+    fn held(&self) -> usize {
+        self.intake.held()
     }
     fn flush(&mut self) -> IntakeOutputs {
         let outputs = self.intake.flush();
@@ -255,6 +260,21 @@ impl Outbox {
         for letter in outputs.dead_letters.drain(..) {
             self.reject(&Reject::of_intake(&letter), Some(record));
         }
+        self.queue(outputs);
+    }
+
+    /// Folds what a fold held back, and queues what it caused.
+    ///
+    /// # Errors
+    /// [`CodecError`] if the fold cannot read what it held back itself.
+    pub fn settle(&mut self, fold: &mut (dyn Fold + Send)) -> Result<(), CodecError> {
+        let mut outputs = std::mem::take(&mut self.scratch);
+        let settled = fold.settle(&mut outputs);
+        self.queue(outputs);
+        settled
+    }
+
+    fn queue(&mut self, mut outputs: Outputs) {
         for published in outputs.alerts.drain(..) {
             let kind = (published.detection, published.severity, published.is_alert);
             *self.tally.alerts.entry(kind).or_default() += 1;
