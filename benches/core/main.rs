@@ -1,7 +1,8 @@
 //! The core without Kafka: one table of parts, each with its floor measured in the same run.
 //!
 //! `cargo bench --bench core` takes about two minutes. `FALSEFRONT_BENCH_ACCOUNTS=10000000` adds a row for that many
-//! accounts (it takes some 15 GB), `FALSEFRONT_BENCH_QUICK=1` leaves all but the small ones out.
+//! accounts (it takes some 15 GB), `FALSEFRONT_BENCH_QUICK=1` leaves all but the small ones out, and names after `--` run
+//! only those groups: decode, places, pack, account, whole, hostile, cores, file, checkpoint.
 #![allow(
     clippy::unwrap_used,
     clippy::disallowed_methods,
@@ -44,6 +45,9 @@ const ROUNDS: usize = 5;
 const SEED: u64 = 7;
 pub(crate) const HASH_KEY: HashKey = HashKey([7; 16]);
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() {
     let quick = std::env::var_os("FALSEFRONT_BENCH_QUICK").is_some();
     let reference = reference();
@@ -51,25 +55,43 @@ fn main() {
         "{:<44} {:>10} {:>10} {:>7}",
         "part (ns an event, one core)", "ours", "floor", "ratio"
     );
-    decoding();
-    places(&reference);
-    packing(&reference);
-    state::one_account(&reference);
+    let wanted: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
+    let is_wanted = |group: &str| wanted.is_empty() || wanted.iter().any(|wanted| wanted == group);
+    if is_wanted("decode") {
+        decoding();
+    }
+    if is_wanted("places") {
+        places(&reference);
+    }
+    if is_wanted("pack") {
+        packing(&reference);
+    }
+    if is_wanted("account") {
+        state::one_account(&reference);
+    }
     let mut sizes = vec![1_000, 100_000];
     if !quick {
         sizes.push(1_000_000);
         let more = std::env::var("FALSEFRONT_BENCH_ACCOUNTS").ok();
         sizes.extend(more.and_then(|accounts| accounts.parse::<u64>().ok()));
     }
-    for accounts in sizes {
+    for accounts in sizes.into_iter().filter(|_| is_wanted("whole")) {
         for spread in [Spread::Uniform, Spread::Zipf] {
             whole_core(&reference, accounts, spread);
         }
     }
-    hostile::all(&reference);
-    all_cores(&reference);
-    from_file(&reference);
-    state::checkpoints(&reference, if quick { 10_000 } else { 200_000 });
+    if is_wanted("hostile") {
+        hostile::all(&reference);
+    }
+    if is_wanted("cores") {
+        all_cores(&reference);
+    }
+    if is_wanted("file") {
+        from_file(&reference);
+    }
+    if is_wanted("checkpoint") {
+        state::checkpoints(&reference, if quick { 10_000 } else { 200_000 });
+    }
 }
 
 /// One line of the table: nanoseconds and how many floors they are.

@@ -54,14 +54,17 @@ impl Spread {
 pub(crate) struct Records {
     pub(crate) bytes: Vec<u8>,
     ends: Vec<usize>,
+    /// Account of each.
+    pub(crate) accounts: Vec<u64>,
     /// Milliseconds between two of them.
     pub(crate) step_ms: i64,
 }
 
 impl Records {
-    fn push(&mut self, record: &str) {
+    fn push(&mut self, account: u64, record: &str) {
         self.bytes.extend_from_slice(record.as_bytes());
         self.ends.push(self.bytes.len());
+        self.accounts.push(account);
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -110,7 +113,7 @@ pub(crate) fn sign_ins_from(
             Spread::HotAddress if !roll.is_multiple_of(10) => HOT_ADDRESS.to_owned(),
             _ => address(account, roll),
         };
-        records.push(&record(format, account, &ip, time_ms, roll));
+        records.push(account, &record(format, account, &ip, time_ms, roll));
     }
     records
 }
@@ -125,7 +128,8 @@ pub(crate) fn sign_ins_of(accounts: &[u64], count: u64, seed: u64) -> Records {
     for number in 0..count {
         let account = accounts[random.index(accounts.len())];
         let (time_ms, roll) = (START_MS + number.cast_signed(), random.bits());
-        records.push(&record(Format::Ocsf, account, &address(account, roll), time_ms, roll));
+        let ip = address(account, roll);
+        records.push(account, &record(Format::Ocsf, account, &ip, time_ms, roll));
     }
     records
 }

@@ -12,11 +12,10 @@ use falsefront::service::kafka::Connection;
 use falsefront::service::kafka::io::{Reader, Writer};
 use hdrhistogram::Histogram;
 
-use super::run::Trial;
+use super::run::{CHECKPOINT_PERIOD_S, Roles, Running};
 use super::traffic::{Spread, sign_ins_from};
 use super::{ASK, PARTITIONS, create, now_ms};
 
-const SOURCE: &str = "bench.latency";
 /// Time before the first latency counts.
 const WARM_UP: Duration = Duration::from_secs(5);
 const STEADY: Duration = Duration::from_secs(20);
@@ -27,14 +26,29 @@ const JOURNEY_EVERY: u64 = 500;
 
 /// Feeds at `rate` events a second and prints the quantiles.
 pub(crate) fn measure(connection: &Connection, folder: &Path, rate: u64) {
-    create(connection, SOURCE);
-    let trial = Trial::over(connection, folder, "latency", SOURCE, true, 20);
+    let (source, application) = (format!("bench.latency.{rate}"), format!("latency-{rate}"));
+    create(connection, &source);
+    let trial = Running::start(
+        connection,
+        folder,
+        &Roles {
+            application: &application,
+            instance: "a",
+            roles: "'intake', 'accounts'",
+            source: &source,
+            rekey: true,
+            interval_ms: 20,
+            checkpoint_period_s: CHECKPOINT_PERIOD_S,
+            workers: 1,
+        },
+    );
+    trial.ready();
     let sent: Arc<Mutex<HashMap<String, Instant>>> = Arc::default();
     let is_over = Arc::new(AtomicBool::new(false));
     let began = Instant::now();
     let feeder = {
         let (connection, sent, is_over) = (connection.clone(), Arc::clone(&sent), Arc::clone(&is_over));
-        std::thread::spawn(move || feed(&connection, rate, &sent, &is_over))
+        std::thread::spawn(move || feed(&connection, &source, rate, &sent, &is_over))
     };
     let mut reader = Reader::new(connection, &trial.alerts, PARTITIONS).unwrap();
     // A microsecond to ten minutes, three digits.
@@ -63,11 +77,18 @@ pub(crate) fn measure(connection: &Connection, folder: &Path, rate: u64) {
         ms(1.0),
         latencies.len()
     );
-    trial.service.stop(Duration::from_secs(30));
+    trial.stop();
 }
 
-fn feed(connection: &Connection, rate: u64, sent: &Mutex<HashMap<String, Instant>>, is_over: &AtomicBool) -> u64 {
-    let writer = Writer::new(connection).unwrap();
+fn feed(
+    connection: &Connection,
+    source: &str,
+    rate: u64,
+    sent: &Mutex<HashMap<String, Instant>>,
+    is_over: &AtomicBool,
+) -> u64 {
+    // What lingers here would be counted as the service's.
+    let writer = Writer::lingering(connection, Duration::from_millis(1)).unwrap();
     let cities = ["Las Vegas", "Frankfurt am Main"].map(|name| demo_city(name, "").unwrap());
     let began = Instant::now();
     let mut number = 0;
@@ -89,11 +110,11 @@ fn feed(connection: &Connection, rate: u64, sent: &Mutex<HashMap<String, Instant
             for (leg, city) in (0..).zip(cities) {
                 let ip = city.address(DemoUse::Residential, number as u32).to_string();
                 let record = sign_in_from(&account, &ip, time_ms + (leg - 1) * 60_000, id + leg as u64);
-                writer.send(SOURCE, Some(partition), None, record.as_bytes()).unwrap();
+                writer.send(source, Some(partition), None, record.as_bytes()).unwrap();
             }
             sent.lock().unwrap().insert(account, Instant::now());
         }
-        writer.send(SOURCE, Some(partition), None, record).unwrap();
+        writer.send(source, Some(partition), None, record).unwrap();
         number += 1;
     }
     writer.flush(ASK).unwrap();

@@ -2,9 +2,8 @@
 //! processor time with the broker's, latency from append to visible alert, and the time of a restore.
 //!
 //! `cargo bench --bench kafka` takes some three minutes and needs what `deploy/kafka/local.sh` needs.
-//! `FALSEFRONT_BENCH_EVENTS`, `_ACCOUNTS`, `_ROUNDS` and `_RATE` change the load. The first rounds warm the broker's
-//! compiler and are shown as such; a run with fewer than 1.5 busy cores was waiting for something. The source is not keyed by
-//! account, so in the fused rows three of four events open a window in a further partition: they show what new accounts cost.
+//! `FALSEFRONT_BENCH_EVENTS`, `_ACCOUNTS`, `_ROUNDS`, `_WORKERS` and `_RATES` change the load. The first rounds warm the
+//! broker's compiler and are shown as such; a run with fewer than 1.5 busy cores was waiting for something.
 #![allow(
     clippy::unwrap_used,
     clippy::disallowed_methods,
@@ -34,25 +33,37 @@ use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
 use cluster::Cluster;
-use run::{Outcome, Trial};
+use run::{CHECKPOINT_PERIOD_S, Outcome, RESTORED_PERIOD_S, Roles, Running};
 use traffic::{Spread, sign_ins_from};
 
 /// Partitions of the source and of the topics in between.
 pub(crate) const PARTITIONS: u32 = 4;
-const SOURCE: &str = "bench.events";
+/// Every account once.
+const KNOWN: &str = "bench.known";
+/// The measured events, not keyed.
+const EVENTS: &str = "bench.events";
+/// Both, keyed by account.
+const KEYED: &str = "bench.keyed";
+/// Events made at a time.
+const PART: u64 = 100_000;
 const SEED: u64 = 7;
 /// Longest a question to the cluster, or a flush, may take.
 pub(crate) const ASK: Duration = Duration::from_secs(120);
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// A number from the environment, or `usual`.
-fn number(name: &str, usual: u64) -> u64 {
+pub(crate) fn number(name: &str, usual: u64) -> u64 {
     let text = std::env::var(format!("FALSEFRONT_BENCH_{name}")).ok();
     text.and_then(|text| text.parse().ok()).unwrap_or(usual)
 }
 
 fn main() {
     let (events, accounts) = (number("EVENTS", 2_000_000), number("ACCOUNTS", 1_000_000));
-    let (rounds, rate) = (number("ROUNDS", 3), number("RATE", 20_000));
+    let rounds = number("ROUNDS", 5);
+    let rates = std::env::var("FALSEFRONT_BENCH_RATES").unwrap_or_else(|_| "20000 100000".to_owned());
+    let rates: Vec<u64> = rates.split_whitespace().map(|rate| rate.parse().unwrap()).collect();
     let folder = tempfile::tempdir().unwrap();
     let cluster = match Cluster::start(&folder.path().join("kafka"), 1) {
         Ok(cluster) => cluster,
@@ -62,11 +73,18 @@ fn main() {
         }
     };
     let connection = Connection::plaintext(&cluster.brokers);
-    let broker = broker_pid(folder.path());
-    let bytes = feed(&connection, events, accounts);
+    let bench = Bench {
+        broker: broker_pid(folder.path()),
+        connection,
+        folder: folder.path(),
+        accounts,
+        events,
+        workers: number("WORKERS", 2),
+    };
+    let bytes = bench.feed();
     println!(
-        "{events} Okta events of {bytes} B, {accounts} accounts, uniform, lz4, {PARTITIONS} partitions, not keyed by \
-         account; exactly once, 100 ms commits; the second half is measured; broker and service on {} cores",
+        "{events} Okta events of {bytes} B of {accounts} known accounts, uniform, lz4, {PARTITIONS} partitions; exactly once, \
+         100 ms commits; broker and service on {} cores",
         std::thread::available_parallelism().map_or(0, usize::from)
     );
     println!(
@@ -74,87 +92,182 @@ fn main() {
         "round", "events/s", "of reading", "us/event", "cores", "state MB"
     );
     for round in 0..=rounds {
-        let reading = read_alone(&cluster.brokers, events, broker);
+        bench.round(round, round == rounds);
+    }
+    for rate in rates {
+        latency::measure(&bench.connection, folder.path(), rate);
+    }
+}
+
+/// What all rounds share.
+struct Bench<'a> {
+    connection: Connection,
+    folder: &'a Path,
+    broker: u32,
+    accounts: u64,
+    events: u64,
+    workers: u64,
+}
+
+impl Bench<'_> {
+    fn round(&self, round: u64, is_last: bool) {
         let name = if round == 0 {
             "warm-up".to_owned()
         } else {
             format!("{round}")
         };
-        show(&format!("{name}: reading alone"), &reading, events, 1.0);
-        for rekey in [true, false] {
-            let trial = Trial::start(&connection, folder.path(), &format!("r{round}-{rekey}"), rekey, 100);
-            let outcome = trial.until(events, broker);
-            let what = if rekey {
-                "intake and accounts"
+        let reading = self.read_alone();
+        self.show(&format!("{name}: reading alone"), &reading, &reading);
+        let (accounts, rekeyed) = self.rekeyed(
+            round,
+            if is_last {
+                RESTORED_PERIOD_S
             } else {
-                "fused, not keyed: new windows"
+                CHECKPOINT_PERIOD_S
+            },
+        );
+        self.show(&format!("{name}: intake and accounts"), &rekeyed, &reading);
+        if is_last {
+            accounts.restore();
+        } else {
+            accounts.stop();
+        }
+        let fused = self.fused(round);
+        self.show(&format!("{name}: fused, keyed by account"), &fused, &reading);
+    }
+
+    /// Intake and accounts, once every account is known.
+    fn rekeyed(&self, round: u64, checkpoint_period_s: u64) -> (Running, Outcome) {
+        let application = format!("r{round}");
+        let start = |instance: &str, roles: &str, source: &str| {
+            let what = Roles {
+                application: &application,
+                instance,
+                roles,
+                source,
+                rekey: true,
+                interval_ms: 100,
+                checkpoint_period_s,
+                workers: self.workers,
             };
-            show(
-                &format!("{name}: {what}"),
-                &outcome,
-                events,
-                reading.wall.as_secs_f64() / outcome.wall.as_secs_f64(),
+            Running::start(&self.connection, self.folder, &what)
+        };
+        let accounts = start("accounts", "'accounts'", KNOWN);
+        accounts.ready();
+        let known = start("known", "'intake'", KNOWN);
+        accounts.reached(self.accounts, self.broker);
+        known.stop();
+        let intake = start("intake", "'intake'", EVENTS);
+        let outcome = accounts.until(self.accounts, self.events, self.broker);
+        intake.stop();
+        (accounts, outcome)
+    }
+
+    /// Accounts from the source itself.
+    fn fused(&self, round: u64) -> Outcome {
+        let application = format!("f{round}");
+        let what = Roles {
+            application: &application,
+            instance: "a",
+            roles: "'intake', 'accounts'",
+            source: KEYED,
+            rekey: false,
+            interval_ms: 100,
+            checkpoint_period_s: CHECKPOINT_PERIOD_S,
+            workers: self.workers,
+        };
+        let fused = Running::start(&self.connection, self.folder, &what);
+        let outcome = fused.until(self.accounts, self.events, self.broker);
+        fused.stop();
+        outcome
+    }
+
+    fn show(&self, what: &str, outcome: &Outcome, reading: &Outcome) {
+        let seconds = outcome.wall.as_secs_f64();
+        let events = self.events as f64;
+        println!(
+            "{what:<34} {:>10.0} {:>12.2} {:>11.2} {:>8.2} {:>12.0}",
+            events / seconds,
+            reading.wall.as_secs_f64() / seconds,
+            outcome.cpu.as_micros() as f64 / events,
+            outcome.cpu.as_secs_f64() / seconds,
+            outcome.state_bytes as f64 / 1e6,
+        );
+    }
+
+    /// Writes the events: every account once, and then whoever comes. Gives their mean size.
+    fn feed(&self) -> usize {
+        [KNOWN, EVENTS, KEYED]
+            .iter()
+            .for_each(|topic| create(&self.connection, topic));
+        let writer = Writer::new(&self.connection).unwrap();
+        // Ending about now: what is older than the windows would be forgotten at once.
+        let total = self.accounts + self.events;
+        let start_ms = now_ms() - total.cast_signed();
+        let mut bytes = 0;
+        let mut part = 0;
+        let mut send = |topic: &str, first: u64, count: u64, spread: Spread| {
+            part += 1;
+            let start_ms = start_ms + first.cast_signed();
+            let records = sign_ins_from(start_ms, Format::Okta, count, self.accounts, spread, 1, SEED + part);
+            bytes = records.mean_bytes();
+            for (number, record) in (0..).zip(records.iter()) {
+                let keyed = (records.accounts[number as usize] % u64::from(PARTITIONS)) as i32;
+                let any = number % PARTITIONS.cast_signed();
+                writer.send(topic, Some(any), None, record).unwrap();
+                writer.send(KEYED, Some(keyed), None, record).unwrap();
+            }
+        };
+        for first in (0..self.accounts).step_by(PART as usize) {
+            send(KNOWN, first, PART.min(self.accounts - first), Spread::Each(first));
+        }
+        for first in (0..self.events).step_by(PART as usize) {
+            send(
+                EVENTS,
+                self.accounts + first,
+                PART.min(self.events - first),
+                Spread::Uniform,
             );
-            if rekey && round == rounds {
-                trial.restore();
-            } else {
-                // It would go on writing checkpoints beside the next one.
-                trial.stop();
+        }
+        writer.flush(ASK).unwrap();
+        bytes
+    }
+
+    /// The floor: a `read_committed` consumer that only counts.
+    fn read_alone(&self) -> Outcome {
+        let consumer: BaseConsumer = ClientConfig::new()
+            .set("bootstrap.servers", &self.connection.brokers)
+            .set("group.id", "bench.reading")
+            .set("isolation.level", "read_committed")
+            .set("check.crcs", "true")
+            .create()
+            .unwrap();
+        let mut list = TopicPartitionList::new();
+        for partition in 0..PARTITIONS.cast_signed() {
+            list.add_partition_offset(EVENTS, partition, Offset::Beginning).unwrap();
+        }
+        consumer.assign(&list).unwrap();
+        let (mut began, mut cpu_before) = (Instant::now(), Duration::ZERO);
+        let mut read = 0;
+        while read < self.events {
+            if let Some(Ok(_)) = consumer.poll(Duration::from_millis(100)) {
+                if read == 0 {
+                    (began, cpu_before) = (Instant::now(), run::cpu(self.broker));
+                }
+                read += 1;
             }
         }
+        Outcome {
+            wall: began.elapsed(),
+            cpu: run::cpu(self.broker) - cpu_before,
+            state_bytes: 0,
+        }
     }
-    latency::measure(&connection, folder.path(), rate);
-}
-
-fn show(what: &str, outcome: &Outcome, events: u64, ratio: f64) {
-    let seconds = outcome.wall.as_secs_f64();
-    println!(
-        "{what:<34} {:>10.0} {ratio:>12.2} {:>11.2} {:>8.2} {:>12.0}",
-        events as f64 / seconds,
-        outcome.cpu.as_micros() as f64 / events as f64,
-        outcome.cpu.as_secs_f64() / seconds,
-        outcome.state_bytes as f64 / 1e6,
-    );
 }
 
 fn broker_pid(folder: &Path) -> u32 {
     let pid = std::fs::read_to_string(folder.join("kafka/node-0/pid")).unwrap();
     pid.trim().parse().unwrap()
-}
-
-/// Writes the events; gives their mean size.
-fn feed(connection: &Connection, events: u64, accounts: u64) -> usize {
-    /// Events made at a time.
-    const PART: u64 = 100_000;
-    create(connection, SOURCE);
-    let writer = Writer::new(connection).unwrap();
-    // Ending about now: what is older than the windows would be forgotten at once.
-    let start_ms = now_ms() - events.cast_signed();
-    let mut bytes = 0;
-    for part in 0..events.div_ceil(PART) {
-        let records = sign_ins_from(
-            start_ms + (part * PART).cast_signed(),
-            Format::Okta,
-            PART.min(events - part * PART),
-            accounts,
-            // Every account once, and then whoever comes: the measured half is of accounts that are known.
-            if part * PART < accounts {
-                Spread::Each(part * PART)
-            } else {
-                Spread::Uniform
-            },
-            1,
-            SEED + part,
-        );
-        bytes = records.mean_bytes();
-        for (number, record) in (0..).zip(records.iter()) {
-            writer
-                .send(SOURCE, Some(number % PARTITIONS.cast_signed()), None, record)
-                .unwrap();
-        }
-    }
-    writer.flush(ASK).unwrap();
-    bytes
 }
 
 pub(crate) fn now_ms() -> i64 {
@@ -170,35 +283,4 @@ pub(crate) fn create(connection: &Connection, topic: &str) {
         settings: std::collections::BTreeMap::from([("retention.ms", "-1".to_owned())]),
     };
     Admin::new(connection).unwrap().create(&[wanted], ASK).unwrap();
-}
-
-/// The floor: a `read_committed` consumer that only counts.
-fn read_alone(brokers: &str, events: u64, broker: u32) -> Outcome {
-    let consumer: BaseConsumer = ClientConfig::new()
-        .set("bootstrap.servers", brokers)
-        .set("group.id", "bench.reading")
-        .set("isolation.level", "read_committed")
-        .set("check.crcs", "true")
-        .create()
-        .unwrap();
-    let mut list = TopicPartitionList::new();
-    for partition in 0..PARTITIONS.cast_signed() {
-        list.add_partition_offset(SOURCE, partition, Offset::Beginning).unwrap();
-    }
-    consumer.assign(&list).unwrap();
-    let (mut began, mut cpu_before) = (Instant::now(), Duration::ZERO);
-    let mut read = 0;
-    while read < events {
-        if let Some(Ok(_)) = consumer.poll(Duration::from_millis(100)) {
-            if read == 0 {
-                (began, cpu_before) = (Instant::now(), run::cpu(broker));
-            }
-            read += 1;
-        }
-    }
-    Outcome {
-        wall: began.elapsed(),
-        cpu: run::cpu(broker) - cpu_before,
-        state_bytes: 0,
-    }
 }

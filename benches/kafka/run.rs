@@ -1,4 +1,4 @@
-//! One service under measurement: intake and accounts in this process.
+//! Services under measurement, in this process.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,10 +12,12 @@ use falsefront::service::metrics::Metrics;
 use falsefront::service::supervisor::{Service, Stages};
 use falsefront::service::{reference, settings, topics};
 
-use super::{ASK, PARTITIONS, SOURCE};
+use super::{ASK, PARTITIONS};
 
-/// Every chunk of the state is written once in this time.
-const CHECKPOINT_PERIOD_S: u64 = 15;
+/// Every chunk of the state is written once in this time: what is configured unless somebody changes it.
+pub(crate) const CHECKPOINT_PERIOD_S: u64 = 60;
+/// As [`CHECKPOINT_PERIOD_S`], of what is restored afterwards: who waits for all of it has a minute less to wait.
+pub(crate) const RESTORED_PERIOD_S: u64 = 15;
 
 /// What a run took.
 pub(crate) struct Outcome {
@@ -25,110 +27,131 @@ pub(crate) struct Outcome {
     pub(crate) state_bytes: u64,
 }
 
-/// A running service.
-pub(crate) struct Trial {
+/// One running service: some stages of an application.
+pub(crate) struct Running {
     began: Instant,
     config: PathBuf,
     pub(crate) service: Service,
-    pub(crate) metrics: Metrics,
+    metrics: Metrics,
     pub(crate) alerts: String,
 }
 
-fn load(config: &Path) -> (Service, Metrics, String) {
-    let config = config::load(&[config.to_owned()], std::iter::empty(), &[]).unwrap();
-    let service = settings::service(&config).unwrap();
-    let bytes = reference::ReferenceBytes {
-        geoip: demo_databases().unwrap(),
-        ..reference::ReferenceBytes::default()
-    };
-    let reference = Arc::new(reference::load_bytes(&bytes).unwrap().0);
-    let stages = Stages::real(
-        config.intake.clone(),
-        config.detections.clone(),
-        service.hash_key,
-        Arc::new(move || Arc::clone(&reference)),
-    );
-    let admin = Admin::new(&service.connection).unwrap();
-    let plan = topics::plan(&admin, &service.topics, ASK).unwrap();
-    topics::apply(&admin, &plan, ASK).unwrap();
-    let metrics = Metrics::new().unwrap();
-    let alerts = service.topics.alerts.to_string();
-    (Service::start(&service, &stages, &metrics).unwrap(), metrics, alerts)
+/// What a service runs, and over which topic.
+pub(crate) struct Roles<'a> {
+    /// Name of the application: of its topics and groups.
+    pub(crate) application: &'a str,
+    pub(crate) instance: &'a str,
+    /// As the configuration spells them.
+    pub(crate) roles: &'a str,
+    pub(crate) source: &'a str,
+    pub(crate) rekey: bool,
+    pub(crate) interval_ms: u64,
+    pub(crate) checkpoint_period_s: u64,
+    /// Threads of each stage.
+    pub(crate) workers: u64,
 }
 
-impl Trial {
-    /// Starts a service of its own topics and groups over the source.
-    pub(crate) fn start(connection: &Connection, folder: &Path, name: &str, rekey: bool, interval_ms: u64) -> Self {
-        Self::over(connection, folder, name, SOURCE, rekey, interval_ms)
-    }
-
-    /// As [`Trial::start`], over another source.
-    pub(crate) fn over(
-        connection: &Connection,
-        folder: &Path,
-        name: &str,
-        source: &str,
-        rekey: bool,
-        interval_ms: u64,
-    ) -> Self {
-        let file = folder.join(format!("{name}.toml"));
+impl Running {
+    /// Starts a service.
+    pub(crate) fn start(connection: &Connection, folder: &Path, what: &Roles<'_>) -> Self {
+        let Roles {
+            application,
+            instance,
+            roles,
+            source,
+            rekey,
+            interval_ms,
+            checkpoint_period_s,
+            workers,
+        } = what;
+        let config = folder.join(format!("{application}-{instance}.toml"));
         let brokers = &connection.brokers;
         let text = format!(
-            "application = 'bench-{name}'\ninstance = 'a'\nroles = ['intake', 'accounts']\nrekey = {rekey}\n\
-             commit_interval_ms = {interval_ms}\ncheckpoint_period_s = {CHECKPOINT_PERIOD_S}\nstart_from = 'earliest'\nkafka.brokers = '{brokers}'\n\
-             intake.partitions = {PARTITIONS}\n[[sources]]\ntopic = '{source}'\nformat = 'okta'\n"
+            "application = 'bench-{application}'\ninstance = '{instance}'\nroles = [{roles}]\nrekey = {rekey}\n\
+             workers = {workers}\ncommit_interval_ms = {interval_ms}\ncheckpoint_period_s = {checkpoint_period_s}\n\
+             start_from = 'earliest'\nkafka.brokers = '{brokers}'\nintake.partitions = {PARTITIONS}\n\
+             [[sources]]\ntopic = '{source}'\nformat = 'okta'\n"
         );
-        std::fs::write(&file, text).unwrap();
-        let (service, metrics, alerts) = load(&file);
+        std::fs::write(&config, text).unwrap();
+        Self::load(config)
+    }
+
+    fn load(file: PathBuf) -> Self {
+        let began = Instant::now();
+        let config = config::load(std::slice::from_ref(&file), std::iter::empty(), &[]).unwrap();
+        let service = settings::service(&config).unwrap();
+        let bytes = reference::ReferenceBytes {
+            geoip: demo_databases().unwrap(),
+            ..reference::ReferenceBytes::default()
+        };
+        let reference = Arc::new(reference::load_bytes(&bytes).unwrap().0);
+        let stages = Stages::real(
+            config.intake.clone(),
+            config.detections.clone(),
+            service.hash_key,
+            Arc::new(move || Arc::clone(&reference)),
+        );
+        let admin = Admin::new(&service.connection).unwrap();
+        let plan = topics::plan(&admin, &service.topics, ASK).unwrap();
+        topics::apply(&admin, &plan, ASK).unwrap();
+        let metrics = Metrics::new().unwrap();
+        let alerts = service.topics.alerts.to_string();
         Self {
-            began: Instant::now(),
+            began,
             config: file,
-            service,
+            service: Service::start(&service, &stages, &metrics).unwrap(),
             metrics,
             alerts,
         }
     }
 
+    /// Waits until it reads all it was given.
+    pub(crate) fn ready(&self) -> Duration {
+        while !self.metrics.is_ready() {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        self.began.elapsed()
+    }
+
     /// Observations that accounts has committed.
     fn folded(&self) -> u64 {
-        sum(&self.metrics, |line| {
-            line.starts_with("falsefront_observations_total{") && line.contains("stage=\"accounts\"")
-        }) as u64
+        self.sum(|line| line.starts_with("falsefront_observations_total{") && line.contains("stage=\"accounts\""))
+            as u64
     }
 
     fn state_bytes(&self) -> u64 {
-        sum(&self.metrics, |line| line.starts_with("falsefront_state_bytes{")) as u64
+        self.sum(|line| line.starts_with("falsefront_state_bytes{")) as u64
     }
 
-    /// Waits until so many observations are committed. Measured from the half on: most accounts are known by then.
-    pub(crate) fn until(&self, events: u64, broker: u32) -> Outcome {
-        let (mut began, mut cpu_before, mut first) = (self.began, cpu(broker), 0);
-        loop {
-            std::thread::sleep(Duration::from_millis(20));
-            let folded = self.folded();
-            if first == 0 && folded >= events / 2 {
-                (began, cpu_before, first) = (Instant::now(), cpu(broker), folded);
-            }
-            if folded >= events {
-                break;
-            }
-            assert!(
-                self.began.elapsed() < Duration::from_secs(600),
-                "{folded} of {events} only"
-            );
-            if let Some((worker, result)) = self.service.watch(Duration::ZERO) {
-                panic!("{worker} ended: {result:?}");
-            }
-        }
-        let share = events as f64 / (events - first).max(1) as f64;
+    /// Waits until more than `known` observations are committed, and from there until `known + events` are.
+    pub(crate) fn until(&self, known: u64, events: u64, broker: u32) -> Outcome {
+        let (began, cpu_before, first) = self.reached(known + 1, broker);
+        let (ended, cpu_after, _) = self.reached(known + events, broker);
+        let share = events as f64 / (known + events - first).max(1) as f64;
         Outcome {
-            wall: began.elapsed().mul_f64(share),
-            cpu: (cpu(broker) - cpu_before).mul_f64(share),
+            wall: ended.duration_since(began).mul_f64(share),
+            cpu: (cpu_after - cpu_before).mul_f64(share),
             state_bytes: self.state_bytes(),
         }
     }
 
-    /// Commits and leaves.
+    /// The moment so many observations are committed, the processor time by then, and how many they are.
+    pub(crate) fn reached(&self, wanted: u64, broker: u32) -> (Instant, Duration, u64) {
+        let began = Instant::now();
+        loop {
+            let folded = self.folded();
+            if folded >= wanted {
+                return (Instant::now(), cpu(broker), folded);
+            }
+            assert!(began.elapsed() < Duration::from_secs(600), "{folded} of {wanted} only");
+            if let Some((worker, result)) = self.service.watch(Duration::ZERO) {
+                panic!("{worker} ended: {result:?}");
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// Commits and leaves. It would go on writing checkpoints beside the next one.
     pub(crate) fn stop(self) {
         let failures = self.service.stop(Duration::from_secs(30));
         assert!(failures.is_empty(), "{failures:?}");
@@ -136,18 +159,14 @@ impl Trial {
 
     /// Stops once every chunk was written, starts again, and prints how long the restore took.
     pub(crate) fn restore(self) {
-        std::thread::sleep(Duration::from_secs(CHECKPOINT_PERIOD_S + 5));
-        let accounts = sum(&self.metrics, |line| line.starts_with("falsefront_state_entries{"));
+        std::thread::sleep(Duration::from_secs(RESTORED_PERIOD_S + 5));
+        let accounts = self.sum(|line| line.starts_with("falsefront_state_entries{"));
         let bytes = self.state_bytes();
-        let failures = self.service.stop(Duration::from_secs(30));
-        assert!(failures.is_empty(), "{failures:?}");
-        let began = Instant::now();
-        let (service, metrics, _) = load(&self.config);
-        while !metrics.is_ready() {
-            std::thread::sleep(Duration::from_millis(5));
-        }
-        let ready = began.elapsed();
-        let text = String::from_utf8(metrics.render()).unwrap();
+        let config = self.config.clone();
+        self.stop();
+        let again = Self::load(config);
+        let ready = again.ready();
+        let text = String::from_utf8(again.metrics.render()).unwrap();
         let of = |family: &str| {
             let lines = text.lines().filter(|line| line.starts_with(family));
             let values = lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok());
@@ -163,17 +182,17 @@ impl Trial {
             bytes as f64 / 1e6,
             text.contains("result=\"different\"")
         );
-        service.stop(Duration::from_secs(30));
+        again.stop();
     }
-}
 
-/// The sum of the metrics on these lines.
-fn sum(metrics: &Metrics, is_wanted: impl Fn(&str) -> bool) -> f64 {
-    let text = String::from_utf8(metrics.render()).unwrap();
-    let lines = text.lines().filter(|line| is_wanted(line));
-    lines
-        .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
-        .sum()
+    /// The sum of the metrics on these lines.
+    fn sum(&self, is_wanted: impl Fn(&str) -> bool) -> f64 {
+        let text = String::from_utf8(self.metrics.render()).unwrap();
+        let lines = text.lines().filter(|line| is_wanted(line));
+        lines
+            .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
+            .sum()
+    }
 }
 
 /// Processor time of this process and another.
