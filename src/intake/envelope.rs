@@ -38,6 +38,7 @@ pub(super) struct Memories {
     ocsf: Memory<ocsf::Record>,
     okta: Memory<okta::Record>,
     google_workspace: Memory<google_workspace::Activity>,
+    fortigate: fortigate::Orders,
 }
 
 impl Memories {
@@ -94,9 +95,9 @@ fn at_depth<'a>(
         Some(b'{') => object(format, text, depth, memories, sink),
         Some(b'[') => array(format, text, depth, memories, sink),
         Some(b'"') => quoted(format, text, depth, memories, sink),
-        _ if format == Format::Fortigate => fortigate::decode(text, sink),
+        _ if format == Format::Fortigate => fortigate::decode(text, &mut memories.fortigate, sink),
         _ if fortigate::is_line(text) => match format {
-            Format::Fortigate | Format::Auto => fortigate::decode(text, sink),
+            Format::Fortigate | Format::Auto => fortigate::decode(text, &mut memories.fortigate, sink),
             Format::Ocsf | Format::Okta | Format::GoogleWorkspace => Err(unrecognized(format)),
         },
         _ if format == Format::Auto => Err(unrecognized(format)),

@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 
+use super::key_order::KeyOrders;
 use super::reason::{
     KIND_UNSUPPORTED, MALFORMED_KEY_VALUE, NOT_A_REMOTE_ACCESS_TOOL, TIME_INVALID, TIME_MISSING, reject,
 };
@@ -21,9 +22,9 @@ pub(super) fn is_line(text: &str) -> bool {
 }
 
 /// Decodes one line.
-pub(super) fn decode<'a>(text: &'a str, sink: &mut Sink<'_, 'a>) -> Result<(), Rejection> {
-    let line = Line::read(text);
-    if line.kind.is_empty() {
+pub(super) fn decode<'a>(text: &'a str, orders: &mut Orders, sink: &mut Sink<'_, 'a>) -> Result<(), Rejection> {
+    let line = Line::read(text, orders);
+    if line.get(Field::Kind).is_empty() {
         return Err(reject(
             MALFORMED_KEY_VALUE,
             "column 1: no type= in the line; send FortiGate's default log format, key=value",
@@ -32,77 +33,122 @@ pub(super) fn decode<'a>(text: &'a str, sink: &mut Sink<'_, 'a>) -> Result<(), R
     sink.push_or_refuse(line.into_event()).map(|_| ())
 }
 
-/// The keys that matter, with their values as they stand between the quotes.
-#[derive(Default)]
-struct Line<'a> {
-    date: &'a str,
-    time: &'a str,
-    zone: &'a str,
-    event_time: &'a str,
-    device: &'a str,
-    log_id: &'a str,
-    kind: &'a str,
-    subtype: &'a str,
-    action: &'a str,
-    status: &'a str,
-    user: &'a str,
-    extended_user: &'a str,
-    remote_ip: &'a str,
-    source_ip: &'a str,
-    tunnel_ip: &'a str,
-    assigned_ip: &'a str,
-    tunnel_id: &'a str,
-    tunnel: &'a str,
-    domain: &'a str,
-    client_id: &'a str,
-    client_host: &'a str,
-    agent: &'a str,
-    app: &'a str,
-    app_category: &'a str,
+/// The keys that matter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Field {
+    Date,
+    Time,
+    Zone,
+    EventTime,
+    Device,
+    LogId,
+    Kind,
+    Subtype,
+    Action,
+    Status,
+    User,
+    ExtendedUser,
+    RemoteIp,
+    SourceIp,
+    TunnelIp,
+    AssignedIp,
+    TunnelId,
+    Tunnel,
+    Domain,
+    ClientId,
+    ClientHost,
+    Agent,
+    App,
+    AppCategory,
 }
 
+/// Each field in the order of its declaration, with its key.
+const KEYS: [(Field, &str); 24] = [
+    (Field::Date, "date"),
+    (Field::Time, "time"),
+    (Field::Zone, "tz"),
+    (Field::EventTime, "eventtime"),
+    (Field::Device, "devid"),
+    (Field::LogId, "logid"),
+    (Field::Kind, "type"),
+    (Field::Subtype, "subtype"),
+    (Field::Action, "action"),
+    (Field::Status, "status"),
+    (Field::User, "user"),
+    (Field::ExtendedUser, "xauthuser"),
+    (Field::RemoteIp, "remip"),
+    (Field::SourceIp, "srcip"),
+    (Field::TunnelIp, "tunnelip"),
+    (Field::AssignedIp, "assignip"),
+    (Field::TunnelId, "tunnelid"),
+    (Field::Tunnel, "vpntunnel"),
+    (Field::Domain, "vd"),
+    (Field::ClientId, "fctuid"),
+    (Field::ClientHost, "srcname"),
+    (Field::Agent, "agent"),
+    (Field::App, "app"),
+    (Field::AppCategory, "appcat"),
+];
+
+impl Field {
+    fn of(key: &str) -> Option<Self> {
+        KEYS.iter().find(|(_, known)| *known == key).map(|(field, _)| *field)
+    }
+}
+
+/// The orders of keys that were seen; `None` for a key that does not matter.
+#[derive(Debug, Default)]
+pub(super) struct Orders(KeyOrders<Option<Field>>);
+
+/// The values of the keys that matter, as they stand between the quotes; empty where there is none.
+struct Line<'a>([&'a str; KEYS.len()]);
+
 impl<'a> Line<'a> {
-    fn read(text: &'a str) -> Self {
-        let mut line = Self::default();
-        for (key, value) in Pairs(text) {
-            let field = match key {
-                "date" => &mut line.date,
-                "time" => &mut line.time,
-                "tz" => &mut line.zone,
-                "eventtime" => &mut line.event_time,
-                "devid" => &mut line.device,
-                "logid" => &mut line.log_id,
-                "type" => &mut line.kind,
-                "subtype" => &mut line.subtype,
-                "action" => &mut line.action,
-                "status" => &mut line.status,
-                "user" => &mut line.user,
-                "xauthuser" => &mut line.extended_user,
-                "remip" => &mut line.remote_ip,
-                "srcip" => &mut line.source_ip,
-                "tunnelip" => &mut line.tunnel_ip,
-                "assignip" => &mut line.assigned_ip,
-                "tunnelid" => &mut line.tunnel_id,
-                "vpntunnel" => &mut line.tunnel,
-                "vd" => &mut line.domain,
-                "fctuid" => &mut line.client_id,
-                "srcname" => &mut line.client_host,
-                "agent" => &mut line.agent,
-                "app" => &mut line.app,
-                "appcat" => &mut line.app_category,
-                _ => continue,
+    fn read(text: &'a str, orders: &mut Orders) -> Self {
+        let mut line = Self([""; KEYS.len()]);
+        let mut keys = orders.0.line();
+        let mut rest = text;
+        loop {
+            let (field, value) = match keys.expected(rest) {
+                Some((field, behind)) => {
+                    let (value, behind) = value(behind);
+                    rest = behind;
+                    (field, value)
+                }
+                None => {
+                    let mut pairs = Pairs(rest);
+                    let Some((key, value)) = pairs.next() else { break };
+                    rest = pairs.0;
+                    let field = Field::of(key);
+                    keys.found(key, field);
+                    (field, value)
+                }
             };
-            *field = value;
+            if let Some(field) = field {
+                line.0[field as usize] = value;
+            }
         }
+        keys.end();
         line
     }
 
+    fn get(&self, field: Field) -> &'a str {
+        self.0[field as usize]
+    }
+
     fn into_event(self) -> Result<Event<'a>, Rejection> {
-        let source_ip = address::source([self.remote_ip, self.source_ip].into_iter().filter_map(address::parse));
+        let source_ip = address::source(
+            [self.get(Field::RemoteIp), self.get(Field::SourceIp)]
+                .into_iter()
+                .filter_map(address::parse),
+        );
         let tool = self.tool()?;
         let (kind, outcome, interactive) = self.meaning(source_ip.is_some_and(address::is_public), tool.is_some())?;
         // On IPsec `user` is the peer's id; the person stands in `xauthuser`.
-        let person = person::resolve([text(self.extended_user), text(self.user)], "user")?;
+        let person = person::resolve(
+            [text(self.get(Field::ExtendedUser)), text(self.get(Field::User))],
+            "user",
+        )?;
         let is_vpn = matches!(kind, EventKind::VpnOpen | EventKind::VpnRenew | EventKind::VpnClose);
         let time_ms = self.time_ms()?;
         Ok(Event {
@@ -113,16 +159,16 @@ impl<'a> Line<'a> {
             account_aliases: person.aliases,
             source_ip,
             outcome,
-            device: id(text(self.client_id)).map(|id| Device {
+            device: id(text(self.get(Field::ClientId))).map(|id| Device {
                 id,
-                hostname: description(text(self.client_host)),
+                hostname: description(text(self.get(Field::ClientHost))),
                 managed: None,
                 fingerprint: false,
             }),
-            session: id(text(self.tunnel_id)),
-            app: description(text(self.tunnel)).or(description(text(self.domain))),
+            session: id(text(self.get(Field::TunnelId))),
+            app: description(text(self.get(Field::Tunnel))).or(description(text(self.get(Field::Domain)))),
             mfa: None,
-            user_agent: description(text(self.agent)),
+            user_agent: description(text(self.get(Field::Agent))),
             vpn_ip: if is_vpn { self.vpn_ip() } else { None },
             anonymizer: None,
             tool: tool.map(Box::new),
@@ -133,39 +179,41 @@ impl<'a> Line<'a> {
     }
 
     fn meaning(&self, is_public: bool, is_tool: bool) -> Result<(EventKind, Outcome, bool), Rejection> {
-        let stated = outcome(self.status);
-        Ok(match (self.kind, self.subtype, self.action) {
-            ("event", "vpn", "tunnel-up") => (EventKind::VpnOpen, Outcome::Success, true),
-            ("event", "vpn", "tunnel-down") => (EventKind::VpnClose, Outcome::Success, true),
-            ("event", "vpn", "tunnel-stats") => (EventKind::VpnRenew, Outcome::Success, false),
-            ("event", "vpn", "ssl-login-fail") => (EventKind::VpnOpen, Outcome::Failure, true),
-            // A gateway renegotiates by itself; only its failure concerns the person's sign-in.
-            ("event", "vpn", "negotiate") if stated == Outcome::Failure => (EventKind::VpnOpen, stated, true),
-            ("event", "vpn", "negotiate") => (EventKind::VpnRenew, stated, false),
-            ("event", "vpn", "ssl-new-con") => (EventKind::VpnOpen, Outcome::Unknown, true),
-            ("event", "user", action) => match action {
-                "auth-logon" | "FSSO-logon" => (EventKind::Login, Outcome::Success, true),
-                "auth-logout" | "FSSO-logoff" => (EventKind::Logout, Outcome::Success, true),
-                "authentication" => (EventKind::Login, stated, true),
+        let stated = outcome(self.get(Field::Status));
+        Ok(
+            match (self.get(Field::Kind), self.get(Field::Subtype), self.get(Field::Action)) {
+                ("event", "vpn", "tunnel-up") => (EventKind::VpnOpen, Outcome::Success, true),
+                ("event", "vpn", "tunnel-down") => (EventKind::VpnClose, Outcome::Success, true),
+                ("event", "vpn", "tunnel-stats") => (EventKind::VpnRenew, Outcome::Success, false),
+                ("event", "vpn", "ssl-login-fail") => (EventKind::VpnOpen, Outcome::Failure, true),
+                // A gateway renegotiates by itself; only its failure concerns the person's sign-in.
+                ("event", "vpn", "negotiate") if stated == Outcome::Failure => (EventKind::VpnOpen, stated, true),
+                ("event", "vpn", "negotiate") => (EventKind::VpnRenew, stated, false),
+                ("event", "vpn", "ssl-new-con") => (EventKind::VpnOpen, Outcome::Unknown, true),
+                ("event", "user", action) => match action {
+                    "auth-logon" | "FSSO-logon" => (EventKind::Login, Outcome::Success, true),
+                    "auth-logout" | "FSSO-logoff" => (EventKind::Logout, Outcome::Success, true),
+                    "authentication" => (EventKind::Login, stated, true),
+                    _ => return Err(unsupported()),
+                },
+                ("event", "system", "login") => (EventKind::Login, stated, true),
+                ("event", "system", "logout") => (EventKind::Logout, stated, true),
+                ("utm", _, _) if is_tool => (EventKind::ToolSeen, Outcome::Unknown, true),
+                ("traffic", _, _) if is_public => (EventKind::Activity, Outcome::Unknown, false),
                 _ => return Err(unsupported()),
             },
-            ("event", "system", "login") => (EventKind::Login, stated, true),
-            ("event", "system", "logout") => (EventKind::Logout, stated, true),
-            ("utm", _, _) if is_tool => (EventKind::ToolSeen, Outcome::Unknown, true),
-            ("traffic", _, _) if is_public => (EventKind::Activity, Outcome::Unknown, false),
-            _ => return Err(unsupported()),
-        })
+        )
     }
 
     /// The remote-access tool that application control saw.
     fn tool(&self) -> Result<Option<Tool<'a>>, Rejection> {
-        if self.kind != "utm" || self.subtype != "app-ctrl" {
+        if self.get(Field::Kind) != "utm" || self.get(Field::Subtype) != "app-ctrl" {
             return Ok(None);
         }
-        match tools::by_name(self.app) {
-            Some(known) => Ok(Some(known.tool(description(text(self.app)), false))),
-            None if self.app_category.eq_ignore_ascii_case("remote.access") => Ok(Some(Tool {
-                name: description(text(self.app)).unwrap_or(Cow::Borrowed("remote access")),
+        match tools::by_name(self.get(Field::App)) {
+            Some(known) => Ok(Some(known.tool(description(text(self.get(Field::App))), false))),
+            None if self.get(Field::AppCategory).eq_ignore_ascii_case("remote.access") => Ok(Some(Tool {
+                name: description(text(self.get(Field::App))).unwrap_or(Cow::Borrowed("remote access")),
                 kind: crate::model::ToolKind::RemoteAccess,
                 indicator: None,
                 unattended: false,
@@ -181,18 +229,18 @@ impl<'a> Line<'a> {
     /// nanoseconds since) adds the fraction of the second where it names the same one, and stands in where no zone is
     /// sent. Without either the local time is taken for UTC (before FortiOS 6.2).
     fn time_ms(&self) -> Result<i64, Rejection> {
-        let event_time = match self.event_time {
+        let event_time = match self.get(Field::EventTime) {
             "" => None,
             text => Some(time::from_text(text).ok_or_else(|| invalid_time("eventtime"))?),
         };
-        let has_wall_time = !self.date.is_empty() && !self.time.is_empty();
+        let has_wall_time = !self.get(Field::Date).is_empty() && !self.get(Field::Time).is_empty();
         match (event_time, has_wall_time) {
             (None, false) => {
                 let detail = "neither eventtime nor date and time are in the line; log one of them";
                 Err(reject(TIME_MISSING, detail))
             }
             (Some(event_time), false) => Ok(event_time),
-            (Some(event_time), true) if self.zone.is_empty() => Ok(event_time),
+            (Some(event_time), true) if self.get(Field::Zone).is_empty() => Ok(event_time),
             (None, true) => self.wall_time_ms().ok_or_else(|| invalid_time("date, time and tz")),
             (Some(event_time), true) => match self.wall_time_ms() {
                 Some(wall_time) if (wall_time - event_time).abs() > SAME_MOMENT_MS => Ok(wall_time),
@@ -202,21 +250,34 @@ impl<'a> Line<'a> {
     }
 
     fn wall_time_ms(&self) -> Option<i64> {
-        let (clock, _) = self.time.split_at_checked(8).unwrap_or((self.time, ""));
-        let moment = time::date_ms(self.date)? + time::clock_ms(clock)? - time::zone_ms(self.zone)?;
+        let (clock, _) = self
+            .get(Field::Time)
+            .split_at_checked(8)
+            .unwrap_or((self.get(Field::Time), ""));
+        let moment =
+            time::date_ms(self.get(Field::Date))? + time::clock_ms(clock)? - time::zone_ms(self.get(Field::Zone))?;
         time::plausible(moment)
     }
 
     /// Unique only where `eventtime` is in nanoseconds: one second may see many like events.
     fn id(&self) -> Cow<'a, str> {
-        if self.event_time.len() < 16 || self.event_time.len() + self.device.len() + self.log_id.len() > 200 {
+        if self.get(Field::EventTime).len() < 16
+            || self.get(Field::EventTime).len() + self.get(Field::Device).len() + self.get(Field::LogId).len() > 200
+        {
             return Cow::Borrowed("");
         }
-        Cow::Owned([self.device, self.log_id, self.event_time].join("/"))
+        Cow::Owned(
+            [
+                self.get(Field::Device),
+                self.get(Field::LogId),
+                self.get(Field::EventTime),
+            ]
+            .join("/"),
+        )
     }
 
     fn vpn_ip(&self) -> Option<std::net::IpAddr> {
-        [self.tunnel_ip, self.assigned_ip]
+        [self.get(Field::TunnelIp), self.get(Field::AssignedIp)]
             .into_iter()
             .filter_map(address::parse)
             .find(|ip| !ip.is_unspecified())
@@ -288,13 +349,19 @@ impl<'a> Iterator for Pairs<'a> {
                 continue;
             };
             let key = &word[start..];
-            let (value, rest) = match rest.strip_prefix('"') {
-                Some(quoted) => until_quote(quoted),
-                None => rest.split_at(value_end(rest).unwrap_or(rest.len())),
-            };
+            let (value, rest) = value(rest);
             self.0 = rest;
             return Some((key, value));
         }
+    }
+}
+
+/// The value behind a `=`, and what follows it.
+#[inline]
+fn value(rest: &str) -> (&str, &str) {
+    match rest.strip_prefix('"') {
+        Some(quoted) => until_quote(quoted),
+        None => rest.split_at(value_end(rest).unwrap_or(rest.len())),
     }
 }
 
@@ -355,6 +422,8 @@ fn opens_pair(rest: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::intake::{Format, decode};
 
@@ -479,5 +548,36 @@ mod tests {
             ]
         );
         assert_eq!(unescaped(pairs[1].1), r#"say "hi" now"#);
+    }
+
+    /// Pieces of lines: separators and headers, keys, values with and without quotes.
+    fn line() -> impl Strategy<Value = String> {
+        let separator = prop::sample::select(vec![" ", " ", " ", " ", "  ", "\t", ",", "", "<189>"]);
+        let key = prop::sample::select(vec![
+            "type", "user", "remip", "vd", "level", "logdesc", "ü", "us", "typ",
+        ]);
+        let value = prop::sample::select(vec![
+            "=5",
+            "=\"x y\"",
+            "=\"CORP\\\"",
+            "=\"a\\\"b\"",
+            "=",
+            "=\"open",
+            "",
+            "=\"user=\"",
+        ]);
+        let pair = (separator, key, value).prop_map(|(separator, key, value)| format!("{separator}{key}{value}"));
+        prop::collection::vec(pair, 0..9).prop_map(|pairs| pairs.concat())
+    }
+
+    proptest! {
+        #[test]
+        fn a_line_reads_alike_whatever_came_before(lines in prop::collection::vec(line(), 1..24)) {
+            let mut orders = Orders::default();
+            for line in lines.iter().chain(&lines) {
+                let read = Line::read(line, &mut orders);
+                prop_assert_eq!(read.0, Line::read(line, &mut Orders::default()).0);
+            }
+        }
     }
 }

@@ -7,6 +7,7 @@ mod envelope;
 mod okta;
 mod google_workspace;
 mod fortigate;
+mod key_order;
 mod ocsf;
 pub mod tools;
 mod tool_table;
