@@ -14,7 +14,7 @@ use crate::detections::{claimed_location, impossible_travel, remote_desktop_rela
 use crate::model::codec::{Malformed, Writer};
 use crate::model::key::HashKey;
 use crate::model::link::Offer;
-use crate::model::{Finding, Link, Observation};
+use crate::model::{Finding, Key, Link, Observation};
 use crate::window::account::{AccountFacts, Change, Lateness};
 use crate::window::day_of;
 use crate::window::episode::Route;
@@ -147,6 +147,11 @@ impl Accounts {
             }
         }
         Ok(())
+    }
+
+    /// Brings the windows of those keys near, at most [`TOUCHED_MAX`], before their observations are folded.
+    pub fn touch(&self, keys: impl Iterator<Item = Key> + Clone) {
+        self.chunks.touch(keys);
     }
 
     /// Folds one observation at its own position: what a replay does, which orders observations before it folds them.

@@ -16,6 +16,7 @@ use super::entities::Entities;
 use super::intake::{DeadLetter, Intake, RawRecord};
 use super::packed::Unpacked;
 use super::settings::{DetectionSettings, IntakeSettings};
+use super::state::TOUCHED_MAX;
 use super::{Counts, Fold, Outputs, Position, Published, RoutedLink, StateSize};
 use crate::enrich::Reference;
 use crate::intake::Format;
@@ -338,7 +339,11 @@ impl<'p> Lane<'p> {
     fn fold(&self, accounts: &mut Accounts, base: i64) -> (Vec<Caused>, Counts) {
         let mut caused = Vec::new();
         let mut outputs = Outputs::default();
-        for (offset, turn) in (base..).zip(&self.order) {
+        for (number, (offset, turn)) in (base..).zip(&self.order).enumerate() {
+            if number.is_multiple_of(TOUCHED_MAX) {
+                let next = self.order[number..].iter().take(TOUCHED_MAX);
+                accounts.touch(next.map(|turn| self.records[turn.record].key(turn.index)));
+            }
             let mut seen = self.records[turn.record].observation(turn.index);
             seen.order_ms = turn.order_ms;
             seen.time_suspect = turn.time_suspect;
