@@ -513,11 +513,11 @@ fn a_keyed_source_is_folded_alike_in_any_batches() {
             // One event a record, or two, or none that can be used.
             let mut clock_ms = i64::MIN;
             let mut source = Vec::new();
-            for pair in records(&acts).chunks(3) {
-                clock_ms = pair
+            for three in records(&acts).chunks(3) {
+                clock_ms = three
                     .iter()
                     .fold(clock_ms, |clock, (arrival_ms, _)| clock.max(*arrival_ms));
-                let texts: Vec<&str> = pair
+                let texts: Vec<&str> = three
                     .iter()
                     .map(|(_, text)| std::str::from_utf8(text).unwrap())
                     .collect();

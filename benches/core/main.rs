@@ -2,7 +2,7 @@
 //!
 //! `cargo bench --bench core` takes about two minutes. `FALSEFRONT_BENCH_ACCOUNTS=10000000` adds a row for that many
 //! accounts (it takes some 15 GB), `FALSEFRONT_BENCH_QUICK=1` leaves all but the small ones out, and names after `--` run
-//! only those groups: decode, places, pack, account, whole, hostile, cores, file, checkpoint.
+//! only those groups (see `GROUPS`).
 #![allow(
     clippy::unwrap_used,
     clippy::disallowed_methods,
@@ -45,6 +45,19 @@ const ROUNDS: usize = 5;
 const SEED: u64 = 7;
 pub(crate) const HASH_KEY: HashKey = HashKey([7; 16]);
 
+/// Parts of the table that can be run by themselves.
+const GROUPS: [&str; 9] = [
+    "decode",
+    "places",
+    "pack",
+    "account",
+    "whole",
+    "hostile",
+    "cores",
+    "file",
+    "checkpoint",
+];
+
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
@@ -56,6 +69,10 @@ fn main() {
         "part (ns an event, one core)", "ours", "floor", "ratio"
     );
     let wanted: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
+    if let Some(unknown) = wanted.iter().find(|wanted| !GROUPS.contains(&wanted.as_str())) {
+        eprintln!("{unknown}: no group of this bench; there are {}", GROUPS.join(", "));
+        return;
+    }
     let is_wanted = |group: &str| wanted.is_empty() || wanted.iter().any(|wanted| wanted == group);
     if is_wanted("decode") {
         decoding();

@@ -1,7 +1,7 @@
 //! Kafka to Kafka, exactly once, on a real Apache Kafka that shares the processor: throughput against reading alone,
 //! processor time with the broker's, latency from append to visible alert, and the time of a restore.
 //!
-//! `cargo bench --bench kafka` takes some three minutes and needs what `deploy/kafka/local.sh` needs.
+//! `cargo bench --bench kafka` takes some five minutes and needs what `deploy/kafka/local.sh` needs.
 //! `FALSEFRONT_BENCH_EVENTS`, `_ACCOUNTS`, `_ROUNDS`, `_WORKERS` and `_RATES` change the load. The first rounds warm the
 //! broker's compiler and are shown as such; a run with fewer than 1.5 busy cores was waiting for something.
 #![allow(
@@ -54,7 +54,7 @@ pub(crate) const ASK: Duration = Duration::from_secs(120);
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// A number from the environment, or `usual`.
-pub(crate) fn number(name: &str, usual: u64) -> u64 {
+fn number(name: &str, usual: u64) -> u64 {
     let text = std::env::var(format!("FALSEFRONT_BENCH_{name}")).ok();
     text.and_then(|text| text.parse().ok()).unwrap_or(usual)
 }

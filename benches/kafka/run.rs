@@ -31,7 +31,7 @@ pub(crate) struct Outcome {
 pub(crate) struct Running {
     began: Instant,
     config: PathBuf,
-    pub(crate) service: Service,
+    service: Service,
     metrics: Metrics,
     pub(crate) alerts: String,
 }

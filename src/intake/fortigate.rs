@@ -34,7 +34,7 @@ pub(super) fn decode<'a>(text: &'a str, orders: &mut Orders, sink: &mut Sink<'_,
 }
 
 /// The keys that matter.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 enum Field {
     Date,
     Time,
@@ -89,6 +89,14 @@ const KEYS: [(Field, &str); 24] = [
     (Field::App, "app"),
     (Field::AppCategory, "appcat"),
 ];
+
+const _: () = {
+    let mut index = 0;
+    while index < KEYS.len() {
+        assert!(KEYS[index].0 as usize == index, "a field out of its order");
+        index += 1;
+    }
+};
 
 impl Field {
     fn of(key: &str) -> Option<Self> {

@@ -7,8 +7,8 @@
 //! time that may expire state. It travels in the record, because a backlog is re-keyed long after it was appended.
 //! A place, network or claim is written where it first occurs and by number afterwards. All texts stand together at the
 //! end, so that they are checked to be UTF-8 in one go; an observation holds their lengths only. What many events say alike,
-//! a browser or an application, stands among them once. Producing a Kafka message
-//! costs microseconds and folding an observation a fraction of one, hence hundreds to a record.
+//! a browser or an application, stands among them once. Producing a Kafka message costs microseconds and folding an
+//! observation a fraction of one, hence hundreds to a record.
 
 use std::borrow::Cow;
 use std::net::IpAddr;
