@@ -1,10 +1,14 @@
 //! All stages over librdkafka's own broker, as the demo runs them.
 
+use std::ops::ControlFlow;
+use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
 use falsefront::intake::Format;
 use falsefront::service::kafka::io::{Reader, Writer};
+use falsefront::service::kafka::log::{GroupProtocol, KafkaLog, LogSettings, Membership};
 use falsefront::service::kafka::mock::MockBroker;
+use falsefront::service::log::{Guarantee, Log as _, Rebalance};
 use falsefront::service::metrics::Metrics;
 use falsefront::service::reference::ReferenceFiles;
 use falsefront::service::reference_watch::ReferenceWatch;
@@ -57,6 +61,50 @@ fn the_demo_broker_carries_all_stages() {
     assert_eq!(totals.records.load(std::sync::atomic::Ordering::Relaxed), 1_001);
     assert_eq!(totals.alerts.load(std::sync::atomic::Ordering::Relaxed), 300);
     assert_eq!(totals.dead_letters.load(std::sync::atomic::Ordering::Relaxed), 1);
+}
+
+/// A worker that stops before it was told of its first partitions: without an answer librdkafka never finishes closing
+/// its consumer.
+#[test]
+fn a_consumer_closes_while_it_is_given_partitions() {
+    let broker = MockBroker::start(&[("events", 2)]).unwrap();
+    let open = |member: &str| {
+        KafkaLog::open(LogSettings {
+            connection: broker.connection(),
+            group: "closing".to_owned(),
+            member: member.to_owned(),
+            protocol: GroupProtocol::Classic,
+            membership: Membership::Group(vec!["events".to_owned()]),
+            guarantee: Guarantee::ExactlyOnce,
+            transaction_timeout: Duration::from_secs(10),
+            has_reader: false,
+            metrics: None,
+        })
+        .unwrap()
+    };
+    let mut first = open("first");
+    // Opened without being polled, so that what the group decides about it waits for the closing.
+    let mut second = None;
+    let end = Instant::now() + Duration::from_secs(60);
+    loop {
+        assert!(Instant::now() < end, "the group never came to terms");
+        let polled = first.poll(Duration::from_millis(20), 1, &mut |_| ControlFlow::Continue(()));
+        match polled.unwrap().rebalance {
+            Some(Rebalance::Assigned(partitions)) => {
+                first.assign(&partitions).unwrap();
+                second.get_or_insert_with(|| open("second"));
+            }
+            Some(Rebalance::Revoked { .. }) => break,
+            None => {}
+        }
+    }
+    std::thread::sleep(Duration::from_millis(500));
+    let (sender, closed) = channel();
+    std::thread::spawn(move || {
+        drop(second);
+        let _ = sender.send(());
+    });
+    assert!(closed.recv_timeout(Duration::from_secs(10)).is_ok());
 }
 
 #[test]

@@ -109,8 +109,9 @@ impl ConsumerContext for Group {
     fn rebalance(&self, consumer: &BaseConsumer<Self>, error: RDKafkaRespErr, list: &mut TopicPartitionList) {
         let is_assign = matches!(error, RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS);
         if self.is_closing.load(Ordering::Relaxed) {
+            // Without an answer, to an assignment too, librdkafka would never finish closing; it takes back what it gives.
             let answered = if is_assign {
-                Ok(())
+                consumer.incremental_assign(list)
             } else {
                 consumer.incremental_unassign(list)
             };
