@@ -115,15 +115,10 @@ impl<C: ConsumerContext> BatchConsumer<C> {
     /// # Errors
     /// The first error among them; the messages beside it were handed over.
     pub(super) fn batch(&mut self, wait: Duration, mut each: impl FnMut(&Message<'_>)) -> Result<usize, KafkaError> {
-        let wait_ms = i32::try_from(wait.as_millis()).unwrap_or(i32::MAX);
-        // SAFETY: the queue is alive and the list has room for `BATCH` pointers.
-        let count = unsafe {
-            native::rd_kafka_consume_batch_queue(self.queue.0.as_ptr(), wait_ms, self.messages.as_mut_ptr(), BATCH)
-        };
-        // Less than 0: the client is being destroyed.
-        let count = usize::try_from(count).unwrap_or(0).min(BATCH);
-        // SAFETY: librdkafka wrote so many.
-        unsafe { self.messages.set_len(count) };
+        let mut count = self.fill(Duration::ZERO, BATCH);
+        if count == 0 && wait > Duration::ZERO {
+            count = self.fill(wait, 1);
+        }
         let batch = Batch(&mut self.messages);
         let mut topic = ("", std::ptr::null_mut());
         let mut outcome = Ok(count);
@@ -152,6 +147,23 @@ impl<C: ConsumerContext> BatchConsumer<C> {
             });
         }
         outcome
+    }
+
+    /// Takes at most `count_max` forwarded messages and says how many. librdkafka waits until there are so many or the
+    /// time is over, so whoever waits should want one.
+    fn fill(&mut self, wait: Duration, count_max: usize) -> usize {
+        // A wait shorter than a millisecond is one of none.
+        let wait_ms = i32::try_from(wait.as_micros().div_ceil(1_000)).unwrap_or(i32::MAX);
+        let count_max = count_max.min(BATCH);
+        // SAFETY: the queue is alive and the list has room for `BATCH` pointers.
+        let count = unsafe {
+            native::rd_kafka_consume_batch_queue(self.queue.0.as_ptr(), wait_ms, self.messages.as_mut_ptr(), count_max)
+        };
+        // Less than 0: the client is being destroyed.
+        let count = usize::try_from(count).unwrap_or(0).min(count_max);
+        // SAFETY: librdkafka wrote so many.
+        unsafe { self.messages.set_len(count) };
+        count
     }
 
     /// Whether the group knows this member: it has a generation and a name. Offsets sent without would be fenced by
