@@ -156,8 +156,9 @@ fn harm(connection: &Connection, proxy: &Proxy, api: i16, is_guarded: bool, atte
     let plan = topics::plan(&admin, &trial.names, ASK).unwrap();
     topics::apply(&admin, &plan, ASK).unwrap();
 
-    // Long enough that the second transaction is still open when the late request arrives.
-    let mut worker = trial.worker(Duration::from_millis(1_500));
+    // Long enough that the third transaction is still open when the late request arrives: after the second of lingering
+    // that its first record needs, and although the time counts from the beginning of the commit before.
+    let mut worker = trial.worker(Duration::from_secs(3));
     trial.feed();
     // A first start commits its choice of offsets before it reads; that transaction is not meant.
     trial.work_until_alerts(&mut worker, ALERTS);

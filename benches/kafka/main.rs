@@ -280,7 +280,10 @@ pub(crate) fn create(connection: &Connection, topic: &str) {
         name: topic.into(),
         partitions: PARTITIONS,
         replication: 1,
-        settings: std::collections::BTreeMap::from([("retention.ms", "-1".to_owned())]),
+        settings: std::collections::BTreeMap::from([
+            ("retention.ms", "-1".to_owned()),
+            ("message.timestamp.type", "LogAppendTime".to_owned()),
+        ]),
     };
     Admin::new(connection).unwrap().create(&[wanted], ASK).unwrap();
 }

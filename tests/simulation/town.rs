@@ -28,7 +28,7 @@ pub(super) const HASH_KEY: HashKey = HashKey(*b"simulator's key!");
 pub(super) const SOURCE: &str = "auth";
 pub(super) const SOURCE_PARTITIONS: u32 = 3;
 pub(super) const PARTITIONS: u32 = 3;
-/// A run that is not quiet this long after its last fault hangs.
+/// A run that is not quiet this long after its last fault, and after it was fed the last record, hangs.
 const PATIENCE: Micros = 400 * SECOND;
 
 /// Chances of each fault with each call, in a thousand.
@@ -334,8 +334,11 @@ impl Town {
 
     /// Runs until everything fed is committed in every stage; an error if that never happens.
     pub(super) fn run_until_quiet(self: &Rc<Self>) -> Result<(), String> {
-        let limit = self.faults_until.get().max(self.now()) + PATIENCE;
+        let mut limit = self.faults_until.get().max(self.now()) + PATIENCE;
         while self.has_faults() || !self.is_quiet() {
+            if !self.feed.borrow().is_empty() {
+                limit = limit.max(self.now() + PATIENCE);
+            }
             for _ in 0..20 {
                 self.go_on(None);
             }

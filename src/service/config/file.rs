@@ -27,7 +27,8 @@ pub struct Config {
     pub rekey: bool,
     /// Worker threads of each stage.
     pub workers: usize,
-    /// Time from the first record of a transaction to its commit, ms.
+    /// Time from the beginning of one commit to that of the next, ms; while there is more to read than one poll gives,
+    /// from a transaction's first record to its commit.
     pub commit_interval_ms: u64,
     /// What a crash may do to the output: `exactly_once` or `at_least_once`.
     pub guarantee: Guarantee,

@@ -146,6 +146,11 @@ pub struct Worker<L: Log> {
     outbox: Outbox,
     open: Option<Open>,
     last_commit: Duration,
+    /// When the last commit began, and how long it took.
+    commit_began: Duration,
+    commit_took: Duration,
+    /// The last poll ended at a limit of its own.
+    has_more: bool,
     /// When the size of the state was last worked out.
     sized: Option<Duration>,
     disconnects_seen: u64,
@@ -174,6 +179,9 @@ impl<L: Log> Worker<L> {
             outbox,
             open: None,
             last_commit: Duration::ZERO,
+            commit_began: Duration::ZERO,
+            commit_took: Duration::ZERO,
+            has_more: false,
             sized: None,
             disconnects_seen: 0,
             is_suspect: false,
@@ -204,6 +212,7 @@ impl<L: Log> Worker<L> {
     /// [`Failure::Stop`].
     pub fn step(&mut self) -> Result<(), Failure> {
         self.end_stall()?;
+        self.pause_after_commit();
         let polled = self.take_records()?;
         if polled.records > 0 {
             self.ensure_open()?;
@@ -273,6 +282,7 @@ impl<L: Log> Worker<L> {
                 ControlFlow::Break(())
             }
         })?;
+        self.has_more = polled.records >= POLL_RECORDS_MAX || bytes >= POLL_BYTES_MAX;
         for folded in tasks.iter_mut().filter_map(|task| task.folded.as_mut()) {
             let settled = outbox.settle(folded.fold.as_mut());
             settled.map_err(|error| Failure::Stop(format!("a defect of falsefront: {error}")))?;
@@ -325,16 +335,27 @@ impl<L: Log> Worker<L> {
             return Duration::from_millis(1);
         }
         self.open.map_or(POLL_WAIT, |open| {
-            (open.since + self.settings.commit_interval)
-                .saturating_sub(self.log.now())
-                .min(POLL_WAIT)
+            self.due_at(open).saturating_sub(self.log.now()).min(POLL_WAIT)
         })
+    }
+
+    /// When the open transaction is to be committed: an interval after the last commit began, so that what comes after a
+    /// pause need not wait. With more to read at hand it stays open for the whole interval, and in any case reading gets
+    /// as much time as the last commit took, or a slow broker would be given one small transaction after the other.
+    fn due_at(&self, open: Open) -> Duration {
+        let interval = self.settings.commit_interval;
+        let latest = open.since + interval;
+        if self.has_more {
+            return latest;
+        }
+        let read = self.last_commit + self.commit_took;
+        (self.commit_began + interval).max(read).min(latest)
     }
 
     fn is_due(&self) -> bool {
         let now = self.log.now();
         if let Some(open) = self.open {
-            return now >= open.since + self.settings.commit_interval || open.bytes >= TRANSACTION_BYTES_MAX;
+            return now >= self.due_at(open) || open.bytes >= TRANSACTION_BYTES_MAX;
         }
         if now < self.last_commit + self.settings.commit_interval {
             return false;

@@ -47,10 +47,7 @@ impl<L: Log> Worker<L> {
         if self.is_suspect && self.settings.is_guarded && is_transactional {
             self.recreate("suspected_resend")?;
         }
-        let since_commit = self.log.now().saturating_sub(self.last_commit);
-        if is_transactional && since_commit < PAUSE_AFTER_COMMIT {
-            self.log.wait(PAUSE_AFTER_COMMIT.saturating_sub(since_commit));
-        }
+        self.pause_after_commit();
         self.fail_point("begin.before");
         while let Err(failure) = self.log.begin() {
             if self.stop.is_requested() {
@@ -68,6 +65,15 @@ impl<L: Log> Worker<L> {
         });
         self.fail_point("begin.after");
         Ok(())
+    }
+
+    /// Lets the broker finish the last transaction. Better before a poll than after it: what comes meanwhile is read too.
+    pub(super) fn pause_after_commit(&mut self) {
+        let is_due = self.open.is_none() && self.settings.guarantee == Guarantee::ExactlyOnce;
+        let since_commit = self.log.now().saturating_sub(self.last_commit);
+        if is_due && since_commit < PAUSE_AFTER_COMMIT {
+            self.log.wait(PAUSE_AFTER_COMMIT.saturating_sub(since_commit));
+        }
     }
 
     /// Sends what is queued; waits while the producer's queue is full.
@@ -100,6 +106,7 @@ impl<L: Log> Worker<L> {
     /// Commits the open transaction, or opens one for the checkpoints and offsets that are due.
     pub(super) fn commit(&mut self) -> Result<(), Failure> {
         self.ensure_open()?;
+        self.commit_began = self.log.now();
         if let Stage::Intake { take, .. } = &mut self.stage {
             self.outbox.flush_intake(take.as_mut());
         }
@@ -235,6 +242,7 @@ impl<L: Log> Worker<L> {
         }
         self.open = None;
         self.last_commit = self.log.now();
+        self.commit_took = self.last_commit.saturating_sub(self.commit_began);
         self.aborts_in_a_row = 0;
         self.metrics.committed(&self.outbox.tally);
         let is_sized = self.sized.is_some_and(|at| self.last_commit < at + SIZE_EVERY);
