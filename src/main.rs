@@ -6,5 +6,6 @@
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> std::process::ExitCode {
+    falsefront::service::kafka::keep_freed_memory();
     falsefront::cli::main()
 }

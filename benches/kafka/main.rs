@@ -60,6 +60,7 @@ fn number(name: &str, usual: u64) -> u64 {
 }
 
 fn main() {
+    falsefront::service::kafka::keep_freed_memory();
     let (events, accounts) = (number("EVENTS", 2_000_000), number("ACCOUNTS", 1_000_000));
     let rounds = number("ROUNDS", 5);
     let rates = std::env::var("FALSEFRONT_BENCH_RATES").unwrap_or_else(|_| "20000 100000".to_owned());

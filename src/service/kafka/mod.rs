@@ -15,3 +15,4 @@ pub mod log;
 mod failure;
 
 pub use connection::Connection;
+pub use native::keep_freed_memory;
