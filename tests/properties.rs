@@ -496,7 +496,7 @@ fn folded(fold: &Fused, outputs: Outputs) -> Folded {
     Folded {
         digest: fold.digest(),
         chunks: (0..fold.chunk_count()).map(chunk).collect(),
-        links: outputs.links.into_iter().map(|link| link.value).collect(),
+        links: outputs.links.iter().map(|(_, link)| link.to_vec()).collect(),
         alerts: outputs.alerts.into_iter().map(|alert| alert.value).collect(),
         refused: outputs.dead_letters.iter().map(|letter| letter.offset).collect(),
     }

@@ -8,7 +8,7 @@ use super::packed::Unpacked;
 use super::publish::{self, Publisher};
 use super::settings::DetectionSettings;
 use super::state::{Chunks, TOUCHED_MAX, Windowed};
-use super::{CodecError, Counts, Fold, Outputs, Position, RoutedLink, StateSize};
+use super::{CodecError, Counts, Fold, Outputs, Position, StateSize};
 use crate::alert;
 use crate::detections::{claimed_location, impossible_travel, remote_desktop_relay};
 use crate::model::codec::{Malformed, Writer};
@@ -306,10 +306,7 @@ impl Framer {
         self.frame.clear();
         due.write(key, &mut self.scratch, &mut self.frame);
         outputs.counts.add("links", due.entity_kind.as_str());
-        outputs.links.push(RoutedLink {
-            key,
-            value: self.frame.as_bytes().to_vec(),
-        });
+        outputs.links.push(key, self.frame.as_bytes());
     }
 }
 

@@ -110,14 +110,17 @@ fn may_be_due(
 pub fn home_network(facts: &AccountFacts) -> Option<usize> {
     let networks = facts.networks.iter().enumerate();
     let own = networks.filter(|(_, n)| !n.origin.network.class.is_shared_by_design());
-    let home = own.max_by_key(|(_, n)| (n.days.count(), n.last_ms, n.name()));
+    let home = own.max_by(|(_, a), (_, b)| {
+        let used = (a.days.count(), a.last_ms).cmp(&(b.days.count(), b.last_ms));
+        used.then_with(|| a.name().cmp(&b.name()))
+    });
     home.map(|(index, _)| index)
 }
 
 /// Index of the network of that name; `None` if the account's window has forgotten it.
 #[must_use]
 pub fn network_named(facts: &AccountFacts, name: &str) -> Option<usize> {
-    facts.networks.iter().position(|n| n.name() == name)
+    facts.networks.iter().position(|n| *n.name() == *name)
 }
 
 /// Whether a network is told of what an observation changed: it was just used, or was lately and is the account's own.

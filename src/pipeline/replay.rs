@@ -359,7 +359,7 @@ impl<'p> Lane<'p> {
                 caused.push(Caused {
                     at: (turn.append_ms, self.partition, offset),
                     alerts: std::mem::take(&mut outputs.alerts),
-                    links: std::mem::take(&mut outputs.links),
+                    links: outputs.links.take(),
                 });
             }
         }

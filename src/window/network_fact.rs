@@ -1,6 +1,8 @@
 //! A network as an account's window remembers it, and what one line of the Internet is called.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::fmt::{self, Write as _};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::ops::Deref;
 
 use super::days::Days;
 use super::origin::Origin;
@@ -33,8 +35,8 @@ pub struct NetworkFact {
 impl NetworkFact {
     /// The network as links and evidence spell it: an IPv4 address or an IPv6 /64.
     #[must_use]
-    pub fn name(&self) -> String {
-        network_name(self.origin.address)
+    pub fn name(&self) -> NetworkName {
+        NetworkName::of(self.origin.address)
     }
 
     /// Whether an address is on this network: the same IPv4 address, or the same IPv6 /64.
@@ -82,29 +84,75 @@ fn line(address: IpAddr) -> (bool, u64) {
 /// A network as links and evidence name it: the IPv4 address, or the IPv6 /64 that one line gets.
 #[must_use]
 pub fn network_name(address: IpAddr) -> String {
-    match address {
-        IpAddr::V4(v4) => dotted(v4),
-        IpAddr::V6(v6) => {
-            let [a, b, c, d, ..] = v6.segments();
-            format!("{}/64", std::net::Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
+    (*NetworkName::of(address)).to_owned()
+}
+
+/// The longest name: the groups of the longest /64.
+const NAME_MAX: usize = "ffff:ffff:ffff:ffff::/64".len();
+
+/// As [`network_name`], in place: each new tie asks for it.
+#[derive(Clone, Copy, Debug)]
+pub struct NetworkName {
+    text: [u8; NAME_MAX],
+    length: usize,
+}
+
+impl NetworkName {
+    /// The name of the network of that address.
+    #[must_use]
+    pub fn of(address: IpAddr) -> Self {
+        let mut name = Self {
+            text: [0; NAME_MAX],
+            length: 0,
+        };
+        match address {
+            IpAddr::V4(v4) => name.dotted(v4),
+            IpAddr::V6(v6) => {
+                let [a, b, c, d, ..] = v6.segments();
+                let line = Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0);
+                // It cannot fail: every name has room.
+                let _ = write!(name, "{line}/64");
+            }
+        }
+        name
+    }
+
+    /// What `to_string` gives, without the machinery of formatting.
+    fn dotted(&mut self, address: Ipv4Addr) {
+        for (index, octet) in address.octets().into_iter().enumerate() {
+            if index > 0 {
+                self.push(b'.');
+            }
+            for (unit, least) in [(100, 100), (10, 10), (1, 0)] {
+                if octet >= least {
+                    self.push(b'0' + octet / unit % 10);
+                }
+            }
+        }
+    }
+
+    fn push(&mut self, byte: u8) {
+        if let Some(free) = self.text.get_mut(self.length) {
+            *free = byte;
+            self.length += 1;
         }
     }
 }
 
-/// What `to_string` gives, without the machinery of formatting: each new tie asks for it.
-fn dotted(address: Ipv4Addr) -> String {
-    let mut text = String::with_capacity("255.255.255.255".len());
-    for (index, octet) in address.octets().into_iter().enumerate() {
-        if index > 0 {
-            text.push('.');
-        }
-        for (unit, least) in [(100, 100), (10, 10), (1, 0)] {
-            if octet >= least {
-                text.push(char::from(b'0' + octet / unit % 10));
-            }
-        }
+impl fmt::Write for NetworkName {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        text.bytes().for_each(|byte| self.push(byte));
+        Ok(())
     }
-    text
+}
+
+impl Deref for NetworkName {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        let text = self.text.get(..self.length).unwrap_or_default();
+        std::str::from_utf8(text).unwrap_or_default()
+    }
 }
 
 #[cfg(test)]
@@ -117,6 +165,12 @@ mod tests {
             let address = Ipv4Addr::new(octet, 0, octet, 255 - octet);
             assert_eq!(network_name(address.into()), address.to_string());
         }
-        assert_eq!(network_name("2001:db8:1:2:3::4".parse().unwrap()), "2001:db8:1:2::/64");
+        for (address, name) in [
+            ("2001:db8:1:2:3::4", "2001:db8:1:2::/64"),
+            ("ffff:ffff:ffff:ffff::1", "ffff:ffff:ffff:ffff::/64"),
+            ("::1", "::/64"),
+        ] {
+            assert_eq!(network_name(address.parse().unwrap()), name);
+        }
     }
 }

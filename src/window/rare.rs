@@ -188,6 +188,9 @@ impl Rare {
                 is_fact = true;
             }
             EventKind::RdpLogon if event.outcome == Outcome::Success => {
+                if (self.rdp_logons.iter()).any(|r| is_of(seen, r.time_ms, &r.event_id, &r.product)) {
+                    return false;
+                }
                 make_room(&mut self.rdp_logons, settings.rdp_logons_max, |r| r.time_ms);
                 self.rdp_logons.push(rdp(seen));
                 self.rdp_logons
@@ -195,6 +198,9 @@ impl Rare {
                 is_fact = true;
             }
             EventKind::PeripheralAttached => {
+                if (self.peripherals.iter()).any(|p| is_of(seen, p.time_ms, &p.event_id, &p.product)) {
+                    return false;
+                }
                 make_room(&mut self.peripherals, settings.sightings_max, |p| p.time_ms);
                 if let Some(fact) = peripheral(seen) {
                     self.peripherals.push(fact);
@@ -306,6 +312,11 @@ fn make_room<T>(list: &mut Vec<T>, max: usize, time: impl Fn(&T) -> i64) {
     }
 }
 
+/// Whether an observation is the one that a fact came from, delivered again after the account forgot its id.
+fn is_of(seen: &Observation<'_>, time_ms: i64, event_id: &str, product: &str) -> bool {
+    seen.order_ms == time_ms && *seen.event.id == *event_id && *seen.event.product == *product
+}
+
 fn rdp(seen: &Observation<'_>) -> RdpFact {
     let event = seen.event;
     RdpFact {
@@ -360,4 +371,86 @@ fn vpn_brand<'s>(seen: &'s Observation<'_>) -> Option<&'s str> {
         let is_vpn = seen.network.class == crate::model::NetworkClass::Vpn;
         (is_vpn && !seen.network.label.is_empty()).then_some(seen.network.label.as_str())
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Account, Claim, Event, Key, Peripheral, Tool};
+
+    /// A story of one account, told once or several times over.
+    fn told(times: usize) -> Rare {
+        let event = |kind, id: &'static str| Event {
+            id: id.into(),
+            time_ms: 0,
+            kind,
+            account: Account::canonical("r.lee").unwrap(),
+            account_aliases: Vec::new(),
+            source_ip: Some("240.1.0.7".parse().unwrap()),
+            outcome: Outcome::Success,
+            device: None,
+            session: Some("s-1".into()),
+            app: None,
+            mfa: None,
+            user_agent: None,
+            vpn_ip: None,
+            anonymizer: None,
+            tool: None,
+            peripheral: None,
+            interactive: true,
+            product: "edr".into(),
+        };
+        let tool = Tool {
+            name: "AnyDesk".into(),
+            kind: ToolKind::RemoteAccess,
+            indicator: None,
+            unattended: false,
+        };
+        let peripheral = Peripheral {
+            manufacturer: Some("ATEN".into()),
+            ..Peripheral::default()
+        };
+        let story = [
+            event(EventKind::VpnOpen, "a"),
+            event(EventKind::RdpLogon, "b"),
+            event(EventKind::RdpLogon, "c"),
+            Event {
+                tool: Some(Box::new(tool)),
+                ..event(EventKind::ToolSeen, "d")
+            },
+            Event {
+                peripheral: Some(Box::new(peripheral)),
+                ..event(EventKind::PeripheralAttached, "e")
+            },
+            event(EventKind::VpnClose, "f"),
+        ];
+        let mut rare = Rare::none();
+        for _ in 0..times {
+            for (event, time_ms) in story.iter().zip((0..).step_by(1_000)) {
+                let seen = Observation {
+                    event,
+                    key: Key(1),
+                    order_ms: time_ms,
+                    time_suspect: false,
+                    place: None,
+                    network: &Arc::new(Network::default()),
+                    claim: &Arc::new(Claim::default()),
+                    travel: None,
+                    data_versions: "",
+                };
+                rare.apply(&seen, &WindowSettings::default());
+            }
+        }
+        rare
+    }
+
+    #[test]
+    fn what_comes_again_after_its_id_was_forgotten_changes_nothing() {
+        let once = told(1);
+        assert_eq!(
+            (once.rdp_logons.len(), once.peripherals.len(), once.tools.len()),
+            (2, 1, 1)
+        );
+        assert_eq!(told(2), once);
+    }
 }

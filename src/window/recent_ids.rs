@@ -84,7 +84,13 @@ impl RecentIds {
         self.ids.drain(..old.min(self.ids.len().saturating_sub(kept.ids_min)));
         self.older = u32::try_from(self.ids.len()).unwrap_or(u32::MAX);
         self.since_ms = append_ms;
-        self.ids.shrink_to(self.ids.len() + GROWTH);
+        // As many come before the next turn, so a busy account's list would be made anew each time without the room.
+        let spare = if self.ids.len() > 2 * GROWTH {
+            self.ids.len()
+        } else {
+            GROWTH
+        };
+        self.ids.shrink_to(self.ids.len() + spare);
     }
 
     fn straighten(&mut self) {

@@ -94,7 +94,7 @@ impl Core {
             let lane = &mut self.accounts[usize::try_from(packed.partition).unwrap()];
             lane.fold(self.clock_ms, &packed.value, &mut outputs);
         }
-        for link in std::mem::take(&mut outputs.links) {
+        for link in outputs.links.take() {
             self.link(&link, &mut outputs);
         }
         self.counts.merge(&outputs.counts);

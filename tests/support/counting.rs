@@ -12,7 +12,7 @@ use falsefront::model::codec::{Reader, Writer};
 use falsefront::model::key::HashKey;
 use falsefront::model::{Key, Severity};
 use falsefront::pipeline::intake::{DeadLetter, IntakeOutputs, PackedRecord, RawRecord};
-use falsefront::pipeline::{CodecError, Fold, Outputs, Position, Published, RoutedLink, StateSize};
+use falsefront::pipeline::{CodecError, Fold, Outputs, Position, Published, StateSize};
 use falsefront::service::supervisor::Stages;
 use falsefront::service::worker::stage::Take;
 
@@ -177,10 +177,7 @@ impl Counting {
             }
             let count = self.count(account);
             if count.is_multiple_of(self.link_every) {
-                outputs.links.push(RoutedLink {
-                    key: self.key(account),
-                    value: frame(account),
-                });
+                outputs.links.push(self.key(account), &frame(account));
             }
             if count.is_multiple_of(self.alert_every) {
                 outputs
@@ -196,7 +193,9 @@ impl Fold for Counting {
     fn fold(&mut self, position: Position, record: &[u8], outputs: &mut Outputs) -> Result<(), CodecError> {
         if self.flaws == Flaws::PublishInReplay {
             outputs.alerts.append(&mut self.replayed.alerts);
-            outputs.links.append(&mut self.replayed.links);
+            for link in self.replayed.links.take() {
+                outputs.links.push(link.key, &link.value);
+            }
         }
         self.run(position, record, None, outputs)
     }

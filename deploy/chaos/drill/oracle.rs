@@ -199,8 +199,8 @@ impl Folded {
         let alerts = outputs.alerts.into_iter();
         self.alerts
             .extend(alerts.map(|alert| (alert.key.into_bytes(), alert.value)));
-        let links = outputs.links.into_iter();
-        self.links.extend(links.map(|link| (Vec::new(), link.value)));
+        let links = outputs.links.iter();
+        self.links.extend(links.map(|(_, link)| (Vec::new(), link.to_vec())));
         Ok(())
     }
 }

@@ -290,20 +290,21 @@ impl Outbox {
                     .collect(),
             });
         }
-        for link in outputs.links.drain(..) {
-            let partition = link.key.partition(self.topics.partitions);
+        for (key, link) in outputs.links.iter() {
+            let partition = key.partition(self.topics.partitions);
             let Some(frames) = usize::try_from(partition)
                 .ok()
                 .and_then(|index| self.links.get_mut(index))
             else {
                 continue;
             };
-            frames.extend_from_slice(&link.value);
+            frames.extend_from_slice(link);
             if frames.len() >= LINKS_BYTES_MAX {
                 let frames = std::mem::take(frames);
                 self.push_links(partition, frames);
             }
         }
+        outputs.links.clear();
         self.tally.counts.merge(&outputs.counts);
         outputs.counts.clear();
         self.scratch = outputs;
