@@ -13,11 +13,13 @@
 # Node i listens on port N+2i (clients) and N+2i+1 (controllers). --secure, for one broker, adds listeners with TLS and
 # SASL and prints where they, the certificates and the passwords are (needs openssl; see secure.sh). --with-stdin ends
 # the cluster when standard input closes, so a test that dies takes its brokers along. The cache is
-# $FALSEFRONT_KAFKA_HOME, else target/kafka beside this repository's Cargo.toml.
+# $FALSEFRONT_KAFKA_HOME, else target/kafka beside this repository's Cargo.toml. The heap is $KAFKA_HEAP_OPTS, else half
+# of what Kafka's own start script gives: tests run beside it.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 home=${FALSEFRONT_KAFKA_HOME:-$here/../../target/kafka}
+heap=${KAFKA_HEAP_OPTS:--Xms256m -Xmx512m}
 command=${1:-help}
 shift || true
 data='' port=19092 nodes=1 with_stdin=no secure=no node=''
@@ -56,7 +58,7 @@ fetch() {
 }
 
 java_kafka() { # main class, arguments; in the directory of the node
-  java -Xms256m -Xmx512m -XX:+UseG1GC -Djava.awt.headless=true \
+  java $heap -XX:+UseG1GC -Djava.awt.headless=true \
     -Dlog4j2.configurationFile="file:$data/log4j2.properties" -cp "$home/libs/*" "$@"
 }
 
@@ -125,7 +127,7 @@ start_node() {
   local dir=$data/node-$1
   # `setsid` keeps a terminal's Ctrl-C from reaching the brokers before their cluster is told to stop.
   (close_inherited; : >"$dir/server.log"
-   exec setsid java -Xms256m -Xmx512m -XX:+UseG1GC -Djava.awt.headless=true \
+   exec setsid java $heap -XX:+UseG1GC -Djava.awt.headless=true \
     -Dlog4j2.configurationFile="file:$data/log4j2.properties" -cp "$home/libs/*" kafka.Kafka "$dir/server.properties" \
     </dev/null >>"$dir/server.log" 2>&1) &
   echo $! >"$dir/pid"
