@@ -2,7 +2,8 @@
 //! processor time with the broker's, latency from append to visible alert, and the time of a restore.
 //!
 //! `cargo bench --bench kafka` takes some five minutes and needs what `deploy/kafka/local.sh` needs.
-//! `FALSEFRONT_BENCH_EVENTS`, `_ACCOUNTS`, `_ROUNDS`, `_WORKERS` and `_RATES` change the load. The first rounds warm the
+//! `FALSEFRONT_BENCH_EVENTS`, `_ACCOUNTS`, `_ROUNDS`, `_WORKERS` and `_RATES` change the load; `KAFKA_HEAP_OPTS='-Xms1G -Xmx1G'`
+//! gives the broker the heap that Kafka's own start script does, twice that of the tests. The first rounds warm the
 //! broker's compiler and are shown as such; a run with fewer than 1.5 busy cores was waiting for something.
 #![allow(
     clippy::unwrap_used,
