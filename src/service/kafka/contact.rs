@@ -160,6 +160,14 @@ enum Verdict {
     SaysLess,
 }
 
+/// What librdkafka says of a listener that does not speak the protocol; which of them depends on how soon it closes.
+const WRONG_PROTOCOL: [&str; 4] = [
+    "PLAINTEXT broker listener?",
+    "security.protocol",
+    "in state APIVERSION_QUERY",
+    "in state SSL_HANDSHAKE",
+];
+
 /// A complaint about a broker; a log line has no code.
 fn of_broker(code: Option<RDKafkaErrorCode>, reason: &str, has_token: bool) -> Verdict {
     let has = |text: &str| reason.contains(text);
@@ -174,7 +182,7 @@ fn of_broker(code: Option<RDKafkaErrorCode>, reason: &str, has_token: bool) -> V
         Verdict::Refusal(
             "the broker wants a certificate that it trusts: check kafka.ssl_certificate_file and kafka.ssl_key_file",
         )
-    } else if has("PLAINTEXT broker listener?") || has("security.protocol") || has("in state APIVERSION_QUERY") {
+    } else if WRONG_PROTOCOL.iter().any(|text| has(text)) {
         Verdict::Trouble(Some("check kafka.security_protocol"))
     } else if code != Some(RDKafkaErrorCode::Authentication) {
         Verdict::Trouble(None)
@@ -215,6 +223,18 @@ mod tests {
             Verdict::SaysLess
         );
         assert_eq!(about(transport, "Connection refused"), Verdict::Trouble(None));
+        for reason in [
+            "Disconnected: SSL connection closed by peer (after 0ms in state SSL_HANDSHAKE)",
+            "SSL handshake failed: record layer failure (connecting to a PLAINTEXT broker listener?)",
+            "Disconnected (after 1ms in state APIVERSION_QUERY)",
+        ] {
+            let verdict = about(transport, reason);
+            assert_eq!(
+                verdict,
+                Verdict::Trouble(Some("check kafka.security_protocol")),
+                "{reason}"
+            );
+        }
         for (reason, key) in [
             ("SSL handshake failed: certificate verify failed", "ssl_ca_file"),
             ("SSL routines::ssl/tls alert bad certificate", "ssl_certificate_file"),
