@@ -214,3 +214,30 @@ pub struct Edid<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub serial: Option<Cow<'a, str>>,
 }
+
+#[cfg(test)]
+impl<'a> Event<'a> {
+    /// What tests begin with: a person's success, with an address and nothing else.
+    pub(crate) fn sample(kind: EventKind, id: &'a str) -> Self {
+        Self {
+            id: id.into(),
+            time_ms: 0,
+            kind,
+            account: Account::canonical("r.lee").unwrap(),
+            account_aliases: Vec::new(),
+            source_ip: Some("240.1.0.7".parse().unwrap()),
+            outcome: Outcome::Success,
+            device: None,
+            session: None,
+            app: None,
+            mfa: None,
+            user_agent: None,
+            vpn_ip: None,
+            anonymizer: None,
+            tool: None,
+            peripheral: None,
+            interactive: true,
+            product: "okta".into(),
+        }
+    }
+}

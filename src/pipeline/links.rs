@@ -110,17 +110,14 @@ fn may_be_due(
 pub fn home_network(facts: &AccountFacts) -> Option<usize> {
     let networks = facts.networks.iter().enumerate();
     let own = networks.filter(|(_, n)| !n.origin.network.class.is_shared_by_design());
-    let home = own.max_by(|(_, a), (_, b)| {
-        let used = (a.days.count(), a.last_ms).cmp(&(b.days.count(), b.last_ms));
-        used.then_with(|| a.name().cmp(&b.name()))
-    });
+    let home = own.max_by_key(|(_, n)| (n.days.count(), n.last_ms, n.name()));
     home.map(|(index, _)| index)
 }
 
 /// Index of the network of that name; `None` if the account's window has forgotten it.
 #[must_use]
 pub fn network_named(facts: &AccountFacts, name: &str) -> Option<usize> {
-    facts.networks.iter().position(|n| *n.name() == *name)
+    facts.networks.iter().position(|n| n.name() == *name)
 }
 
 /// Whether a network is told of what an observation changed: it was just used, or was lately and is the account's own.
@@ -327,7 +324,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::model::{Account, Claim, Device, Event, EventKind, Key, Network, Outcome};
+    use crate::model::{Claim, Device, Event, EventKind, Key, Network};
     use crate::window::HOUR_MS;
     use crate::window::account::ClaimDistance;
 
@@ -335,29 +332,14 @@ mod tests {
 
     fn login(id: &str, time_ms: i64) -> Event<'_> {
         Event {
-            id: id.into(),
             time_ms,
-            kind: EventKind::Login,
-            account: Account::canonical("r.lee").unwrap(),
-            account_aliases: Vec::new(),
-            source_ip: Some("240.1.0.7".parse().unwrap()),
-            outcome: Outcome::Success,
             device: Some(Device {
                 id: "lt-1".into(),
                 hostname: None,
                 managed: None,
                 fingerprint: false,
             }),
-            session: None,
-            app: None,
-            mfa: None,
-            user_agent: None,
-            vpn_ip: None,
-            anonymizer: None,
-            tool: None,
-            peripheral: None,
-            interactive: true,
-            product: "okta".into(),
+            ..Event::sample(EventKind::Login, id)
         }
     }
 

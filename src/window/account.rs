@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use super::days::Days;
 use super::episode::hash;
 use super::few::Few;
-pub use super::network_fact::{NetworkFact, Told, network_name};
+pub use super::network_fact::{NetworkFact, Told};
 use super::origin::{Origin, OriginId, Others};
 use super::rare;
 pub use super::rare::{PeripheralFact, Rare, RdpFact, SessionFact, ToolFact};
@@ -454,7 +454,8 @@ impl Default for OldestMs {
 const EVENT_IDS_MIN: usize = 8;
 
 /// Ids are kept for as long as a sign-in folded twice could be judged against another: for as long as visits are. What is
-/// older than that changes nothing when it is folded again: days, times and sightings are the same afterwards.
+/// older leaves the facts as they are when it is folded again: days, times and sightings are the same afterwards. Only a
+/// fast leg from it to a sign-in that is still kept would be told once more, as an update of its alert.
 fn ids_kept(settings: &WindowSettings) -> Kept {
     Kept {
         ids_max: settings.event_ids_max,

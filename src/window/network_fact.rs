@@ -2,7 +2,8 @@
 
 use std::fmt::{self, Write as _};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::ops::Deref;
+
+use arrayvec::ArrayString;
 
 use super::days::Days;
 use super::origin::Origin;
@@ -36,7 +37,7 @@ impl NetworkFact {
     /// The network as links and evidence spell it: an IPv4 address or an IPv6 /64.
     #[must_use]
     pub fn name(&self) -> NetworkName {
-        NetworkName::of(self.origin.address)
+        network_name(self.origin.address)
     }
 
     /// Whether an address is on this network: the same IPv4 address, or the same IPv6 /64.
@@ -81,78 +82,40 @@ fn line(address: IpAddr) -> (bool, u64) {
     }
 }
 
-/// A network as links and evidence name it: the IPv4 address, or the IPv6 /64 that one line gets.
-#[must_use]
-pub fn network_name(address: IpAddr) -> String {
-    (*NetworkName::of(address)).to_owned()
-}
+/// The name of a network, in place: each new tie asks for it.
+pub type NetworkName = ArrayString<NAME_MAX>;
 
-/// The longest name: the groups of the longest /64.
+/// The longest: all groups of a /64.
 const NAME_MAX: usize = "ffff:ffff:ffff:ffff::/64".len();
 
-/// As [`network_name`], in place: each new tie asks for it.
-#[derive(Clone, Copy, Debug)]
-pub struct NetworkName {
-    text: [u8; NAME_MAX],
-    length: usize,
+/// A network as links and evidence name it: the IPv4 address, or the IPv6 /64 that one line gets.
+#[must_use]
+pub fn network_name(address: IpAddr) -> NetworkName {
+    let mut name = NetworkName::new();
+    // Neither can fail: every name has room.
+    let _ = match address {
+        IpAddr::V4(v4) => write_dotted(&mut name, v4),
+        IpAddr::V6(v6) => {
+            let [a, b, c, d, ..] = v6.segments();
+            write!(name, "{}/64", Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
+        }
+    };
+    name
 }
 
-impl NetworkName {
-    /// The name of the network of that address.
-    #[must_use]
-    pub fn of(address: IpAddr) -> Self {
-        let mut name = Self {
-            text: [0; NAME_MAX],
-            length: 0,
-        };
-        match address {
-            IpAddr::V4(v4) => name.dotted(v4),
-            IpAddr::V6(v6) => {
-                let [a, b, c, d, ..] = v6.segments();
-                let line = Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0);
-                // It cannot fail: every name has room.
-                let _ = write!(name, "{line}/64");
-            }
+/// What `Display` writes, without the machinery of formatting.
+fn write_dotted(text: &mut impl fmt::Write, address: Ipv4Addr) -> fmt::Result {
+    for (index, octet) in address.octets().into_iter().enumerate() {
+        if index > 0 {
+            text.write_char('.')?;
         }
-        name
-    }
-
-    /// What `to_string` gives, without the machinery of formatting.
-    fn dotted(&mut self, address: Ipv4Addr) {
-        for (index, octet) in address.octets().into_iter().enumerate() {
-            if index > 0 {
-                self.push(b'.');
-            }
-            for (unit, least) in [(100, 100), (10, 10), (1, 0)] {
-                if octet >= least {
-                    self.push(b'0' + octet / unit % 10);
-                }
+        for (unit, least) in [(100, 100), (10, 10), (1, 0)] {
+            if octet >= least {
+                text.write_char(char::from(b'0' + octet / unit % 10))?;
             }
         }
     }
-
-    fn push(&mut self, byte: u8) {
-        if let Some(free) = self.text.get_mut(self.length) {
-            *free = byte;
-            self.length += 1;
-        }
-    }
-}
-
-impl fmt::Write for NetworkName {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        text.bytes().for_each(|byte| self.push(byte));
-        Ok(())
-    }
-}
-
-impl Deref for NetworkName {
-    type Target = str;
-
-    fn deref(&self) -> &str {
-        let text = self.text.get(..self.length).unwrap_or_default();
-        std::str::from_utf8(text).unwrap_or_default()
-    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -163,14 +126,14 @@ mod tests {
     fn addresses_are_spelled_as_everywhere() {
         for octet in [0, 1, 9, 10, 19, 99, 100, 101, 110, 199, 255] {
             let address = Ipv4Addr::new(octet, 0, octet, 255 - octet);
-            assert_eq!(network_name(address.into()), address.to_string());
+            assert_eq!(network_name(address.into()), *address.to_string());
         }
         for (address, name) in [
             ("2001:db8:1:2:3::4", "2001:db8:1:2::/64"),
             ("ffff:ffff:ffff:ffff::1", "ffff:ffff:ffff:ffff::/64"),
             ("::1", "::/64"),
         ] {
-            assert_eq!(network_name(address.parse().unwrap()), name);
+            assert_eq!(network_name(address.parse().unwrap()), *name);
         }
     }
 }

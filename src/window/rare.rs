@@ -376,29 +376,13 @@ fn vpn_brand<'s>(seen: &'s Observation<'_>) -> Option<&'s str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Account, Claim, Event, Key, Peripheral, Tool};
+    use crate::model::{Claim, Event, Key, Peripheral, Tool};
 
     /// A story of one account, told once or several times over.
     fn told(times: usize) -> Rare {
-        let event = |kind, id: &'static str| Event {
-            id: id.into(),
-            time_ms: 0,
-            kind,
-            account: Account::canonical("r.lee").unwrap(),
-            account_aliases: Vec::new(),
-            source_ip: Some("240.1.0.7".parse().unwrap()),
-            outcome: Outcome::Success,
-            device: None,
+        let event = |kind, id| Event {
             session: Some("s-1".into()),
-            app: None,
-            mfa: None,
-            user_agent: None,
-            vpn_ip: None,
-            anonymizer: None,
-            tool: None,
-            peripheral: None,
-            interactive: true,
-            product: "edr".into(),
+            ..Event::sample(kind, id)
         };
         let tool = Tool {
             name: "AnyDesk".into(),

@@ -8,7 +8,7 @@
 //! A batch read from a consumer's own queue would swallow its rebalances, so partitions are forwarded to a queue beside
 //! it, and the consumer's own is polled for everything else.
 
-#![expect(unsafe_code, reason = "calls into librdkafka")]
+#![expect(unsafe_code, reason = "calls into librdkafka and mimalloc")]
 
 use std::ffi::{CStr, CString, c_int, c_long, c_void};
 use std::ops::Deref;
@@ -32,6 +32,7 @@ const PURGE_DELAY: c_int = 15;
 /// Freed memory goes back to the kernel after this, ms.
 const KEPT_MS: c_long = 60_000;
 
+// SAFETY: mimalloc declares it so; it takes any number for an option, and may be called at any time by any thread.
 unsafe extern "C" {
     safe fn mi_option_set_default(option: c_int, value: c_long);
 }
@@ -267,6 +268,7 @@ unsafe fn bytes<'b>(start: *const c_void, length: usize) -> Option<&'b [u8]> {
 mod tests {
     use super::*;
 
+    // SAFETY: as its sister above.
     unsafe extern "C" {
         safe fn mi_option_get(option: c_int) -> c_long;
     }

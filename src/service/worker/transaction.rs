@@ -69,9 +69,9 @@ impl<L: Log> Worker<L> {
 
     /// Lets the broker finish the last transaction. Better before a poll than after it: what comes meanwhile is read too.
     pub(super) fn pause_after_commit(&mut self) {
-        let is_due = self.open.is_none() && self.settings.guarantee == Guarantee::ExactlyOnce;
+        let is_needed = self.open.is_none() && self.settings.guarantee == Guarantee::ExactlyOnce;
         let since_commit = self.log.now().saturating_sub(self.last_commit);
-        if is_due && since_commit < PAUSE_AFTER_COMMIT {
+        if is_needed && since_commit < PAUSE_AFTER_COMMIT {
             self.log.wait(PAUSE_AFTER_COMMIT.saturating_sub(since_commit));
         }
     }
