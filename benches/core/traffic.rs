@@ -1,5 +1,6 @@
 //! Sign-ins of a made-up company, from a seed: the same bytes in every run.
 
+use falsefront::enrich::demo_table::{DemoUse, demo_cities};
 use falsefront::generate::random::Random;
 use falsefront::intake::Format;
 
@@ -25,8 +26,8 @@ pub(crate) enum Spread {
     HotAddress,
 }
 
-/// An address that nobody's home has.
-const HOT_ADDRESS: &str = "247.255.255.1";
+/// An office that nobody else is in.
+const HOT_ADDRESS: &str = "245.1.255.1";
 
 impl Spread {
     pub(crate) fn name(self) -> &'static str {
@@ -152,16 +153,20 @@ fn name(account: u64) -> String {
     format!("p{account}@corp.example")
 }
 
-/// An address of the demo's part of the Internet, two to an account.
+/// One of two addresses that the account has in its city: of sixteen accounts twelve are at home, two on the road, one in
+/// an office and one behind a VPN.
 fn address(account: u64, roll: u64) -> String {
-    let home = account.wrapping_mul(2) + u64::from(roll.is_multiple_of(16));
-    format!(
-        "24{}.{}.{}.{}",
-        account % 8,
-        home >> 16 & 255,
-        home >> 8 & 255,
-        home & 255
-    )
+    let cities = demo_cities();
+    let city = &cities[account as usize % cities.len()];
+    let number = account / cities.len() as u64;
+    let usage = match number % 16 {
+        0..12 => DemoUse::Residential,
+        12 | 13 => DemoUse::Mobile,
+        14 => DemoUse::Office,
+        _ => DemoUse::Vpn,
+    };
+    let host = number * 2 + u64::from(roll.is_multiple_of(16));
+    city.address(usage, host as u32).to_string()
 }
 
 fn record(format: Format, account: u64, ip: &str, time_ms: i64, roll: u64) -> String {
