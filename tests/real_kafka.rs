@@ -313,7 +313,7 @@ fn a_dead_letter_goes_back_once_and_three_times_at_most() {
             append_ms: 5,
             key: Some(b"key"),
             value: Some(&value),
-            replays,
+            replays: &replays,
         };
         let reject = Reject {
             topic: &source,

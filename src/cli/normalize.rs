@@ -1,12 +1,12 @@
 //! `falsefront normalize`: for every input line exactly one JSON line, its events or why there are none.
 
-use std::borrow::Cow;
 use std::io::{self, BufRead, Write};
 
 use serde::Serialize;
 
 use crate::intake::{self, Decoder, Format, Rejection};
 use crate::model::Event;
+use crate::model::event_id::EventId;
 
 /// Longest line, in bytes, that is read; a longer one is rejected and passed over without keeping it.
 pub const LINE_BYTES_MAX: usize = 16 * 1024 * 1024;
@@ -48,7 +48,7 @@ fn numbered_line<'a>(decoder: &mut Decoder, format: Format, line: &'a [u8], numb
     let mut each = |index: u32, event: Result<Event<'a>, Rejection>| match event {
         Ok(mut event) => {
             if event.id.is_empty() {
-                event.id = Cow::Owned(format!("{number}/{index}"));
+                event.id = EventId::of(format!("{number}/{index}").into());
             }
             events.push(event);
         }

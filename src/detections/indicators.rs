@@ -17,6 +17,7 @@
 use std::borrow::Cow;
 
 use crate::detections::settings::RelaySettings;
+use crate::model::event_id::EventId;
 use crate::model::{Claim, ToolKind};
 use crate::window::account::{AccountFacts, PeripheralFact, RdpFact, SessionFact, ToolFact};
 use crate::window::{DAY_MS, HOUR_MS, day_of};
@@ -35,7 +36,7 @@ pub struct Indicator<'a> {
     /// Device; empty if unknown.
     pub device: &'a str,
     /// Id of the event that showed it.
-    pub event_id: &'a str,
+    pub event_id: &'a EventId,
     /// Product of that event.
     pub product: &'a str,
 }

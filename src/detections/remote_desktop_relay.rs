@@ -83,7 +83,7 @@ pub fn detect(
 fn evidence(account: &str, indicator: &Indicator<'_>) -> Evidence {
     Evidence {
         role: indicator.class.as_str().to_owned(),
-        event_id: indicator.event_id.to_owned(),
+        event_id: indicator.event_id.to_string(),
         product: indicator.product.to_owned(),
         time_ms: indicator.time_ms,
         account: account.to_owned(),

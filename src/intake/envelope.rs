@@ -400,7 +400,7 @@ fn into_owned(event: Event<'_>) -> Event<'static> {
         Cow::Owned(text.into_owned())
     }
     Event {
-        id: own(event.id),
+        id: event.id,
         time_ms: event.time_ms,
         kind: event.kind,
         account: event.account.into_owned(),

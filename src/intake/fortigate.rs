@@ -11,6 +11,7 @@ use super::reason::{
 };
 use super::values::{description, id};
 use super::{Rejection, Sink, address, person, scan, time, tools};
+use crate::model::event_id::EventId;
 use crate::model::{Device, Event, EventKind, Outcome, Tool};
 
 /// Whether a line looks like one of FortiGate's: other firewalls also write pairs, but name their keys otherwise.
@@ -268,20 +269,18 @@ impl<'a> Line<'a> {
     }
 
     /// Unique only where `eventtime` is in nanoseconds: one second may see many like events.
-    fn id(&self) -> Cow<'a, str> {
+    fn id(&self) -> EventId {
         if self.get(Field::EventTime).len() < 16
             || self.get(Field::EventTime).len() + self.get(Field::Device).len() + self.get(Field::LogId).len() > 200
         {
-            return Cow::Borrowed("");
+            return EventId::default();
         }
-        Cow::Owned(
-            [
-                self.get(Field::Device),
-                self.get(Field::LogId),
-                self.get(Field::EventTime),
-            ]
-            .join("/"),
-        )
+        let parts = [
+            self.get(Field::Device),
+            self.get(Field::LogId),
+            self.get(Field::EventTime),
+        ];
+        EventId::of(parts.join("/").into())
     }
 
     fn vpn_ip(&self) -> Option<std::net::IpAddr> {

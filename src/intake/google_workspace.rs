@@ -9,6 +9,7 @@ use super::fields::{LIST_MAX, wire};
 use super::reason::{ACTOR_NOT_A_PERSON, KIND_UNSUPPORTED, TOO_MANY_EVENTS, reject};
 use super::values::{Place, Values};
 use super::{Rejection, Sink, address, person};
+use crate::model::event_id::EventId;
 use crate::model::{Event, EventKind, Mfa, Outcome};
 
 /// Decodes one activity; false if the object is none.
@@ -171,17 +172,17 @@ impl<'a> Source<'_, 'a> {
     }
 
     /// Google calls the qualifier unique among activities of one time, yet a sign-in and its verification share it.
-    fn id_of(self, index: usize, name: &str) -> Cow<'a, str> {
+    fn id_of(self, index: usize, name: &str) -> EventId {
         let id = &self.activity.id;
         let (time, qualifier) = (self.values.text(id.time), self.values.text(id.unique_qualifier));
         if qualifier.is_empty() || time.len() + qualifier.len() + name.len() > 200 {
-            return Cow::Borrowed("");
+            return EventId::default();
         }
         let number = match index {
             0 => Cow::Borrowed("0"),
             more => Cow::Owned(more.to_string()),
         };
-        Cow::Owned([&*time, &*qualifier, name, &*number].join("/"))
+        EventId::of([&*time, &*qualifier, name, &*number].join("/").into())
     }
 
     fn is_user(self) -> bool {

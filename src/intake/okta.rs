@@ -10,6 +10,7 @@ use super::fields::wire;
 use super::reason::{ACTOR_NOT_A_PERSON, KIND_UNSUPPORTED, reject};
 use super::values::{Place, Values};
 use super::{Rejection, Sink, address, person, tools, walk};
+use crate::model::event_id::EventId;
 use crate::model::{Device, Event, EventKind, Mfa, Outcome};
 
 /// Decodes one System Log event; false if the object is none.
@@ -145,7 +146,7 @@ impl<'a> Source<'_, 'a> {
         });
         let session = &record.authentication_context;
         Ok(Event {
-            id: values.id(record.uuid).unwrap_or_default(),
+            id: values.id(record.uuid).map(EventId::of).unwrap_or_default(),
             time_ms,
             kind: meaning.kind,
             account: person.account,
@@ -308,7 +309,7 @@ mod tests {
                     ("ann@corp.example", EventKind::Login)
                 );
                 assert_eq!(event.account_aliases[0].as_str(), "00u7");
-                assert_eq!(event.id, "0a-1");
+                assert_eq!(event.id.to_string(), "0a-1");
             });
         }
     }

@@ -131,6 +131,13 @@ impl Writer {
         }
     }
 
+    /// The first `count` of some bytes. A copy of a fixed length takes a fraction of one that is not.
+    pub fn first_of<const N: usize>(&mut self, bytes: &[u8; N], count: usize) {
+        let end = self.bytes.len() + count.min(N);
+        self.bytes.extend_from_slice(bytes);
+        self.bytes.truncate(end);
+    }
+
     /// Bytes as they are.
     pub fn raw(&mut self, value: &[u8]) {
         self.bytes.extend_from_slice(value);
@@ -181,6 +188,14 @@ impl<'a> Reader<'a> {
     /// [`Malformed`] if there are fewer.
     pub fn skip(&mut self, count: usize) -> Result<(), Malformed> {
         self.take(count, "more bytes").map(|_| ())
+    }
+
+    /// So many bytes.
+    ///
+    /// # Errors
+    /// [`Malformed`] if there are fewer.
+    pub fn raw(&mut self, count: usize) -> Result<&'a [u8], Malformed> {
+        self.take(count, "more bytes")
     }
 
     fn take(&mut self, count: usize, what: &'static str) -> Result<&'a [u8], Malformed> {

@@ -8,12 +8,13 @@ use std::net::IpAddr;
 use serde::{Serialize, Serializer};
 
 use super::Account;
+use super::event_id::EventId;
 
 /// One normalized fact. Field names in JSON are those `falsefront normalize` prints.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Event<'a> {
     /// The source's own id of this event, else `topic/partition/offset/index`.
-    pub id: Cow<'a, str>,
+    pub id: EventId,
     /// Event time, milliseconds since the Unix epoch, UTC.
     #[serde(rename = "time")]
     pub time_ms: i64,
@@ -216,11 +217,11 @@ pub struct Edid<'a> {
 }
 
 #[cfg(test)]
-impl<'a> Event<'a> {
+impl Event<'_> {
     /// What tests begin with: a person's success, with an address and nothing else.
-    pub(crate) fn sample(kind: EventKind, id: &'a str) -> Self {
+    pub(crate) fn sample(kind: EventKind, id: &str) -> Self {
         Self {
-            id: id.into(),
+            id: EventId::new(id),
             time_ms: 0,
             kind,
             account: Account::canonical("r.lee").unwrap(),

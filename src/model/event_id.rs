@@ -1,33 +1,115 @@
-//! Ids of events as windows keep them: most sources write hexadecimal digits or UUIDs, which take half the room.
+//! Ids of events as they travel and as windows keep them: most sources write hexadecimal digits or UUIDs, which take half
+//! the room.
 
+use std::borrow::Cow;
 use std::fmt;
 
+use serde::{Serialize, Serializer};
 use uuid::Uuid;
 
 use super::codec::{Malformed, Reader, Writer};
 
 /// Bytes held in place.
 const INLINE: usize = 22;
+/// Bytes of them that do not fill a word.
+const LAST: usize = INLINE % 8;
 
 /// The id of an event: exactly its text, in 24 bytes unless it is long and neither hexadecimal nor a UUID.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct EventId(Form);
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Its bytes are in words: bytes that are stored one by one and read together a moment later make the processor wait.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Form {
-    /// Text of so many bytes.
-    Short(u8, [u8; INLINE]),
-    /// Twice as many hexadecimal digits, lower case.
-    Hex(u8, [u8; INLINE]),
-    /// A UUID with its hyphens, lower case.
-    Uuid([u8; 16]),
-    /// Anything else.
+    /// What the bytes are and how many, the last [`LAST`] of them, and those before; 0 where there are fewer.
+    Packed(Packing, [u8; LAST], [u64; 2]),
+    /// Text that cannot be packed.
     Long(Box<str>),
+}
+
+/// How an id is packed: what its bytes are in the upper bits, how many there are in the lower.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Packing(u8);
+
+/// At most [`INLINE`] bytes, in words; 0 where there are fewer.
+type Words = [u64; 3];
+
+/// The text as it is.
+const TEXT: u8 = 0;
+/// Two hexadecimal digits a byte, lower case.
+const HEX: u8 = 1;
+/// A UUID with its hyphens, lower case.
+const UUID: u8 = 2;
+/// Stands in place of a packing before a text that is not packed.
+const LONG: u8 = u8::MAX;
+
+impl Packing {
+    fn new(what: u8, length: usize) -> Self {
+        Self(what << 6 | u8::try_from(length).unwrap_or_default())
+    }
+
+    fn what(self) -> u8 {
+        self.0 >> 6
+    }
+
+    fn length(self) -> usize {
+        usize::from(self.0 & 0x3f)
+    }
+}
+
+impl Form {
+    #[inline]
+    fn packed(packing: Packing, [a, b, last]: Words) -> Self {
+        let [c, d, e, f, g, h, ..] = last.to_le_bytes();
+        Self::Packed(packing, [c, d, e, f, g, h], [a, b])
+    }
+}
+
+/// The words of a form.
+#[inline]
+fn joined([c, d, e, f, g, h]: [u8; LAST], [a, b]: [u64; 2]) -> Words {
+    [a, b, u64::from_le_bytes([c, d, e, f, g, h, 0, 0])]
+}
+
+/// The bytes of words.
+#[inline]
+fn bytes_of(words: Words) -> [u8; 24] {
+    let mut bytes = [0; 24];
+    for (at, word) in bytes.as_chunks_mut::<8>().0.iter_mut().zip(words) {
+        *at = word.to_le_bytes();
+    }
+    bytes
+}
+
+/// The first bytes of `ahead`, at most [`INLINE`].
+#[inline]
+fn words_of(ahead: &[u8], length: usize) -> Words {
+    let [a, b, c] = match ahead.first_chunk::<24>() {
+        Some(all) => [0, 8, 16].map(|start| all[start..].first_chunk().map_or(0, |word| u64::from_le_bytes(*word))),
+        None => {
+            let byte = |at: usize| ahead.get(at).map_or(0, |byte| u64::from(*byte));
+            [0, 8, 16].map(|start| (start..start + 8).rev().fold(0, |word, at| word << 8 | byte(at)))
+        }
+    };
+    /// Ones over so many bytes.
+    const KEPT: [u64; 9] = [
+        0,
+        0xff,
+        0xffff,
+        0x00ff_ffff,
+        0xffff_ffff,
+        0x00ff_ffff_ffff,
+        0xffff_ffff_ffff,
+        0x00ff_ffff_ffff_ffff,
+        u64::MAX,
+    ];
+    let kept = |start: usize| KEPT[length.saturating_sub(start).min(8)];
+    [a & kept(0), b & kept(8), c & kept(16)]
 }
 
 impl Default for EventId {
     fn default() -> Self {
-        Self(Form::Short(0, [0; INLINE]))
+        Self(Form::packed(Packing::new(TEXT, 0), Words::default()))
     }
 }
 
@@ -35,18 +117,29 @@ impl EventId {
     /// The id of that text.
     #[must_use]
     pub fn new(text: &str) -> Self {
+        Self::of(Cow::Borrowed(text))
+    }
+
+    /// As [`EventId::new`], of a text that may be given away.
+    #[must_use]
+    #[inline]
+    pub fn of(text: Cow<'_, str>) -> Self {
         let bytes = text.as_bytes();
-        Self(match bytes.len() {
-            length @ 0..=INLINE => Form::Short(short(length), inline(bytes)),
-            36 => match uuid(bytes) {
-                Some(uuid) => Form::Uuid(uuid),
-                None => Form::Long(text.into()),
-            },
-            length => match hex(bytes) {
-                Some(packed) => Form::Hex(short(length / 2), packed),
-                None => Form::Long(text.into()),
-            },
+        let packed = match bytes.len() {
+            length @ 0..=INLINE => Some((Packing::new(TEXT, length), words_of(bytes, length))),
+            36 => uuid(bytes).map(|uuid| (Packing::new(UUID, 16), uuid)),
+            length => hex(bytes).map(|packed| (Packing::new(HEX, length / 2), packed)),
+        };
+        Self(match packed {
+            Some((packing, words)) => Form::packed(packing, words),
+            None => Form::Long(text.into()),
         })
+    }
+
+    /// Whether it is the empty text.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        matches!(self.0, Form::Packed(Packing(0), ..))
     }
 
     /// Bytes on the heap.
@@ -54,30 +147,38 @@ impl EventId {
     pub fn bytes(&self) -> usize {
         match &self.0 {
             Form::Long(text) => text.len(),
-            _ => 0,
+            Form::Packed(..) => 0,
+        }
+    }
+
+    /// Calls `each` with the id in words that are those of no other.
+    #[inline]
+    pub fn words(&self, mut each: impl FnMut(u64)) {
+        match &self.0 {
+            Form::Packed(packing, last, words) => {
+                joined(*last, *words).into_iter().for_each(&mut each);
+                each(u64::from(packing.0));
+            }
+            Form::Long(text) => {
+                let (words, rest) = text.as_bytes().as_chunks::<8>();
+                words.iter().for_each(|word| each(u64::from_le_bytes(*word)));
+                each(words_of(rest, rest.len())[0]);
+                each((text.len() as u64) << 8 | u64::from(LONG));
+            }
         }
     }
 
     /// Appends the id.
+    #[inline]
     pub fn write(&self, writer: &mut Writer) {
         match &self.0 {
-            Form::Short(length, bytes) => {
-                writer.u8(0);
-                writer.str(text_of(*length, bytes));
+            Form::Packed(packing, last, words) => {
+                writer.u8(packing.0);
+                writer.first_of(&bytes_of(joined(*last, *words)), packing.length());
             }
             Form::Long(text) => {
-                writer.u8(0);
+                writer.u8(LONG);
                 writer.str(text);
-            }
-            Form::Hex(length, bytes) => {
-                writer.u8(1);
-                let packed = bytes.get(..usize::from(*length)).unwrap_or_default();
-                writer.uint(packed.len() as u64);
-                writer.raw(packed);
-            }
-            Form::Uuid(bytes) => {
-                writer.u8(2);
-                writer.u128(u128::from_le_bytes(*bytes));
             }
         }
     }
@@ -86,92 +187,98 @@ impl EventId {
     ///
     /// # Errors
     /// [`Malformed`] if the bytes are no id.
+    #[inline]
     pub fn read(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
-        match reader.u8()? {
-            0 => reader.str().map(Self::new),
-            1 => {
-                let packed = reader.bytes()?;
-                if packed.len() > INLINE {
-                    return Err(reader.malformed("at most 44 hexadecimal digits"));
-                }
-                Ok(Self(Form::Hex(short(packed.len()), inline(packed))))
-            }
-            2 => Ok(Self(Form::Uuid(reader.u128()?.to_le_bytes()))),
-            _ => Err(reader.malformed("the form of an event id")),
+        let packing = Packing(reader.u8()?);
+        if packing.0 == LONG {
+            return reader.str().map(Self::new);
         }
+        let is_known = match packing.what() {
+            TEXT | HEX => packing.length() <= INLINE,
+            UUID => packing.length() == 16,
+            _ => false,
+        };
+        if !is_known {
+            return Err(reader.malformed("how an event id is packed"));
+        }
+        let words = words_of(reader.rest(), packing.length());
+        let bytes = reader.raw(packing.length())?;
+        if packing.what() == TEXT && std::str::from_utf8(bytes).is_err() {
+            return Err(reader.malformed("UTF-8"));
+        }
+        Ok(Self(Form::packed(packing, words)))
     }
 }
 
 impl fmt::Display for EventId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.0 {
-            Form::Short(length, bytes) => f.write_str(text_of(*length, bytes)),
-            Form::Hex(length, bytes) => {
-                let mut packed = bytes.iter().take(usize::from(*length));
-                packed.try_for_each(|byte| write!(f, "{byte:02x}"))
-            }
-            Form::Uuid(bytes) => write!(f, "{}", Uuid::from_bytes(*bytes).as_hyphenated()),
-            Form::Long(text) => f.write_str(text),
+        let (packing, bytes) = match &self.0 {
+            Form::Packed(packing, last, words) => (packing, bytes_of(joined(*last, *words))),
+            Form::Long(text) => return f.write_str(text),
+        };
+        let bytes = bytes.get(..packing.length()).unwrap_or_default();
+        match packing.what() {
+            HEX => bytes.iter().try_for_each(|byte| write!(f, "{byte:02x}")),
+            UUID => write!(f, "{}", Uuid::from_slice(bytes).unwrap_or_default().as_hyphenated()),
+            _ => f.write_str(std::str::from_utf8(bytes).unwrap_or_default()),
         }
     }
 }
 
-fn short(length: usize) -> u8 {
-    u8::try_from(length).unwrap_or(u8::MAX)
-}
-
-fn inline(bytes: &[u8]) -> [u8; INLINE] {
-    let mut kept = [0; INLINE];
-    kept.iter_mut().zip(bytes).for_each(|(kept, byte)| *kept = *byte);
-    kept
-}
-
-fn text_of(length: u8, bytes: &[u8; INLINE]) -> &str {
-    let text = bytes.get(..usize::from(length)).unwrap_or_default();
-    std::str::from_utf8(text).unwrap_or_default()
-}
-
-/// Value of each lower-case hexadecimal digit.
-const DIGITS: [u8; 256] = {
-    let mut values = [NO_DIGIT; 256];
-    let digits = b"0123456789abcdef";
-    let mut value = 0_u8;
-    while (value as usize) < digits.len() {
-        values[digits[value as usize] as usize] = value;
-        value += 1;
+impl Serialize for EventId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
     }
-    values
-};
-/// Of any other byte.
-const NO_DIGIT: u8 = 0x80;
+}
 
-fn hex(digits: &[u8]) -> Option<[u8; INLINE]> {
-    let (pairs, odd) = digits.as_chunks::<2>();
-    if pairs.len() > INLINE || !odd.is_empty() {
+/// The bytes that hexadecimal digits in lower case spell: an even number of digits, for whose bytes there is room.
+#[inline]
+fn hex(digits: &[u8]) -> Option<Words> {
+    if digits.len() > 2 * INLINE || !digits.len().is_multiple_of(2) {
         return None;
     }
-    let mut packed = [0; INLINE];
-    let mut seen = 0;
-    for (byte, [high, low]) in packed.iter_mut().zip(pairs) {
-        let (high, low) = (DIGITS[usize::from(*high)], DIGITS[usize::from(*low)]);
-        seen |= high | low;
-        *byte = high << 4 | low;
+    let (eights, rest) = digits.as_chunks::<8>();
+    let mut halves = [0; 6];
+    for (half, eight) in halves.iter_mut().zip(eights) {
+        *half = four_bytes(u64::from_le_bytes(*eight))?;
     }
-    (seen & NO_DIGIT == 0).then_some(packed)
+    if !rest.is_empty() {
+        let missing = u64::from_le_bytes([b'0'; 8]) << (8 * rest.len());
+        *halves.get_mut(eights.len())? = four_bytes(words_of(rest, rest.len())[0] | missing)?;
+    }
+    let [a, b, c, d, e, f] = halves;
+    Some([a | b << 32, c | d << 32, e | f << 32])
 }
 
-fn uuid(text: &[u8]) -> Option<[u8; 16]> {
-    let mut digits = [0; 32];
-    let mut places = digits.iter_mut();
-    for (at, byte) in text.iter().enumerate() {
-        if matches!(at, 8 | 13 | 18 | 23) {
-            (*byte == b'-').then_some(())?;
-        } else {
-            *places.next()? = *byte;
-        }
+/// What eight digits spell.
+#[inline]
+fn four_bytes(digits: u64) -> Option<u64> {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    // A letter has bit 6 set, and 9 less than its value below.
+    let values = (digits & (0x0f * ONES)) + ((digits >> 6) & ONES) * 9;
+    let letters = ((values + 6 * ONES) >> 4) & ONES;
+    let spelled = values + u64::from(b'0') * ONES + letters * u64::from(b'a' - 10 - b'0');
+    if spelled != digits || values & (0xf0 * ONES) != 0 {
+        return None;
     }
-    let packed = hex(&digits)?;
-    packed.first_chunk::<16>().copied()
+    let pairs = ((values << 4) | (values >> 8)) & 0x00ff_00ff_00ff_00ff;
+    let halves = (pairs | (pairs >> 8)) & 0x0000_ffff_0000_ffff;
+    Some((halves | (halves >> 16)) & 0xffff_ffff)
+}
+
+/// The bytes of a UUID in 36 characters.
+#[inline]
+fn uuid(text: &[u8]) -> Option<Words> {
+    let text: &[u8; 36] = text.try_into().ok()?;
+    let word = |start: usize| text[start..].first_chunk().map_or(0, |word| u64::from_le_bytes(*word));
+    let is_uuid = [8, 13, 18, 23].into_iter().all(|at| text[at] == b'-');
+    if !is_uuid {
+        return None;
+    }
+    // Of the two groups of four digits beside a hyphen, the one before and the one behind.
+    let around = |start: usize| (word(start) & 0xffff_ffff) | word(start + 1) & !0xffff_ffff;
+    let [a, b, c, d] = [word(0), around(9), around(19), word(28)].map(four_bytes);
+    Some([a? | b? << 32, c? | d? << 32, 0])
 }
 
 #[cfg(test)]
@@ -194,6 +301,10 @@ mod tests {
             "events/0/17/0 and what else there is to say",
             "üüüüüüüüüüü",
             "üüüüüüüüüüüü",
+            "0123456789abcdef0123456789abcdef0123456789ab",
+            "0123456789abcdef0123456789abcdef0123456789abcd",
+            "0123456789abcdef0123456789",
+            "0123456789abcdef0123456g",
         ] {
             let id = EventId::new(text);
             assert_eq!(id.to_string(), text);
@@ -201,6 +312,34 @@ mod tests {
             id.write(&mut writer);
             let bytes = writer.into_bytes();
             assert_eq!(EventId::read(&mut Reader::new(&bytes)), Ok(id));
+        }
+    }
+
+    #[test]
+    fn only_digits_are_digits() {
+        for place in 0..8 {
+            for byte in 0..=u8::MAX {
+                let mut eight = *b"0a1b2c9f";
+                eight[place] = byte;
+                let text = std::str::from_utf8(&eight).ok();
+                let text = text.filter(|text| text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')));
+                let expected = text.map(|text| u64::from(u32::from_str_radix(text, 16).unwrap().swap_bytes()));
+                assert_eq!(four_bytes(u64::from_le_bytes(eight)), expected, "{eight:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_follows_an_id_is_no_part_of_it() {
+        let mut writer = Writer::default();
+        EventId::new("e-1").write(&mut writer);
+        writer.raw(&[0x37; 40]);
+        let bytes = writer.into_bytes();
+        assert_eq!(EventId::read(&mut Reader::new(&bytes)), Ok(EventId::new("e-1")));
+        for what in [0b0001_0111, 0b0101_0111, 0b1000_1111, 0b1100_0000] {
+            let mut forged = bytes.clone();
+            forged[0] = what;
+            assert!(EventId::read(&mut Reader::new(&forged)).is_err(), "{what:#b}");
         }
     }
 

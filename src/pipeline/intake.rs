@@ -10,6 +10,7 @@ use super::settings::IntakeSettings;
 use crate::enrich::Reference;
 use crate::intake::address::is_public;
 use crate::intake::{Decoder, Format, Rejection};
+use crate::model::event_id::EventId;
 use crate::model::key::HashKey;
 use crate::model::{Account, Claim, Event};
 use crate::window::day_of;
@@ -213,10 +214,10 @@ impl Intake {
     fn event(&mut self, event: &Event<'_>, index: u32, record: &RawRecord<'_>) {
         let reference = &*self.reference;
         self.often.decoded += 1;
-        let position = event
-            .id
-            .is_empty()
-            .then(|| format!("{}/{}/{}/{index}", record.topic, record.partition, record.offset));
+        let position = event.id.is_empty().then(|| {
+            let position = format!("{}/{}/{}/{index}", record.topic, record.partition, record.offset);
+            EventId::of(position.into())
+        });
         let time_suspect = event.time_ms > record.append_ms.saturating_add(self.settings.future_skew_ms);
         let order_ms = if time_suspect { record.append_ms } else { event.time_ms };
         if time_suspect {
@@ -234,7 +235,7 @@ impl Intake {
             (Some(_), Some(_)) => self.often.located += 1,
         }
         let joined = Joined {
-            id: position.as_deref().unwrap_or(&event.id),
+            id: position.as_ref().unwrap_or(&event.id),
             account,
             source_ip,
             place: located.place.map(|id| reference.place(id)),

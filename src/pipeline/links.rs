@@ -6,7 +6,6 @@
 use super::settings::DetectionSettings;
 use crate::detections::claimed_location;
 use crate::detections::indicators::{self, Class};
-use crate::model::event_id::EventId;
 use crate::model::link::{AccountSummary, Latest, LinkClaim, LinkNetwork, LinkPlace};
 use crate::model::{EntityKind, Link, Observation, ToolKind};
 use crate::window::account::{AccountFacts, Change, Told};
@@ -308,7 +307,7 @@ fn to_device<'a>(seen: &'a Observation<'_>, facts: &'a AccountFacts, index: usiz
             device: id,
             address: event.source_ip,
             fingerprint: fact.fingerprint,
-            event_id: EventId::new(&event.id),
+            event_id: event.id.clone(),
             product: &event.product,
             claim: LinkClaim::of(seen.claim, id),
             place: seen.place.map(|place| LinkPlace::of(place)),

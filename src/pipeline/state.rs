@@ -13,7 +13,7 @@ use crate::window::shared::{SharedReader, SharedWriter};
 /// Chunks of a partition's state: at a million accounts over six partitions a chunk stays below a megabyte.
 const CHUNKS: u16 = 256;
 /// Version of the chunk encoding.
-const CHUNK_VERSION: u8 = 5;
+const CHUNK_VERSION: u8 = 6;
 /// A chunk is swept for expired windows this often, by the append time of its own inputs, ms.
 const SWEEP_MS: i64 = DAY_MS;
 /// Inputs whose windows are looked up ahead of their folding.
@@ -251,7 +251,7 @@ impl<W: Windowed> Chunks<W> {
 fn read_chunk<W: Windowed>(bytes: &[u8], interner: &mut Interner) -> Result<Chunk<W>, Malformed> {
     let mut reader = SharedReader::new(bytes, interner);
     if reader.plain.u8()? != CHUNK_VERSION {
-        return Err(reader.plain.malformed("chunk version 5"));
+        return Err(reader.plain.malformed("chunk version 6"));
     }
     let folded = reader.plain.u128()?;
     let swept_ms = reader.plain.int()?;

@@ -87,8 +87,8 @@ pub fn encode(topics: &TopicNames, reject: &Reject<'_>, record: Option<&Record<'
     if let Some(index) = reject.index {
         headers.push(("x-falsefront-event-index", index.to_string().into_bytes()));
     }
-    if let Some(record) = record.filter(|record| record.replays > 0) {
-        headers.push((REPLAY_COUNT, record.replays.to_string().into_bytes()));
+    if let Some(count) = record.map(|record| record.replays.count()).filter(|count| *count > 0) {
+        headers.push((REPLAY_COUNT, count.to_string().into_bytes()));
     }
     let value = record.and_then(|record| record.value);
     let key = record.and_then(|record| record.key);
@@ -135,7 +135,7 @@ mod tests {
             append_ms: 5,
             key: Some(b"k"),
             value: Some(value),
-            replays: 2,
+            replays: &2,
         };
         let reject = Reject {
             topic: "auth",

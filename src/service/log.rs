@@ -3,6 +3,7 @@
 //! [`crate::service::kafka::KafkaLog`] is the real one. The protocol in [`crate::service::worker`] knows nothing else,
 //! so its decisions can be driven by a simulated log as well; a log therefore also owns the clock.
 
+use std::fmt;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
@@ -49,7 +50,20 @@ pub struct Record<'a> {
     /// Value; `None` for a tombstone.
     pub value: Option<&'a [u8]>,
     /// How often it came back from the dead letters.
-    pub replays: u8,
+    pub replays: &'a dyn Replays,
+}
+
+/// What a record's headers say of its replays. They are read when somebody asks, because only dead letters do.
+pub trait Replays: fmt::Debug {
+    /// How often it came back from the dead letters.
+    fn count(&self) -> u8;
+}
+
+/// Known beforehand.
+impl Replays for u8 {
+    fn count(&self) -> u8 {
+        *self
+    }
 }
 
 /// A record to be written.

@@ -286,7 +286,7 @@ impl AccountFacts {
         let day = day_of(seen.order_ms);
         if let Some(address) = seen.event.source_ip {
             let named = Named {
-                event_id: EventId::new(&seen.event.id),
+                event_id: seen.event.id.clone(),
                 product: self.texts.number(&seen.event.product),
                 device: self.texts.number(device_id(seen)),
             };
@@ -450,8 +450,8 @@ impl Default for OldestMs {
     }
 }
 
-/// Event ids that an account keeps for good: a line of the cache.
-const EVENT_IDS_MIN: usize = 8;
+/// Event ids that an account keeps for good.
+const EVENT_IDS_MIN: usize = 4;
 
 /// Ids are kept for as long as a sign-in folded twice could be judged against another: for as long as visits are. What is
 /// older leaves the facts as they are when it is folded again: days, times and sightings are the same afterwards. Only a

@@ -250,9 +250,9 @@ fn write_session(writer: &mut SharedWriter, fact: &SessionFact) {
         plain.int(closed);
     }
     plain.ip(fact.address);
-    for text in [&fact.device, &fact.event_id, &fact.product] {
-        plain.str(text);
-    }
+    plain.str(&fact.device);
+    fact.event_id.write(plain);
+    plain.str(&fact.product);
 }
 
 fn read_session(reader: &mut SharedReader<'_, '_>) -> Result<SessionFact, Malformed> {
@@ -264,7 +264,7 @@ fn read_session(reader: &mut SharedReader<'_, '_>) -> Result<SessionFact, Malfor
         closed_ms: if plain.bool()? { Some(plain.int()?) } else { None },
         address: plain.ip()?,
         device: boxed(plain)?,
-        event_id: boxed(plain)?,
+        event_id: EventId::read(plain)?,
         product: boxed(plain)?,
     })
 }
@@ -278,7 +278,7 @@ fn write_tool(writer: &mut SharedWriter, fact: &ToolFact) {
     fact.days.write(plain);
     plain.int(fact.first_ms);
     plain.int(fact.last_ms);
-    plain.str(&fact.event_id);
+    fact.event_id.write(plain);
     plain.str(&fact.product);
 }
 
@@ -292,7 +292,7 @@ fn read_tool(reader: &mut SharedReader<'_, '_>) -> Result<ToolFact, Malformed> {
         days: Days::read(plain)?,
         first_ms: plain.int()?,
         last_ms: plain.int()?,
-        event_id: boxed(plain)?,
+        event_id: EventId::read(plain)?,
         product: boxed(plain)?,
     })
 }
@@ -314,16 +314,11 @@ pub fn tool_kind(reader: &mut Reader<'_>) -> Result<ToolKind, Malformed> {
 
 fn write_peripheral(writer: &mut SharedWriter, fact: &PeripheralFact) {
     let plain = &mut writer.plain;
-    for text in [
-        &fact.device,
-        &fact.name,
-        &fact.usb_id,
-        &fact.edid,
-        &fact.event_id,
-        &fact.product,
-    ] {
+    for text in [&fact.device, &fact.name, &fact.usb_id, &fact.edid] {
         plain.str(text);
     }
+    fact.event_id.write(plain);
+    plain.str(&fact.product);
     for shown in [fact.keyboard, fact.mouse, fact.storage] {
         plain.bool(shown);
     }
@@ -337,7 +332,7 @@ fn read_peripheral(reader: &mut SharedReader<'_, '_>) -> Result<PeripheralFact, 
         name: boxed(plain)?,
         usb_id: boxed(plain)?,
         edid: boxed(plain)?,
-        event_id: boxed(plain)?,
+        event_id: EventId::read(plain)?,
         product: boxed(plain)?,
         keyboard: plain.bool()?,
         mouse: plain.bool()?,
@@ -351,9 +346,9 @@ fn write_rdp(writer: &mut SharedWriter, fact: &RdpFact) {
     writer.opt_place(fact.place.as_deref());
     writer.plain.int(fact.time_ms);
     writer.plain.ip(fact.address);
-    for text in [&fact.device, &fact.event_id, &fact.product] {
-        writer.plain.str(text);
-    }
+    writer.plain.str(&fact.device);
+    fact.event_id.write(&mut writer.plain);
+    writer.plain.str(&fact.product);
 }
 
 fn read_rdp(reader: &mut SharedReader<'_, '_>) -> Result<RdpFact, Malformed> {
@@ -365,7 +360,7 @@ fn read_rdp(reader: &mut SharedReader<'_, '_>) -> Result<RdpFact, Malformed> {
         time_ms: plain.int()?,
         address: plain.ip()?,
         device: boxed(plain)?,
-        event_id: boxed(plain)?,
+        event_id: EventId::read(plain)?,
         product: boxed(plain)?,
     })
 }

@@ -7,6 +7,7 @@ use super::day_of;
 use super::days::Days;
 use super::episode::{Episodes, hash};
 use super::settings::WindowSettings;
+use crate::model::event_id::EventId;
 use crate::model::{EventKind, Network, Observation, Outcome, Place, ToolKind};
 
 /// Facts that most accounts have none of, so that their windows have no room for them.
@@ -43,7 +44,7 @@ pub struct SessionFact {
     /// Device; empty if unknown.
     pub device: Box<str>,
     /// Id of the event that opened it.
-    pub event_id: Box<str>,
+    pub event_id: EventId,
     /// Product of that event.
     pub product: Box<str>,
 }
@@ -66,7 +67,7 @@ pub struct ToolFact {
     /// See `first_ms`.
     pub last_ms: i64,
     /// Id of the first event that showed it.
-    pub event_id: Box<str>,
+    pub event_id: EventId,
     /// Product of that event.
     pub product: Box<str>,
 }
@@ -91,7 +92,7 @@ pub struct PeripheralFact {
     /// When, ms.
     pub time_ms: i64,
     /// Id of the event.
-    pub event_id: Box<str>,
+    pub event_id: EventId,
     /// Product of the event.
     pub product: Box<str>,
 }
@@ -110,7 +111,7 @@ pub struct RdpFact {
     /// Device logged on to; empty if unknown.
     pub device: Box<str>,
     /// Id of the event.
-    pub event_id: Box<str>,
+    pub event_id: EventId,
     /// Product of the event.
     pub product: Box<str>,
 }
@@ -242,7 +243,7 @@ impl Rare {
                 days: Days::default(),
                 first_ms: seen.order_ms,
                 last_ms: seen.order_ms,
-                event_id: seen.event.id.as_ref().into(),
+                event_id: seen.event.id.clone(),
                 product: seen.event.product.as_ref().into(),
             });
             self.tools.len() - 1
@@ -253,7 +254,7 @@ impl Rare {
         fact.last_ms = fact.last_ms.max(seen.order_ms);
         if seen.order_ms < fact.first_ms {
             fact.first_ms = seen.order_ms;
-            fact.event_id = seen.event.id.as_ref().into();
+            fact.event_id = seen.event.id.clone();
             fact.product = seen.event.product.as_ref().into();
         }
     }
@@ -281,7 +282,7 @@ impl Rare {
                 closed_ms: None,
                 address: event.source_ip,
                 device: device.into(),
-                event_id: event.id.as_ref().into(),
+                event_id: event.id.clone(),
                 product: event.product.as_ref().into(),
             });
             self.sessions.len() - 1
@@ -313,8 +314,8 @@ fn make_room<T>(list: &mut Vec<T>, max: usize, time: impl Fn(&T) -> i64) {
 }
 
 /// Whether an observation is the one that a fact came from, delivered again after the account forgot its id.
-fn is_of(seen: &Observation<'_>, time_ms: i64, event_id: &str, product: &str) -> bool {
-    seen.order_ms == time_ms && *seen.event.id == *event_id && *seen.event.product == *product
+fn is_of(seen: &Observation<'_>, time_ms: i64, event_id: &EventId, product: &str) -> bool {
+    seen.order_ms == time_ms && seen.event.id == *event_id && *seen.event.product == *product
 }
 
 fn rdp(seen: &Observation<'_>) -> RdpFact {
@@ -325,7 +326,7 @@ fn rdp(seen: &Observation<'_>) -> RdpFact {
         network: Arc::clone(seen.network),
         place: seen.place.cloned(),
         device: event.device.as_ref().map(|d| d.id.as_ref().into()).unwrap_or_default(),
-        event_id: event.id.as_ref().into(),
+        event_id: event.id.clone(),
         product: event.product.as_ref().into(),
     }
 }
@@ -359,7 +360,7 @@ fn peripheral(seen: &Observation<'_>) -> Option<PeripheralFact> {
         storage: peripheral.storage,
         edid: edid.into(),
         time_ms: seen.order_ms,
-        event_id: event.id.as_ref().into(),
+        event_id: event.id.clone(),
         product: event.product.as_ref().into(),
     })
 }

@@ -1,5 +1,7 @@
 //! The latest event ids of an account, to recognize a re-delivery.
 
+use crate::model::event_id::EventId;
+
 /// Hashes of event ids, in the order they came; a full ring drops its oldest. The latest few are kept for good, the
 /// others go some time after they came.
 ///
@@ -153,22 +155,22 @@ fn holds(ids: &[u64], id: u64) -> bool {
 /// 64-bit hash of an event's id and product, eight bytes at a time: a folded product of 64 by 64 bits, as in wyhash
 /// (Wang Yi, public domain).
 #[must_use]
-pub fn id_hash(id: &str, product: &str) -> u64 {
-    #[allow(clippy::cast_possible_truncation, reason = "the halves of 128 bits")]
-    let fold = |state: u64, word: u64| {
-        let wide = u128::from(state.rotate_left(29) ^ word ^ 0x9e37_79b9_7f4a_7c15) * 0xe703_7ed1_a0b4_28db;
-        wide as u64 ^ (wide >> 64) as u64
-    };
-    let text = |state: u64, text: &str| {
-        let (words, rest) = text.as_bytes().as_chunks::<8>();
-        let state = words
-            .iter()
-            .fold(state, |state, word| fold(state, u64::from_le_bytes(*word)));
-        let mut last = [0; 8];
-        last.iter_mut().zip(rest).for_each(|(last, byte)| *last = *byte);
-        fold(fold(state, u64::from_le_bytes(last)), text.len() as u64)
-    };
-    text(text(0, id), product)
+pub fn id_hash(id: &EventId, product: &str) -> u64 {
+    let mut state = 0;
+    id.words(|word| state = fold(state, word));
+    let (words, rest) = product.as_bytes().as_chunks::<8>();
+    for word in words {
+        state = fold(state, u64::from_le_bytes(*word));
+    }
+    let mut last = [0; 8];
+    last.iter_mut().zip(rest).for_each(|(last, byte)| *last = *byte);
+    fold(fold(state, u64::from_le_bytes(last)), product.len() as u64)
+}
+
+#[allow(clippy::cast_possible_truncation, reason = "the halves of 128 bits")]
+fn fold(state: u64, word: u64) -> u64 {
+    let wide = u128::from(state.rotate_left(29) ^ word ^ 0x9e37_79b9_7f4a_7c15) * 0xe703_7ed1_a0b4_28db;
+    wide as u64 ^ (wide >> 64) as u64
 }
 
 #[cfg(test)]
@@ -225,16 +227,22 @@ mod tests {
 
     #[test]
     fn hashes_tell_texts_apart() {
-        let hashes = [
-            id_hash("a", "b"),
-            id_hash("b", "a"),
-            id_hash("ab", ""),
-            id_hash("", "ab"),
-            id_hash("a\0", "b"),
-            id_hash("aaaaaaaa", "b"),
-            id_hash("aaaaaaaa\0", "b"),
+        let pairs = [
+            ("a", "b"),
+            ("b", "a"),
+            ("ab", ""),
+            ("", "ab"),
+            ("a\0", "b"),
+            ("aaaaaaaa", "b"),
+            ("aaaaaaaa\0", "b"),
+            ("aaaaaaaaaaaa", "b"),
+            // Packed, its bytes are those of the text before.
+            ("616161616161616161616161", "b"),
+            ("61616161-6161-6161-6161-616161616161", "b"),
+            ("61616161616161616161616161616161", "b"),
         ];
-        let distinct: std::collections::BTreeSet<u64> = hashes.into_iter().collect();
-        assert_eq!(distinct.len(), hashes.len());
+        let hash = |(id, product): (&str, &str)| id_hash(&EventId::new(id), product);
+        let distinct: std::collections::BTreeSet<u64> = pairs.into_iter().map(hash).collect();
+        assert_eq!(distinct.len(), pairs.len());
     }
 }

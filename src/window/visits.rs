@@ -76,11 +76,7 @@ impl Visits {
             index -= 1;
         }
         if self.sorted.len() == self.sorted.capacity() {
-            self.sorted.reserve_exact(if self.sorted.is_empty() {
-                1
-            } else {
-                GROWTH.max(self.sorted.len() / 4)
-            });
+            self.sorted.reserve_exact(GROWTH.max(self.sorted.len() / 4));
         }
         self.sorted.insert(index, visit);
         Inserted::At(index)

@@ -346,7 +346,7 @@ impl Log for SimulatedLog {
                     append_ms: entry.append_ms,
                     key: entry.key.as_deref(),
                     value: entry.value.as_deref(),
-                    replays: 0,
+                    replays: &0,
                 };
                 if take(&record) == ControlFlow::Break(()) {
                     break;
@@ -580,7 +580,7 @@ impl Log for SimulatedLog {
                     append_ms: entry.append_ms,
                     key: entry.key.as_deref(),
                     value: entry.value.as_deref(),
-                    replays: 0,
+                    replays: &0,
                 };
                 if take(&record) == ControlFlow::Break(()) {
                     break;

@@ -17,6 +17,7 @@ use super::person::{self, Person};
 use super::reason::{ACTOR_NOT_A_PERSON, KIND_UNSUPPORTED, NOT_A_REMOTE_ACCESS_TOOL, reject};
 use super::values::{Place, Values};
 use super::{Rejection, Sink, address, tools};
+use crate::model::event_id::EventId;
 use crate::model::{Device, Event, EventKind, Mfa, Outcome, Peripheral, Tool};
 
 const PERIPHERAL_ACTIVITY: i64 = 1010;
@@ -85,6 +86,7 @@ impl<'a> Source<'_, 'a> {
         Ok(Event {
             id: (values.id(metadata.uid))
                 .or_else(|| values.id(metadata.original_event_uid))
+                .map(EventId::of)
                 .unwrap_or_default(),
             time_ms,
             kind: reading.kind,

@@ -67,6 +67,7 @@ impl Drop for Queue {
 }
 
 /// A message as librdkafka holds it, valid while its batch is.
+#[derive(Debug)]
 pub(super) struct Message<'b> {
     pub(super) topic: &'b str,
     pub(super) partition: i32,

@@ -7,7 +7,7 @@ use rdkafka::{Message as _, Timestamp};
 
 use super::native;
 use crate::service::dead_letter::REPLAY_COUNT_C;
-use crate::service::log::Record;
+use crate::service::log::{Record, Replays};
 
 pub(super) fn now_ms() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -29,14 +29,20 @@ pub(super) fn record<'m>(message: &'m BorrowedMessage<'_>) -> Record<'m> {
         append_ms,
         key: message.key(),
         value: message.payload(),
-        replays: 0,
+        replays: &0,
+    }
+}
+
+impl Replays for native::Message<'_> {
+    fn count(&self) -> u8 {
+        let count = self.header(REPLAY_COUNT_C);
+        let text = count.and_then(|count| std::str::from_utf8(count).ok());
+        text.and_then(|text| text.parse().ok()).unwrap_or(0)
     }
 }
 
 /// A message of a batch that was read at `now_ms`.
 pub(super) fn batched<'m>(message: &'m native::Message<'_>, now_ms: i64) -> Record<'m> {
-    let count = message.header(REPLAY_COUNT_C);
-    let text = count.and_then(|count| std::str::from_utf8(count).ok());
     Record {
         topic: message.topic,
         partition: message.partition,
@@ -49,6 +55,6 @@ pub(super) fn batched<'m>(message: &'m native::Message<'_>, now_ms: i64) -> Reco
         },
         key: message.key,
         value: message.value,
-        replays: text.and_then(|text| text.parse().ok()).unwrap_or(0),
+        replays: message,
     }
 }
