@@ -1,6 +1,7 @@
 //! The whole service against a real Apache Kafka, killed in the middle: nothing lost, nothing twice.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::ops::Range;
@@ -54,14 +55,22 @@ impl Drop for Process {
 }
 
 fn spawn(connection: &Connection, application: &str, more: &str, folder: &Path) -> Process {
+    spawn_reading(&["auth"], connection, application, more, folder)
+}
+
+/// As [`spawn`], with the application's topics of those names as sources.
+fn spawn_reading(sources: &[&str], connection: &Connection, application: &str, more: &str, folder: &Path) -> Process {
     let http = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let file = folder.join(format!("{http}.toml"));
     let brokers = &connection.brokers;
-    let text = format!(
+    let mut text = format!(
         "application = '{application}'\ninstance = 'a'\n{more}\ncommit_interval_ms = 50\ncheckpoint_period_s = 2\n\
          start_from = 'earliest'\nkafka.brokers = '{brokers}'\nhttp.listen = '127.0.0.1:{http}'\n\
-         intake.partitions = {PARTITIONS}\n[[sources]]\ntopic = '{application}.auth'\n"
+         intake.partitions = {PARTITIONS}\n"
     );
+    for source in sources {
+        writeln!(text, "[[sources]]\ntopic = '{application}.{source}'").unwrap();
+    }
     std::fs::write(&file, text).unwrap();
     let child = Command::new(std::env::current_exe().unwrap())
         .args([
@@ -291,6 +300,26 @@ fn kill_9(what: &str, name: &str, more: &str, partition_of: fn(u64) -> i32) {
     assert!(metrics.contains("result=\"equal\""), "{metrics}");
     for family in ["falsefront_consumer_lag_seconds{", "falsefront_seconds_to_data_loss{"] {
         assert!(metrics.contains(family), "{family}: {metrics}");
+    }
+}
+
+/// A group hands a static member that comes back what it had, whatever it subscribes to now.
+#[test]
+fn a_source_that_was_added_is_read_after_a_restart() {
+    let Some(connection) = kafka::broker("a source added to the configuration") else {
+        return;
+    };
+    let application = format!("added-{}", std::process::id());
+    let folder = tempfile::tempdir().unwrap();
+    let any = |n: u64| i32::from(n.is_multiple_of(3));
+    for (name, sources) in [("auth", &["auth"][..]), ("added", &["auth", "added"])] {
+        let topic = format!("{application}.{name}");
+        kafka::create_topic(&connection, &topic, PARTITIONS);
+        let feeder = feed(&connection, &topic, any, 0..RECORDS / 10);
+        let child = spawn_reading(sources, &connection, &application, "workers = 1", folder.path());
+        child.wait_for_alerts();
+        child.terminate();
+        feeder.join().unwrap();
     }
 }
 

@@ -4,7 +4,8 @@
 //! `cargo bench --bench kafka` takes some five minutes and needs what `deploy/kafka/local.sh` needs.
 //! `FALSEFRONT_BENCH_EVENTS`, `_ACCOUNTS`, `_ROUNDS`, `_WORKERS` and `_RATES` change the load; `KAFKA_HEAP_OPTS='-Xms1G -Xmx1G'`
 //! gives the broker the heap that Kafka's own start script does, twice that of the tests. The first rounds warm the
-//! broker's compiler and are shown as such; a run with fewer than 1.5 busy cores was waiting for something.
+//! broker's compiler and are shown as such (`FALSEFRONT_BENCH_WARM_UPS`); a run with fewer than 1.5 busy cores was waiting
+//! for something.
 #![allow(
     clippy::unwrap_used,
     clippy::disallowed_methods,
@@ -45,6 +46,9 @@ const KNOWN: &str = "bench.known";
 const EVENTS: &str = "bench.events";
 /// Both, keyed by account.
 const KEYED: &str = "bench.keyed";
+/// Part of the events over which a fused run is measured: the worker that joined first has the others' partitions for a
+/// while, is ahead of them by as much, and has nothing left in the end.
+const FUSED_PERCENT: u64 = 85;
 /// Events made at a time.
 const PART: u64 = 100_000;
 const SEED: u64 = 7;
@@ -93,8 +97,13 @@ fn main() {
         "{:<34} {:>10} {:>12} {:>11} {:>8} {:>12}",
         "round", "events/s", "of reading", "us/event", "cores", "state MB"
     );
-    for round in 0..=rounds {
-        bench.round(round, round == rounds);
+    let warm_ups = number("WARM_UPS", 3);
+    for round in 0..warm_ups + rounds {
+        let name = match round.checked_sub(warm_ups) {
+            None => format!("warm-up {}", round + 1),
+            Some(counted) => format!("{}", counted + 1),
+        };
+        bench.round(round, &name, round + 1 == warm_ups + rounds);
     }
     for rate in rates {
         latency::measure(&bench.connection, folder.path(), rate);
@@ -112,12 +121,7 @@ struct Bench<'a> {
 }
 
 impl Bench<'_> {
-    fn round(&self, round: u64, is_last: bool) {
-        let name = if round == 0 {
-            "warm-up".to_owned()
-        } else {
-            format!("{round}")
-        };
+    fn round(&self, round: u64, name: &str, is_last: bool) {
         let reading = self.read_alone();
         self.show(&format!("{name}: reading alone"), &reading, &reading);
         let (accounts, rekeyed) = self.rekeyed(
@@ -179,20 +183,18 @@ impl Bench<'_> {
             workers: self.workers,
         };
         let fused = Running::start(&self.connection, self.folder, &what);
-        let outcome = fused.until(self.accounts, self.events, self.broker);
+        let outcome = fused.until(self.accounts, self.events * FUSED_PERCENT / 100, self.broker);
         fused.stop();
         outcome
     }
 
     fn show(&self, what: &str, outcome: &Outcome, reading: &Outcome) {
-        let seconds = outcome.wall.as_secs_f64();
-        let events = self.events as f64;
         println!(
             "{what:<34} {:>10.0} {:>12.2} {:>11.2} {:>8.2} {:>12.0}",
-            events / seconds,
-            reading.wall.as_secs_f64() / seconds,
-            outcome.cpu.as_micros() as f64 / events,
-            outcome.cpu.as_secs_f64() / seconds,
+            outcome.rate(),
+            outcome.rate() / reading.rate(),
+            outcome.cpu.as_micros() as f64 / outcome.events as f64,
+            outcome.cpu.as_secs_f64() / outcome.wall.as_secs_f64(),
             outcome.state_bytes as f64 / 1e6,
         );
     }
@@ -260,6 +262,7 @@ impl Bench<'_> {
             }
         }
         Outcome {
+            events: self.events,
             wall: began.elapsed(),
             cpu: run::cpu(self.broker) - cpu_before,
             state_bytes: 0,

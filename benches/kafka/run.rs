@@ -21,10 +21,18 @@ pub(crate) const RESTORED_PERIOD_S: u64 = 15;
 
 /// What a run took.
 pub(crate) struct Outcome {
+    pub(crate) events: u64,
     pub(crate) wall: Duration,
     /// Ours and the broker's.
     pub(crate) cpu: Duration,
     pub(crate) state_bytes: u64,
+}
+
+impl Outcome {
+    /// Events a second.
+    pub(crate) fn rate(&self) -> f64 {
+        self.events as f64 / self.wall.as_secs_f64()
+    }
 }
 
 /// One running service: some stages of an application.
@@ -129,6 +137,7 @@ impl Running {
         let (ended, cpu_after, _) = self.reached(known + events, broker);
         let share = events as f64 / (known + events - first).max(1) as f64;
         Outcome {
+            events,
             wall: ended.duration_since(began).mul_f64(share),
             cpu: (cpu_after - cpu_before).mul_f64(share),
             state_bytes: self.state_bytes(),

@@ -1,6 +1,7 @@
 //! [`Log`] over a consumer and a transactional producer of librdkafka.
 
 use std::collections::BTreeSet;
+use std::hash::Hasher as _;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -9,6 +10,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, Producer, ThreadedProducer};
 use rdkafka::{Offset, TopicPartitionList};
+use siphasher::sip::SipHasher24;
 
 use crate::service::log::{Failure, Guarantee, Isolation, Log, Outgoing, Polled, Rebalance, Take, TopicPartition};
 use crate::service::metrics::Metrics;
@@ -67,7 +69,7 @@ pub struct LogSettings {
     pub connection: Connection,
     /// `falsefront.accounts`.
     pub group: String,
-    /// Stable name of this member, also in its transactional id: `falsefront-a-accounts-0`.
+    /// Stable name of this member, and its transactional id: `falsefront-a-accounts-0`.
     pub member: String,
     /// Group protocol.
     pub protocol: GroupProtocol,
@@ -82,6 +84,25 @@ pub struct LogSettings {
     pub has_reader: bool,
     /// Receives the lag.
     pub metrics: Option<Metrics>,
+}
+
+impl LogSettings {
+    /// Name of the static member. It says which topics are subscribed to: whoever comes back under the same name is handed
+    /// what it had before, and would never read a source that was added (`GroupCoordinator` rebalances a stable group for
+    /// another protocol only, not for another subscription).
+    fn instance(&self) -> String {
+        let Membership::Group(topics) = &self.membership else {
+            return self.member.clone();
+        };
+        let mut topics: Vec<&str> = topics.iter().map(AsRef::as_ref).collect();
+        topics.sort_unstable();
+        let mut hasher = SipHasher24::new();
+        for topic in topics {
+            hasher.write(topic.as_bytes());
+            hasher.write_u8(0);
+        }
+        format!("{}-{:016x}", self.member, hasher.finish())
+    }
 }
 
 /// One worker's consumer and producer.
@@ -226,7 +247,7 @@ fn consumer(settings: &LogSettings) -> Result<BaseConsumer<Group>, Failure> {
     ];
     match settings.protocol {
         GroupProtocol::Classic => {
-            own.push(("group.instance.id", settings.member.clone()));
+            own.push(("group.instance.id", settings.instance()));
             own.push(("partition.assignment.strategy", "cooperative-sticky".to_owned()));
             own.push(("session.timeout.ms", "10000".to_owned()));
             own.push(("heartbeat.interval.ms", "1000".to_owned()));
