@@ -1,7 +1,7 @@
 //! Kafka to Kafka, exactly once, on a real Apache Kafka that shares the processor: throughput against reading alone,
 //! processor time with the broker's, latency from append to visible alert, and the time of a restore.
 //!
-//! `cargo bench --bench kafka` takes some five minutes and needs what `deploy/kafka/local.sh` needs.
+//! `cargo bench --bench kafka` takes some eight minutes and needs what `deploy/kafka/local.sh` needs.
 //! `FALSEFRONT_BENCH_EVENTS`, `_ACCOUNTS`, `_ROUNDS`, `_WORKERS` and `_RATES` change the load; `KAFKA_HEAP_OPTS='-Xms1G -Xmx1G'`
 //! gives the broker the heap that Kafka's own start script does, twice that of the tests. The first rounds warm the
 //! broker's compiler and are shown as such (`FALSEFRONT_BENCH_WARM_UPS`); a run with fewer than 1.5 busy cores was waiting
@@ -35,7 +35,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
 use cluster::Cluster;
-use run::{CHECKPOINT_PERIOD_S, Outcome, RESTORED_PERIOD_S, Roles, Running};
+use run::{CHECKPOINT_PERIOD_S, Cpu, Outcome, RESTORED_PERIOD_S, Roles, Running};
 use traffic::{Spread, sign_ins_from};
 
 /// Partitions of the source and of the topics in between.
@@ -66,7 +66,7 @@ fn number(name: &str, usual: u64) -> u64 {
 
 fn main() {
     falsefront::service::kafka::keep_freed_memory();
-    let (events, accounts) = (number("EVENTS", 2_000_000), number("ACCOUNTS", 1_000_000));
+    let (events, accounts) = (number("EVENTS", 4_000_000), number("ACCOUNTS", 1_000_000));
     let rounds = number("ROUNDS", 5);
     let rates = std::env::var("FALSEFRONT_BENCH_RATES").unwrap_or_else(|_| "20000 100000".to_owned());
     let rates: Vec<u64> = rates.split_whitespace().map(|rate| rate.parse().unwrap()).collect();
@@ -94,8 +94,8 @@ fn main() {
         std::thread::available_parallelism().map_or(0, usize::from)
     );
     println!(
-        "{:<34} {:>10} {:>12} {:>11} {:>8} {:>12}",
-        "round", "events/s", "of reading", "us/event", "cores", "state MB"
+        "{:<34} {:>10} {:>12} {:>11} {:>11} {:>8} {:>12}",
+        "round", "events/s", "of reading", "us/event", "the broker's", "cores", "state MB"
     );
     let warm_ups = number("WARM_UPS", 3);
     for round in 0..warm_ups + rounds {
@@ -190,11 +190,12 @@ impl Bench<'_> {
 
     fn show(&self, what: &str, outcome: &Outcome, reading: &Outcome) {
         println!(
-            "{what:<34} {:>10.0} {:>12.2} {:>11.2} {:>8.2} {:>12.0}",
+            "{what:<34} {:>10.0} {:>12.2} {:>11.2} {:>11.2} {:>8.2} {:>12.0}",
             outcome.rate(),
             outcome.rate() / reading.rate(),
-            outcome.cpu.as_micros() as f64 / outcome.events as f64,
-            outcome.cpu.as_secs_f64() / outcome.wall.as_secs_f64(),
+            outcome.cpu.sum().as_micros() as f64 / outcome.events as f64,
+            outcome.cpu.brokers.as_micros() as f64 / outcome.events as f64,
+            outcome.cpu.sum().as_secs_f64() / outcome.wall.as_secs_f64(),
             outcome.state_bytes as f64 / 1e6,
         );
     }
@@ -251,12 +252,12 @@ impl Bench<'_> {
             list.add_partition_offset(EVENTS, partition, Offset::Beginning).unwrap();
         }
         consumer.assign(&list).unwrap();
-        let (mut began, mut cpu_before) = (Instant::now(), Duration::ZERO);
+        let (mut began, mut cpu_before) = (Instant::now(), Cpu::now(self.broker));
         let mut read = 0;
         while read < self.events {
             if let Some(Ok(_)) = consumer.poll(Duration::from_millis(100)) {
                 if read == 0 {
-                    (began, cpu_before) = (Instant::now(), run::cpu(self.broker));
+                    (began, cpu_before) = (Instant::now(), Cpu::now(self.broker));
                 }
                 read += 1;
             }
@@ -264,7 +265,7 @@ impl Bench<'_> {
         Outcome {
             events: self.events,
             wall: began.elapsed(),
-            cpu: run::cpu(self.broker) - cpu_before,
+            cpu: Cpu::now(self.broker).since(cpu_before),
             state_bytes: 0,
         }
     }

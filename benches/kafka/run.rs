@@ -23,8 +23,7 @@ pub(crate) const RESTORED_PERIOD_S: u64 = 15;
 pub(crate) struct Outcome {
     pub(crate) events: u64,
     pub(crate) wall: Duration,
-    /// Ours and the broker's.
-    pub(crate) cpu: Duration,
+    pub(crate) cpu: Cpu,
     pub(crate) state_bytes: u64,
 }
 
@@ -139,18 +138,18 @@ impl Running {
         Outcome {
             events,
             wall: ended.duration_since(began).mul_f64(share),
-            cpu: (cpu_after - cpu_before).mul_f64(share),
+            cpu: cpu_after.since(cpu_before).mul_f64(share),
             state_bytes: self.state_bytes(),
         }
     }
 
     /// The moment so many observations are committed, the processor time by then, and how many they are.
-    pub(crate) fn reached(&self, wanted: u64, broker: u32) -> (Instant, Duration, u64) {
+    pub(crate) fn reached(&self, wanted: u64, broker: u32) -> (Instant, Cpu, u64) {
         let began = Instant::now();
         loop {
             let folded = self.folded();
             if folded >= wanted {
-                return (Instant::now(), cpu(broker), folded);
+                return (Instant::now(), Cpu::now(broker), folded);
             }
             assert!(began.elapsed() < Duration::from_secs(600), "{folded} of {wanted} only");
             if let Some((worker, result)) = self.service.watch(Duration::ZERO) {
@@ -204,14 +203,44 @@ impl Running {
     }
 }
 
-/// Processor time of this process and another.
-pub(crate) fn cpu(other: u32) -> Duration {
-    let of = |process: &str| {
-        let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
-        let mut fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace().skip(11);
-        let mut hundredths = || fields.next().and_then(|field| field.parse::<u64>().ok()).unwrap_or(0);
-        // Linux counts in hundredths of a second here, whatever the kernel's own tick is.
-        Duration::from_millis((hundredths() + hundredths()) * 10)
-    };
-    of("self") + of(&other.to_string())
+/// Processor time.
+#[derive(Clone, Copy)]
+pub(crate) struct Cpu {
+    pub(crate) ours: Duration,
+    pub(crate) brokers: Duration,
+}
+
+impl Cpu {
+    /// Of this process and the broker's, since they began.
+    pub(crate) fn now(broker: u32) -> Self {
+        let of = |process: &str| {
+            let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+            let mut fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace().skip(11);
+            let mut hundredths = || fields.next().and_then(|field| field.parse::<u64>().ok()).unwrap_or(0);
+            // Linux counts in hundredths of a second here, whatever the kernel's own tick is.
+            Duration::from_millis((hundredths() + hundredths()) * 10)
+        };
+        Self {
+            ours: of("self"),
+            brokers: of(&broker.to_string()),
+        }
+    }
+
+    pub(crate) fn since(self, before: Self) -> Self {
+        Self {
+            ours: self.ours.saturating_sub(before.ours),
+            brokers: self.brokers.saturating_sub(before.brokers),
+        }
+    }
+
+    fn mul_f64(self, factor: f64) -> Self {
+        Self {
+            ours: self.ours.mul_f64(factor),
+            brokers: self.brokers.mul_f64(factor),
+        }
+    }
+
+    pub(crate) fn sum(self) -> Duration {
+        self.ours + self.brokers
+    }
 }
