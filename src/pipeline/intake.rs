@@ -172,14 +172,15 @@ impl Intake {
         let outcome = decoder.decode(format, value, &mut |index, event| {
             self.often.received += 1;
             let is_beyond = usize::try_from(index).is_ok_and(|index| index >= self.settings.events_per_record_max);
-            let rejection = match event {
-                Ok(event) if !is_beyond => return self.event(&event, index, &record),
-                Ok(_) => too_many_events(),
+            // By reference: an event is a few hundred bytes.
+            let rejection = match &event {
+                Ok(event) if !is_beyond => return self.event(event, index, &record),
+                Ok(_) => &too_many_events(),
                 Err(rejection) => rejection,
             };
             refused += 1;
             if refused <= DEAD_LETTERS_PER_RECORD_MAX {
-                self.refuse(&record, Some(index), &rejection);
+                self.refuse(&record, Some(index), rejection);
             } else {
                 self.outputs.counts.add("events_discarded", rejection.reason);
             }

@@ -17,7 +17,7 @@ const CHUNK_VERSION: u8 = 6;
 /// A chunk is swept for expired windows this often, by the append time of its own inputs, ms.
 const SWEEP_MS: i64 = DAY_MS;
 /// Inputs whose windows are looked up ahead of their folding.
-pub const TOUCHED_MAX: usize = 16;
+pub const TOUCHED_MAX: usize = 32;
 /// A full chunk gives up this part of its windows at a time, so that room is not made for one after the other.
 const GIVEN_UP: usize = 8;
 
