@@ -5,10 +5,11 @@ use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
 use falsefront::intake::Format;
+use falsefront::service::dead_letter::REPLAY_COUNT;
 use falsefront::service::kafka::io::{Reader, Writer};
 use falsefront::service::kafka::log::{GroupProtocol, KafkaLog, LogSettings, Membership};
 use falsefront::service::kafka::mock::MockBroker;
-use falsefront::service::log::{Guarantee, Log as _, Rebalance};
+use falsefront::service::log::{Guarantee, Log as _, Outgoing, Rebalance};
 use falsefront::service::metrics::Metrics;
 use falsefront::service::reference::ReferenceFiles;
 use falsefront::service::reference_watch::ReferenceWatch;
@@ -37,7 +38,16 @@ fn the_demo_broker_carries_all_stages() {
             .send("events", Some(n % 2), None, format!("account-{}", n % 10).as_bytes())
             .unwrap();
     }
-    writer.send("events", Some(0), None, &[0xff]).unwrap();
+    // It comes back from the dead letters, and goes there for the third time.
+    let again = vec![(REPLAY_COUNT, b"2".to_vec())];
+    let poison = Outgoing {
+        topic: "events".into(),
+        partition: 0,
+        key: None,
+        value: Some(vec![0xff]),
+        headers: again.clone(),
+    };
+    writer.send_outgoing(&poison).unwrap();
     writer.flush(Duration::from_secs(10)).unwrap();
     let mut alerts = Reader::new(&connection, &names.alerts, 2).unwrap();
     let mut found = Vec::new();
@@ -54,6 +64,18 @@ fn the_demo_broker_carries_all_stages() {
     found.sort();
     found.dedup();
     assert_eq!(found.len(), 300);
+    let mut letters = Reader::new(&connection, &names.dead_letters, 2).unwrap();
+    let letter = loop {
+        assert!(began.elapsed() < Duration::from_secs(60), "no dead letter");
+        if let Some(letter) = letters.next(Duration::from_millis(50)).unwrap() {
+            break letter;
+        }
+    };
+    let (name, count) = &again[0];
+    assert!(
+        letter.headers.contains(&((*name).to_owned(), count.clone())),
+        "{letter:?}"
+    );
     assert!(metrics.is_ready());
     let failures = service.stop(Duration::from_secs(10));
     assert!(failures.is_empty(), "{failures:?}");
