@@ -39,7 +39,7 @@ pub(crate) fn all(reference: &Arc<Reference>) {
         sign_ins(Format::Ocsf, count, ACCOUNTS, Spread::Uniform, 1, seed)
     });
     show("even", &even, &even);
-    for spread in [Spread::HotAccount, Spread::HotAddress] {
+    for spread in [Spread::HotAccount, Spread::HotAddress, Spread::FarAddress] {
         let hot = measure(reference, |count, seed| {
             sign_ins(Format::Ocsf, count, ACCOUNTS, spread, 1, seed)
         });

@@ -22,12 +22,17 @@ pub(crate) enum Spread {
     Zipf,
     /// Nine of ten events are of one account.
     HotAccount,
-    /// Nine of ten events come from one address.
+    /// Nine of ten events come from one address, which no database places: a carrier's gateway, a listed exit.
     HotAddress,
+    /// Nine of ten events come from one address that has a place, far from where the accounts are otherwise: each change
+    /// between the two is a finding.
+    FarAddress,
 }
 
+/// An address without a place.
+const HOT_ADDRESS: &str = "247.255.255.1";
 /// An office that nobody else is in.
-const HOT_ADDRESS: &str = "245.1.255.1";
+const FAR_ADDRESS: &str = "245.1.255.1";
 
 impl Spread {
     pub(crate) fn name(self) -> &'static str {
@@ -37,6 +42,7 @@ impl Spread {
             Self::Zipf => "zipf",
             Self::HotAccount => "on one account",
             Self::HotAddress => "from one address",
+            Self::FarAddress => "from one address far from home",
         }
     }
 
@@ -44,7 +50,7 @@ impl Spread {
         match self {
             Self::Each(first) => (first + number) % accounts,
             Self::HotAccount if !random.bits().is_multiple_of(10) => 0,
-            Self::Uniform | Self::HotAccount | Self::HotAddress => random.bits() % accounts,
+            Self::Uniform | Self::HotAccount | Self::HotAddress | Self::FarAddress => random.bits() % accounts,
             Self::Zipf => (((accounts as f64).powf(unit(random)) as u64).max(1) - 1).min(accounts - 1),
         }
     }
@@ -112,6 +118,7 @@ pub(crate) fn sign_ins_from(
         let roll = random.bits();
         let ip = match spread {
             Spread::HotAddress if !roll.is_multiple_of(10) => HOT_ADDRESS.to_owned(),
+            Spread::FarAddress if !roll.is_multiple_of(10) => FAR_ADDRESS.to_owned(),
             _ => address(account, roll),
         };
         records.push(account, &record(format, account, &ip, time_ms, roll));
