@@ -1,7 +1,7 @@
 //! The core without Kafka: one table of parts, each with its floor measured in the same run.
 //!
 //! `cargo bench --bench core` takes about two minutes. `FALSEFRONT_BENCH_ACCOUNTS=10000000` adds a row for that many
-//! accounts (it takes some 15 GB), `FALSEFRONT_BENCH_QUICK=1` leaves all but the small ones out, and names after `--` run
+//! accounts (each row says what one takes), `FALSEFRONT_BENCH_QUICK=1` leaves all but the small ones out, and names after `--` run
 //! only those groups (see `GROUPS`).
 #![allow(
     clippy::unwrap_used,

@@ -187,7 +187,7 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// [`Malformed`] if there are fewer.
     pub fn skip(&mut self, count: usize) -> Result<(), Malformed> {
-        self.take(count, "more bytes").map(|_| ())
+        self.raw(count).map(|_| ())
     }
 
     /// So many bytes.

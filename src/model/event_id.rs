@@ -84,13 +84,6 @@ fn bytes_of(words: Words) -> [u8; 24] {
 /// The first bytes of `ahead`, at most [`INLINE`].
 #[inline]
 fn words_of(ahead: &[u8], length: usize) -> Words {
-    let [a, b, c] = match ahead.first_chunk::<24>() {
-        Some(all) => [0, 8, 16].map(|start| all[start..].first_chunk().map_or(0, |word| u64::from_le_bytes(*word))),
-        None => {
-            let byte = |at: usize| ahead.get(at).map_or(0, |byte| u64::from(*byte));
-            [0, 8, 16].map(|start| (start..start + 8).rev().fold(0, |word, at| word << 8 | byte(at)))
-        }
-    };
     /// Ones over so many bytes.
     const KEPT: [u64; 9] = [
         0,
@@ -103,8 +96,24 @@ fn words_of(ahead: &[u8], length: usize) -> Words {
         0x00ff_ffff_ffff_ffff,
         u64::MAX,
     ];
+    let [a, b, c] = match ahead.first_chunk::<24>() {
+        Some(all) => [0, 8, 16].map(|start| all[start..].first_chunk().map_or(0, |word| u64::from_le_bytes(*word))),
+        None => {
+            let byte = |at: usize| ahead.get(at).map_or(0, |byte| u64::from(*byte));
+            [0, 8, 16].map(|start| (start..start + 8).rev().fold(0, |word, at| word << 8 | byte(at)))
+        }
+    };
     let kept = |start: usize| KEPT[length.saturating_sub(start).min(8)];
     [a & kept(0), b & kept(8), c & kept(16)]
+}
+
+/// Calls `each` with a text in words that are those of no other text.
+#[inline]
+pub fn words_of_text(text: &str, mut each: impl FnMut(u64)) {
+    let (words, rest) = text.as_bytes().as_chunks::<8>();
+    words.iter().for_each(|word| each(u64::from_le_bytes(*word)));
+    each(rest.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte)));
+    each(text.len() as u64);
 }
 
 impl Default for EventId {
@@ -160,10 +169,8 @@ impl EventId {
                 each(u64::from(packing.0));
             }
             Form::Long(text) => {
-                let (words, rest) = text.as_bytes().as_chunks::<8>();
-                words.iter().for_each(|word| each(u64::from_le_bytes(*word)));
-                each(words_of(rest, rest.len())[0]);
-                each((text.len() as u64) << 8 | u64::from(LONG));
+                words_of_text(text, &mut each);
+                each(LONG.into());
             }
         }
     }

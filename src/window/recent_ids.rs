@@ -1,6 +1,6 @@
 //! The latest event ids of an account, to recognize a re-delivery.
 
-use crate::model::event_id::EventId;
+use crate::model::event_id::{EventId, words_of_text};
 
 /// Hashes of event ids, in the order they came; a full ring drops its oldest. The latest few are kept for good, the
 /// others go some time after they came.
@@ -157,14 +157,10 @@ fn holds(ids: &[u64], id: u64) -> bool {
 #[must_use]
 pub fn id_hash(id: &EventId, product: &str) -> u64 {
     let mut state = 0;
-    id.words(|word| state = fold(state, word));
-    let (words, rest) = product.as_bytes().as_chunks::<8>();
-    for word in words {
-        state = fold(state, u64::from_le_bytes(*word));
-    }
-    let mut last = [0; 8];
-    last.iter_mut().zip(rest).for_each(|(last, byte)| *last = *byte);
-    fold(fold(state, u64::from_le_bytes(last)), product.len() as u64)
+    let mut add = |word| state = fold(state, word);
+    id.words(&mut add);
+    words_of_text(product, &mut add);
+    state
 }
 
 #[allow(clippy::cast_possible_truncation, reason = "the halves of 128 bits")]

@@ -27,7 +27,7 @@ pub struct WindowSettings {
     /// Open alert episodes.
     pub episodes_max: usize,
     /// Event ids remembered to recognize a re-delivery: those of as long as located sign-ins are kept, and of the
-    /// time before that the latest 8.
+    /// time before that the latest 4.
     pub event_ids_max: usize,
     /// Accounts remembered on one device or network; more are only counted.
     pub ties_max: usize,
