@@ -4,7 +4,11 @@
 //! since. A record that agrees in every other byte, and has a well-formed value wherever one has changed, is the same
 //! tree; its fields are read from the same places. Whatever agrees with no shape is walked, so that what a [`Memory`]
 //! holds decides how fast a record is read, and never what it reads as.
+//!
+//! Records of several shapes come mixed. Where one leaves a shape, the next to ask is one that begins alike and leaves
+//! it at the same place, and it is asked from there on: a record is read about once, however many shapes there are.
 
+use std::cmp::Ordering;
 use std::ops::Range;
 
 use super::fields::WireObject;
@@ -12,7 +16,7 @@ use super::values::{Span, Values};
 use super::walk::{self, Fault, Walk};
 
 /// Shapes remembered of a format: event types and optional fields make a producer's records differ.
-const SHAPES_MAX: usize = 8;
+const SHAPES_MAX: usize = 32;
 /// A longer record is not remembered, nor one of more scalars, so that the memory is bounded.
 const SHAPE_BYTES_MAX: usize = 8 * 1024;
 const SHAPE_SCALARS_MAX: usize = 512;
@@ -24,8 +28,10 @@ const PATIENCE: usize = 8;
 #[derive(Default)]
 pub(super) struct Memory<T> {
     shapes: Vec<Shape<T>>,
-    /// The shape that the latest record agreed with: the first to try.
-    latest: usize,
+    /// What each shape has in common with each other.
+    kinship: Vec<Vec<Kinship>>,
+    /// The shapes as they are asked: one that a record agreed with moves up.
+    order: Vec<usize>,
     /// Records that agreed with none since one was learned.
     misses: usize,
     /// The shape that makes room for the next one.
@@ -40,22 +46,38 @@ pub(super) struct Memory<T> {
 #[derive(Clone, Copy)]
 pub(super) struct Predicted(usize);
 
+/// How two shapes begin.
+#[derive(Clone, Copy, Default)]
+struct Kinship {
+    /// Leading parts that are the same.
+    parts: usize,
+    /// No record has the part behind them of both: their bytes differ before either ends.
+    is_exclusive: bool,
+}
+
+/// How far a record agrees with a shape: parts, and where the next one begins.
+#[derive(Clone, Copy, Default)]
+struct Reached {
+    parts: usize,
+    at: usize,
+    spans: usize,
+}
+
 impl<T: WireObject> Memory<T> {
     /// The shape that `text` agrees with.
     #[inline]
     pub(super) fn predict(&mut self, text: &str) -> Option<Predicted> {
-        if !self.agrees(self.latest, text) {
-            let latest = self.latest;
-            self.latest = (0..self.shapes.len()).find(|index| *index != latest && self.agrees(*index, text))?;
-        }
-        Some(Predicted(self.latest))
-    }
-
-    #[inline]
-    fn agrees(&mut self, index: usize, text: &str) -> bool {
+        let first = *self.order.first()?;
         self.spans.clear();
-        let shape = self.shapes.get(index);
-        shape.is_some_and(|shape| shape.agrees(&mut Walk::new(text, &mut self.spans)))
+        let mut walk = Walk::new(text, &mut self.spans);
+        match self.shapes.get(first)?.agrees(&mut walk, Reached::default()) {
+            Ok(()) => Some(Predicted(first)),
+            Err(reached) => {
+                let found = among_others(&self.shapes, &self.kinship, &self.order, &mut walk, reached)?;
+                self.order.swap(found - 1, found);
+                Some(Predicted(self.order[found - 1]))
+            }
+        }
     }
 
     /// Reads `text`, a whole JSON object, as predicted or by walking it.
@@ -96,8 +118,7 @@ impl<T: WireObject> Memory<T> {
         if let Some(index) = alike {
             self.shapes[index].tell_changed(text, &mut scalars);
         }
-        let shape = Shape::of(text, scalars, record);
-        self.latest = match alike {
+        let index = match alike {
             Some(index) => index,
             None if is_full => {
                 let oldest = self.oldest;
@@ -106,12 +127,54 @@ impl<T: WireObject> Memory<T> {
             }
             None => self.shapes.len(),
         };
-        match self.shapes.get_mut(self.latest) {
-            Some(old) => *old = shape,
-            None => self.shapes.push(shape),
-        }
-        Ok(Some(self.latest))
+        self.remember(index, Shape::of(text, scalars, record));
+        Ok(Some(index))
     }
+
+    /// Puts a shape at `index`, in place of the one there, or behind all.
+    fn remember(&mut self, index: usize, shape: Shape<T>) {
+        match self.shapes.get_mut(index) {
+            Some(old) => *old = shape,
+            None => {
+                self.shapes.push(shape);
+                self.order.push(index);
+                self.kinship.iter_mut().for_each(|row| row.push(Kinship::default()));
+                self.kinship.push(vec![Kinship::default(); self.shapes.len()]);
+            }
+        }
+        for (other, shape) in self.shapes.iter().enumerate() {
+            let kinship = self.shapes[index].kinship(shape);
+            self.kinship[index][other] = kinship;
+            self.kinship[other][index] = kinship;
+        }
+    }
+}
+
+/// The place in `order` of the shape that the record agrees with, which left the first of them where it `reached`.
+fn among_others<T>(
+    shapes: &[Shape<T>],
+    kinship: &[Vec<Kinship>],
+    order: &[usize],
+    walk: &mut Walk<'_, '_>,
+    mut reached: Reached,
+) -> Option<usize> {
+    let mut asked = *order.first()?;
+    for (place, index) in order.iter().enumerate().skip(1) {
+        let kinship = kinship[asked][*index];
+        let from = match kinship.parts.cmp(&reached.parts) {
+            // It has the part that the record has not.
+            Ordering::Greater => continue,
+            Ordering::Equal => reached,
+            // It has not the part that the record has.
+            Ordering::Less if kinship.is_exclusive => continue,
+            Ordering::Less => Reached::default(),
+        };
+        match shapes[*index].agrees(walk, from) {
+            Ok(()) => return Some(place),
+            Err(left) => (asked, reached) = (*index, left),
+        }
+    }
+    None
 }
 
 /// A scalar of a record, null excepted: that reads as absent, so it counts as punctuation.
@@ -166,6 +229,7 @@ struct Part {
     then: Then,
 }
 
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Then {
     Wanted,
     Unwanted,
@@ -206,30 +270,48 @@ impl<T> Shape<T> {
         shape
     }
 
-    /// Whether the record ahead has this shape; notes its wanted values.
+    /// Reads on where a record `reached` this shape's next part, and notes its wanted values. If it has not this shape:
+    /// how far it has.
     #[inline]
-    fn agrees(&self, walk: &mut Walk<'_, '_>) -> bool {
+    fn agrees(&self, walk: &mut Walk<'_, '_>, reached: Reached) -> Result<(), Reached> {
+        walk.back(reached.at, reached.spans);
         let model = self.model.as_bytes();
-        for part in &self.parts {
-            let start = walk.at;
+        for (parts, part) in self.parts.iter().enumerate().skip(reached.parts) {
+            let (at, spans) = (walk.at, walk.noted());
+            let left = || Err(Reached { parts, at, spans });
             if walk.exactly(&model[part.bytes.clone()]).is_none() {
-                return false;
+                return left();
             }
             let constants = self.constants[part.constants.clone()].iter();
-            walk.note_all(constants.map(|constant| constant.plus(start)));
-            let is_wanted = match part.then {
-                Then::Wanted => true,
-                Then::Unwanted => false,
-                Then::End => return walk.rest().is_empty(),
-            };
+            walk.note_all(constants.map(|constant| constant.plus(at)));
+            if part.then == Then::End {
+                return if walk.rest().is_empty() { Ok(()) } else { left() };
+            }
             let Some(span) = walk.scalar() else {
-                return false;
+                return left();
             };
-            if is_wanted {
+            if part.then == Then::Wanted {
                 walk.note(span);
             }
         }
-        false
+        // The last part ends a record.
+        Err(reached)
+    }
+
+    /// How this shape and another begin.
+    fn kinship(&self, other: &Self) -> Kinship {
+        let is_same = |(ours, theirs): &(&Part, &Part)| {
+            ours.then == theirs.then
+                && self.model[ours.bytes.clone()] == other.model[theirs.bytes.clone()]
+                && self.constants[ours.constants.clone()] == other.constants[theirs.constants.clone()]
+        };
+        let parts = self.parts.iter().zip(&other.parts).take_while(is_same).count();
+        let fork = self.parts.get(parts).zip(other.parts.get(parts));
+        let is_exclusive = fork.is_some_and(|(ours, theirs)| {
+            let (ours, theirs) = (&self.model[ours.bytes.clone()], &other.model[theirs.bytes.clone()]);
+            !ours.starts_with(theirs) && !theirs.starts_with(ours)
+        });
+        Kinship { parts, is_exclusive }
     }
 
     /// Whether `text` differs from the model in nothing but its scalars.
@@ -265,11 +347,16 @@ mod tests {
         )
     }
 
-    /// Reads `text`; whether it was predicted, and id, actor and address.
-    fn read(memory: &mut Memory<okta::Record>, text: &str) -> (bool, [String; 3]) {
+    /// Reads `text`; whether it was predicted, and id, actor, address and outcome.
+    fn read(memory: &mut Memory<okta::Record>, text: &str) -> (bool, [String; 4]) {
         let predicted = memory.predict(text);
         let (record, values) = memory.read(text, predicted).unwrap();
-        let places = [record.uuid, record.actor.id, record.client.ip_address];
+        let places = [
+            record.uuid,
+            record.actor.id,
+            record.client.ip_address,
+            record.outcome.result,
+        ];
         (predicted.is_some(), places.map(|place| values.text(place).into_owned()))
     }
 
@@ -294,6 +381,35 @@ mod tests {
             assert_eq!(found, read(&mut Memory::default(), &text).1, "{text}");
         }
         assert_eq!(memory.shapes.len(), 3, "null and an object are other shapes");
+    }
+
+    #[test]
+    fn shapes_that_come_mixed_are_all_predicted_and_read_alike() {
+        // They begin alike, leave each other at a key, within a value that one has seen change, and at their end.
+        let tails = [
+            "",
+            r#","outcome":{"result":"SUCCESS"}"#,
+            r#","outcome":{"result":"FAILURE"}"#,
+            r#","outcome":{"reason":"LOCKED","result":"FAILURE"}"#,
+            r#","outcome":{"reason":7,"result":"SUCCESS"}"#,
+            r#","outcome":null"#,
+            r#","n":[1,2,{"a":true}]"#,
+            r#","n":[1,2]"#,
+            r#","n":[1,2],"m":"x""#,
+        ];
+        for seed in 0..32 {
+            let mut random = crate::generate::random::Random::of(seed, &[]);
+            let mut memory = Memory::default();
+            let mut was_predicted = 0;
+            for number in 0..400 {
+                let (tail, address) = (tails[random.index(tails.len())], random.index(40));
+                let text = record(&number.to_string(), &format!(r#""203.0.113.{address}""#), tail);
+                let (is_predicted, found) = read(&mut memory, &text);
+                assert_eq!(found, read(&mut Memory::default(), &text).1, "seed {seed}: {text}");
+                was_predicted += usize::from(is_predicted && number >= 200);
+            }
+            assert_eq!(was_predicted, 200, "seed {seed}");
+        }
     }
 
     #[test]

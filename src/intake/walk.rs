@@ -106,6 +106,19 @@ impl<'v, 'a> Walk<'v, 'a> {
         self.spans.push(span);
     }
 
+    /// How many wanted values were added.
+    #[inline(always)]
+    pub(super) fn noted(&self) -> usize {
+        self.spans.len()
+    }
+
+    /// Goes back to where so many wanted values were added.
+    #[inline(always)]
+    pub(super) fn back(&mut self, at: usize, noted: usize) {
+        self.at = at;
+        self.spans.truncate(noted);
+    }
+
     /// Nothing but white space follows.
     fn end(&mut self) -> Valid<()> {
         _ = self.peek();
