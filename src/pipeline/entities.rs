@@ -104,6 +104,11 @@ impl Entities {
         Ok(())
     }
 
+    /// Brings the windows of those keys near, at most [`TOUCHED_MAX`], before their links are folded.
+    pub fn touch(&self, keys: impl Iterator<Item = Key> + Clone) {
+        self.chunks.touch(keys);
+    }
+
     fn link(&mut self, chunk: u16, key: Key, position: Position, link: &Link<'_>, outputs: &mut Outputs) {
         let window = &self.settings.window;
         let is_expired = |facts: &EntityFacts| facts.is_expired(position.append_ms, window);

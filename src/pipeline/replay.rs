@@ -84,6 +84,15 @@ struct BatchRecord {
     end: usize,
 }
 
+impl Batch {
+    /// Forgets all, and keeps their room: a batch is tens of megabytes.
+    fn clear(&mut self) {
+        self.bytes.clear();
+        self.records.clear();
+        self.files.clear();
+    }
+}
+
 impl Replay {
     /// A replay on `jobs` threads.
     #[must_use]
@@ -132,12 +141,14 @@ impl Replay {
 
     /// Decodes, orders and folds everything taken since the last run.
     pub fn run(&mut self) -> ReplayOutputs {
-        let batch = std::mem::take(&mut self.waiting);
+        let mut batch = std::mem::take(&mut self.waiting);
         let mut outputs = ReplayOutputs::default();
         let packed = self.decode(&batch, &mut outputs);
         let lanes = self.lanes(&packed, &mut outputs.counts);
         let caused = self.fold_accounts(&lanes, &mut outputs.counts);
         self.fold_entities(caused, &mut outputs);
+        batch.clear();
+        self.waiting = batch;
         outputs
     }
 
@@ -256,7 +267,7 @@ impl Replay {
             .max()
             .unwrap_or(0);
         let work: Vec<_> = self.entities.iter_mut().zip(by_partition).collect();
-        let folded = parallel(self.jobs, work, |(entities, links)| fold_links(entities, base, links));
+        let folded = parallel(self.jobs, work, |(entities, links)| fold_links(entities, base, &links));
         for (counts, found) in folded {
             outputs.counts.merge(&counts);
             alerts.extend(found.into_iter().map(|(at, alert)| (at, 1, alert)));
@@ -367,10 +378,14 @@ impl<'p> Lane<'p> {
     }
 }
 
-fn fold_links(entities: &mut Entities, base: i64, links: Vec<(At, RoutedLink)>) -> (Counts, Vec<(At, Published)>) {
+fn fold_links(entities: &mut Entities, base: i64, links: &[(At, RoutedLink)]) -> (Counts, Vec<(At, Published)>) {
     let mut outputs = Outputs::default();
     let mut found = Vec::new();
-    for (offset, (at, link)) in (base..).zip(links) {
+    for (number, (offset, (at, link))) in (base..).zip(links).enumerate() {
+        if number.is_multiple_of(TOUCHED_MAX) {
+            let next = links[number..].iter().take(TOUCHED_MAX);
+            entities.touch(next.map(|(_, link)| link.key));
+        }
         let position = Position {
             offset,
             append_ms: at.0,
@@ -378,7 +393,7 @@ fn fold_links(entities: &mut Entities, base: i64, links: Vec<(At, RoutedLink)>) 
         if entities.fold(position, &link.value, &mut outputs).is_err() {
             outputs.counts.add("links_refused", "malformed");
         }
-        found.extend(outputs.alerts.drain(..).map(|alert| (at, alert)));
+        found.extend(outputs.alerts.drain(..).map(|alert| (*at, alert)));
     }
     (outputs.counts, found)
 }

@@ -115,9 +115,7 @@ impl<W: Windowed> Chunks<W> {
         for (window, key) in windows.iter_mut().zip(keys) {
             *window = chunk(key).get(key);
         }
-        let known = || windows.iter().flatten();
-        std::hint::black_box(known().fold(0, |all, window| all ^ window.touch()));
-        std::hint::black_box(known().fold(0, |all, window| all ^ window.touch_apart()));
+        touch(windows.iter().flatten().copied());
     }
 
     /// Adds one input to the digest: key and position, so that an input folded twice or never shows.
@@ -176,9 +174,12 @@ impl<W: Windowed> Chunks<W> {
         let mut sorted: Vec<(Key, &W)> = chunk.windows.iter().collect();
         sorted.sort_unstable_by_key(|(key, _)| *key);
         writer.plain.uint(sorted.len() as u64);
-        for (key, window) in sorted {
-            writer.plain.u128(key.0);
-            window.write(&mut writer);
+        for group in sorted.chunks(TOUCHED_MAX) {
+            touch(group.iter().map(|(_, window)| *window));
+            for (key, window) in group {
+                writer.plain.u128(key.0);
+                window.write(&mut writer);
+            }
         }
         *bytes = writer.plain.into_bytes();
     }
@@ -246,6 +247,12 @@ impl<W: Windowed> Chunks<W> {
             })
             .collect()
     }
+}
+
+/// Brings windows near, side by side: first themselves, then what lies apart from them.
+fn touch<'w, W: Windowed + 'w>(windows: impl Iterator<Item = &'w W> + Clone) {
+    std::hint::black_box(windows.clone().fold(0, |all, window| all ^ window.touch()));
+    std::hint::black_box(windows.fold(0, |all, window| all ^ window.touch_apart()));
 }
 
 fn read_chunk<W: Windowed>(bytes: &[u8], interner: &mut Interner) -> Result<Chunk<W>, Malformed> {
