@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header, OwnedHeaders};
-use rdkafka::producer::{BaseRecord, Producer, ThreadedProducer};
+use rdkafka::producer::{BaseRecord, Producer};
 use rdkafka::{Offset, TopicPartitionList};
 use siphasher::sip::SipHasher24;
 
@@ -20,6 +20,7 @@ use super::context::{Deliveries, Group, Quiet};
 use super::failure::{consumption, describe, question, transactional};
 use super::native::{self, BatchConsumer};
 use super::records::{batched, now_ms, record};
+use super::served::ServedProducer;
 
 /// Longest a question to the cluster may take.
 const ASK: Duration = Duration::from_secs(5);
@@ -109,7 +110,7 @@ impl LogSettings {
 pub struct KafkaLog {
     settings: LogSettings,
     began: Instant,
-    producer: ThreadedProducer<Deliveries>,
+    producer: ServedProducer,
     deliveries: Deliveries,
     disconnects_before: u64,
     reader: Option<BaseConsumer<Quiet>>,
@@ -182,7 +183,7 @@ impl Drop for KafkaLog {
     }
 }
 
-fn producer(settings: &LogSettings, deliveries: &Deliveries) -> Result<ThreadedProducer<Deliveries>, Failure> {
+fn producer(settings: &LogSettings, deliveries: &Deliveries) -> Result<ServedProducer, Failure> {
     let timeout = settings.transaction_timeout.as_millis();
     let mut own = vec![
         ("message.timeout.ms", (timeout * 9 / 10).to_string()),
@@ -209,8 +210,7 @@ fn producer(settings: &LogSettings, deliveries: &Deliveries) -> Result<ThreadedP
         Guarantee::AtLeastOnce => own.push(("enable.idempotence", "true".to_owned())),
     }
     let config = settings.connection.client(Kind::Producer, &own);
-    let producer: ThreadedProducer<Deliveries> = config
-        .create_with_context(deliveries.clone())
+    let producer = ServedProducer::new(&config, deliveries.clone())
         .map_err(|error| Failure::Stop(format!("producer: {}", describe(&error))))?;
     // With metadata at hand the coordinator is found at once: 62 ms instead of 507.
     if let Err(error) = producer.client().fetch_metadata(Some("__falsefront_warm_up"), CONNECT) {
@@ -513,7 +513,7 @@ impl Log for KafkaLog {
     }
 
     fn flush(&mut self, wait: Duration) {
-        native::flush(&self.producer, wait);
+        native::flush(&*self.producer, wait);
     }
 
     fn delivery_failure(&self) -> Option<String> {

@@ -11,6 +11,7 @@ mod context;
 mod contact;
 mod native;
 mod records;
+mod served;
 pub mod log;
 mod failure;
 
