@@ -42,7 +42,7 @@ pub enum Inserted {
 /// Visits left room for after some were forgotten.
 const SPARE: usize = 1;
 /// A full list makes room for this many, or for a quarter: most accounts have two or three, and there are many.
-const GROWTH: usize = 2;
+const GROWTH: usize = 4;
 
 impl Visits {
     /// Inserts `visit` where its time belongs; `hash` tells visits of one moment apart, `address` gives that of an
