@@ -30,8 +30,10 @@ use traffic::{Records, START_MS, Spread, sign_ins};
 
 const SEED: u64 = 7;
 const HASH_KEY: HashKey = HashKey([7; 16]);
-const ACCOUNTS: u64 = 1_000;
+const ACCOUNTS: u64 = 5_000;
 const DAY_MS: u64 = 86_400_000;
+/// Time that a packed record holds at most: a service commits far more often, and a shorter one changes nothing here.
+const FLUSHED_EVERY_MS: i64 = 600_000;
 
 fn main() {
     let bytes = ReferenceBytes {
@@ -94,17 +96,24 @@ fn pack(reference: &Arc<Reference>, records: &Records) -> Vec<PackedRecord> {
         ..IntakeSettings::default()
     };
     let mut intake = Intake::new(settings, HASH_KEY, Arc::clone(reference));
+    let mut packed = Vec::new();
+    // The clock of the fold moves by the packed record.
+    let every = (FLUSHED_EVERY_MS / records.step_ms.max(1)).max(1).unsigned_abs();
     for (offset, record) in (0_i64..).zip(records.iter()) {
         let record = RawRecord {
             topic: "bench",
             partition: 0,
             offset,
-            append_ms: START_MS + offset * records.step_ms,
+            append_ms: records.start_ms + offset * records.step_ms,
             value: Some(record),
         };
         intake.record(Format::Ocsf, record);
+        if (offset + 1).unsigned_abs().is_multiple_of(every) {
+            packed.append(&mut intake.flush().observations);
+        }
     }
-    intake.flush().observations
+    packed.append(&mut intake.flush().observations);
+    packed
 }
 
 /// Folds records and gives the number of links they made.

@@ -38,7 +38,7 @@ use falsefront::service::reference::{ReferenceBytes, load_bytes};
 use falsefront::window::intern::Interner;
 
 use floor::{Floor, Scan};
-use traffic::{Records, START_MS, Spread, sign_ins};
+use traffic::{Records, START_MS, Spread, sign_ins, sign_ins_from};
 
 /// Each time is the median of so many runs.
 const ROUNDS: usize = 5;
@@ -254,7 +254,7 @@ fn pack_each(reference: &Arc<Reference>, records: &Records, mut each: impl FnMut
                 topic: "bench",
                 partition: 0,
                 offset,
-                append_ms: START_MS + offset * records.step_ms,
+                append_ms: records.start_ms + offset * records.step_ms,
                 value: Some(record),
             },
         );
@@ -383,28 +383,35 @@ impl Core {
     }
 }
 
-/// Events of a busy hour, after every account was seen once.
+/// Each account signs in about once an hour, after every account was seen once.
 fn whole_core(reference: &Arc<Reference>, accounts: u64, spread: Spread) {
     const EVENTS: u64 = 100_000;
+    const HOUR_MS: u64 = 3_600_000;
     let mut core = Core::with_room(accounts);
     let mut floor = Floor::new(accounts);
+    let step_ms = (HOUR_MS / accounts).max(1);
+    let part = |before: u64, count: u64, spread: Spread| {
+        let start_ms = START_MS + (before * step_ms).cast_signed();
+        sign_ins_from(
+            start_ms,
+            Format::Ocsf,
+            count,
+            accounts,
+            spread,
+            step_ms.cast_signed(),
+            SEED + before,
+        )
+    };
     // In parts: the records of ten million accounts would not leave much memory for their windows.
     for first in (0..accounts).step_by(1_000_000) {
-        let known = sign_ins(
-            Format::Ocsf,
-            (accounts - first).min(1_000_000),
-            accounts,
-            Spread::Each(first),
-            1,
-            SEED,
-        );
+        let known = part(first, (accounts - first).min(1_000_000), Spread::Each(first));
         core.run(reference, &known);
         floor.run(known.iter());
     }
     let start = core.links;
     let next = |round: &mut u64| {
         *round += 1;
-        sign_ins(Format::Ocsf, EVENTS, accounts, spread, 1, SEED + *round)
+        part(accounts + (*round - 1) * EVENTS, EVENTS, spread)
     };
     let mut round = 0;
     let ours = median_ns(

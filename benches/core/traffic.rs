@@ -63,6 +63,8 @@ pub(crate) struct Records {
     ends: Vec<usize>,
     /// Account of each.
     pub(crate) accounts: Vec<u64>,
+    /// Time of the first, ms.
+    pub(crate) start_ms: i64,
     /// Milliseconds between two of them.
     pub(crate) step_ms: i64,
 }
@@ -109,6 +111,7 @@ pub(crate) fn sign_ins_from(
 ) -> Records {
     let mut random = Random::of(seed, &[]);
     let mut records = Records {
+        start_ms,
         step_ms,
         ..Records::default()
     };
@@ -130,6 +133,7 @@ pub(crate) fn sign_ins_from(
 pub(crate) fn sign_ins_of(accounts: &[u64], count: u64, seed: u64) -> Records {
     let mut random = Random::of(seed, &[]);
     let mut records = Records {
+        start_ms: START_MS,
         step_ms: 1,
         ..Records::default()
     };

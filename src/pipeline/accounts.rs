@@ -198,14 +198,18 @@ impl Accounts {
             self.publisher
                 .publish(&finding, &mut facts.rare_mut().episodes, position.append_ms, outputs);
         }
-        let offered = [
-            claimed_location::detect(seen, facts, &change, &settings.claim),
-            remote_desktop_relay::detect(seen, facts, &change, &settings.relay),
-        ];
+        // A list without room, not an array: most have none, and a finding takes hundreds of bytes to move about.
+        let mut offered = Vec::new();
+        if let Some(finding) = claimed_location::detect(seen, facts, &change, &settings.claim) {
+            offered.push(finding);
+        }
+        if let Some(finding) = remote_desktop_relay::detect(seen, facts, &change, &settings.relay) {
+            offered.push(finding);
+        }
         links::due(seen, facts, &change, position.append_ms, settings, |due| {
             self.framer.send(due, outputs);
         });
-        for finding in offered.into_iter().flatten() {
+        for finding in offered {
             Self::offer(
                 &self.publisher,
                 &mut self.framer,

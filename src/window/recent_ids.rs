@@ -1,5 +1,6 @@
 //! The latest event ids of an account, to recognize a re-delivery.
 
+use super::few::growth;
 use crate::model::event_id::{EventId, words_of_text};
 
 /// Hashes of event ids, in the order they came; a full ring drops its oldest. The latest few are kept for good, the
@@ -30,8 +31,8 @@ pub struct Kept {
     pub kept_ms: i64,
 }
 
-/// A full list makes room for this many ids, or for a quarter: a window has few, and there are many windows.
-const GROWTH: usize = 4;
+/// Ids that there is room for at least after the older generation went.
+const SPARE: usize = 4;
 
 impl RecentIds {
     /// Ids read back from a checkpoint, oldest first, with the size of their older generation and the append time of
@@ -56,7 +57,7 @@ impl RecentIds {
             // The ring may have been filled under a smaller limit.
             self.straighten();
             if self.ids.len() == self.ids.capacity() {
-                self.ids.reserve_exact(GROWTH.max(self.ids.len() / 4));
+                self.ids.reserve_exact(growth(self.ids.len()));
             }
             self.ids.push(id);
         } else {
@@ -87,12 +88,10 @@ impl RecentIds {
         self.older = u32::try_from(self.ids.len()).unwrap_or(u32::MAX);
         self.since_ms = append_ms;
         // As many come before the next turn, so a busy account's list would be made anew each time without the room.
-        let spare = if self.ids.len() > 2 * GROWTH {
-            self.ids.len()
-        } else {
-            GROWTH
-        };
-        self.ids.shrink_to(self.ids.len() + spare);
+        let wanted = self.ids.len() + SPARE.max(self.ids.len());
+        if self.ids.capacity() > wanted + wanted / 2 {
+            self.ids.shrink_to(wanted);
+        }
     }
 
     fn straighten(&mut self) {

@@ -3,6 +3,7 @@
 use std::cmp::Ordering;
 use std::net::IpAddr;
 
+use super::few::growth;
 use super::origin::OriginId;
 use super::texts::TextId;
 use crate::model::event_id::EventId;
@@ -39,10 +40,8 @@ pub enum Inserted {
     TooOld,
 }
 
-/// Visits left room for after some were forgotten.
-const SPARE: usize = 1;
-/// A full list makes room for this many, or for a quarter: most accounts have two or three, and there are many.
-const GROWTH: usize = 4;
+/// Visits that there is room for at least: most accounts have two or three.
+const ROOM_MIN: usize = 4;
 
 impl Visits {
     /// Inserts `visit` where its time belongs; `hash` tells visits of one moment apart, `address` gives that of an
@@ -76,7 +75,7 @@ impl Visits {
             index -= 1;
         }
         if self.sorted.len() == self.sorted.capacity() {
-            self.sorted.reserve_exact(GROWTH.max(self.sorted.len() / 4));
+            self.sorted.reserve_exact(growth(self.sorted.len()));
         }
         self.sorted.insert(index, visit);
         Inserted::At(index)
@@ -110,7 +109,10 @@ impl Visits {
         let count = self.sorted.partition_point(|v| v.order_ms < horizon_ms);
         if count > 0 {
             self.sorted.drain(..count);
-            self.sorted.shrink_to(2 * self.sorted.len() + SPARE);
+            // Not for a few: as many come again, and each change of room is an allocation.
+            if self.sorted.capacity() > ROOM_MIN + 2 * self.sorted.len() {
+                self.sorted.shrink_to(ROOM_MIN + self.sorted.len());
+            }
         }
         count
     }
