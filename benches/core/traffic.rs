@@ -2,6 +2,7 @@
 
 use falsefront::enrich::demo_table::{DemoUse, demo_cities};
 use falsefront::generate::random::Random;
+use falsefront::generate::{Company, Params};
 use falsefront::intake::Format;
 
 /// 2026-03-02T00:00:00Z, a Monday.
@@ -125,6 +126,23 @@ pub(crate) fn sign_ins_from(
             _ => address(account, roll),
         };
         records.push(account, &record(format, account, &ip, time_ms, roll));
+    }
+    records
+}
+
+/// The first events of a made-up company's logs: of many kinds, mixed, as rich as an identity provider's and an agent's.
+pub(crate) fn company_log(count: usize, accounts: u32, seed: u64) -> Records {
+    let company = Company::new(
+        seed,
+        Params {
+            accounts,
+            ..Params::default()
+        },
+    );
+    let mut records = Records::default();
+    for record in company.take(count) {
+        records.bytes.extend_from_slice(&record.line);
+        records.ends.push(records.bytes.len());
     }
     records
 }

@@ -50,9 +50,9 @@ impl ProducerContext for Appended {
     }
 }
 
-/// Feeds at `rate` events a second and prints the quantiles.
-pub(crate) fn measure(connection: &Connection, folder: &Path, rate: u64) {
-    let (source, application) = (format!("bench.latency.{rate}"), format!("latency-{rate}"));
+/// Feeds at `rate` events a second and prints the quantiles. `number` tells this trial from others.
+pub(crate) fn measure(connection: &Connection, folder: &Path, number: usize, rate: u64) {
+    let (source, application) = (format!("bench.latency.{number}"), format!("latency-{number}"));
     create(connection, &source);
     let trial = Running::start(
         connection,

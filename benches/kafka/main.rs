@@ -105,8 +105,8 @@ fn main() {
         };
         bench.round(round, &name, round + 1 == warm_ups + rounds);
     }
-    for rate in rates {
-        latency::measure(&bench.connection, folder.path(), rate);
+    for (number, rate) in rates.into_iter().enumerate() {
+        latency::measure(&bench.connection, folder.path(), number, rate);
     }
 }
 
