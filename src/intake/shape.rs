@@ -8,7 +8,6 @@
 //! Records of several shapes come mixed. Where one leaves a shape, the next to ask is one that begins alike and leaves
 //! it at the same place, and it is asked from there on: a record is read about once, however many shapes there are.
 
-use std::cmp::Ordering;
 use std::ops::Range;
 
 use super::fields::WireObject;
@@ -38,6 +37,8 @@ pub(super) struct Memory<T> {
     oldest: usize,
     /// The values of the record at hand.
     spans: Vec<Span>,
+    /// Where those parts of the shape asked last begin in it that it agrees with, and the part behind them.
+    trail: Vec<Start>,
     /// The record at hand, if its shape is not remembered.
     stranger: T,
 }
@@ -55,12 +56,11 @@ struct Kinship {
     is_exclusive: bool,
 }
 
-/// How far a record agrees with a shape: parts, and where the next one begins.
-#[derive(Clone, Copy, Default)]
-struct Reached {
-    parts: usize,
+/// Where a part of a shape begins in a record, and how many values were noted before it.
+#[derive(Clone, Copy)]
+struct Start {
     at: usize,
-    spans: usize,
+    noted: usize,
 }
 
 impl<T: WireObject> Memory<T> {
@@ -69,15 +69,15 @@ impl<T: WireObject> Memory<T> {
     pub(super) fn predict(&mut self, text: &str) -> Option<Predicted> {
         let first = *self.order.first()?;
         self.spans.clear();
+        self.trail.clear();
+        self.trail.push(Start { at: 0, noted: 0 });
         let mut walk = Walk::new(text, &mut self.spans);
-        match self.shapes.get(first)?.agrees(&mut walk, Reached::default()) {
-            Ok(()) => Some(Predicted(first)),
-            Err(reached) => {
-                let found = among_others(&self.shapes, &self.kinship, &self.order, &mut walk, reached)?;
-                self.order.swap(found - 1, found);
-                Some(Predicted(self.order[found - 1]))
-            }
+        if self.shapes.get(first)?.agrees(&mut walk, 0, &mut self.trail) {
+            return Some(Predicted(first));
         }
+        let found = among_others(&self.shapes, &self.kinship, &self.order, &mut walk, &mut self.trail)?;
+        self.order.swap(found - 1, found);
+        Some(Predicted(self.order[found - 1]))
     }
 
     /// Reads `text`, a whole JSON object, as predicted or by walking it.
@@ -150,29 +150,26 @@ impl<T: WireObject> Memory<T> {
     }
 }
 
-/// The place in `order` of the shape that the record agrees with, which left the first of them where it `reached`.
+/// The place in `order` of the shape that the record agrees with, which has left the first of them at the end of `trail`.
 fn among_others<T>(
     shapes: &[Shape<T>],
     kinship: &[Vec<Kinship>],
     order: &[usize],
     walk: &mut Walk<'_, '_>,
-    mut reached: Reached,
+    trail: &mut Vec<Start>,
 ) -> Option<usize> {
     let mut asked = *order.first()?;
     for (place, index) in order.iter().enumerate().skip(1) {
-        let kinship = kinship[asked][*index];
-        let from = match kinship.parts.cmp(&reached.parts) {
-            // It has the part that the record has not.
-            Ordering::Greater => continue,
-            Ordering::Equal => reached,
-            // It has not the part that the record has.
-            Ordering::Less if kinship.is_exclusive => continue,
-            Ordering::Less => Reached::default(),
-        };
-        match shapes[*index].agrees(walk, from) {
-            Ok(()) => return Some(place),
-            Err(left) => (asked, reached) = (*index, left),
+        let Kinship { parts, is_exclusive } = kinship[asked][*index];
+        let left = trail.len() - 1;
+        // It has the part that the record has not, or has not one that the record has.
+        if parts > left || parts < left && is_exclusive {
+            continue;
         }
+        if shapes[*index].agrees(walk, parts, trail) {
+            return Some(place);
+        }
+        asked = *index;
     }
     None
 }
@@ -270,32 +267,38 @@ impl<T> Shape<T> {
         shape
     }
 
-    /// Reads on where a record `reached` this shape's next part, and notes its wanted values. If it has not this shape:
-    /// how far it has.
+    /// Whether the record has this shape, of which it has so many parts already; notes its wanted values. What has not
+    /// leaves a trail to the part that it has not.
     #[inline]
-    fn agrees(&self, walk: &mut Walk<'_, '_>, reached: Reached) -> Result<(), Reached> {
-        walk.back(reached.at, reached.spans);
+    fn agrees(&self, walk: &mut Walk<'_, '_>, parts: usize, trail: &mut Vec<Start>) -> bool {
+        let (Some(from), Some(parts)) = (trail.get(parts).copied(), self.parts.get(parts..)) else {
+            return false;
+        };
+        walk.back(from.at, from.noted);
+        trail.truncate(self.parts.len() - parts.len() + 1);
         let model = self.model.as_bytes();
-        for (parts, part) in self.parts.iter().enumerate().skip(reached.parts) {
-            let (at, spans) = (walk.at, walk.noted());
-            let left = || Err(Reached { parts, at, spans });
+        for part in parts {
+            let start = walk.at;
             if walk.exactly(&model[part.bytes.clone()]).is_none() {
-                return left();
+                return false;
             }
             let constants = self.constants[part.constants.clone()].iter();
-            walk.note_all(constants.map(|constant| constant.plus(at)));
+            walk.note_all(constants.map(|constant| constant.plus(start)));
             if part.then == Then::End {
-                return if walk.rest().is_empty() { Ok(()) } else { left() };
+                return walk.rest().is_empty();
             }
             let Some(span) = walk.scalar() else {
-                return left();
+                return false;
             };
             if part.then == Then::Wanted {
                 walk.note(span);
             }
+            trail.push(Start {
+                at: walk.at,
+                noted: walk.noted(),
+            });
         }
-        // The last part ends a record.
-        Err(reached)
+        false
     }
 
     /// How this shape and another begin.
