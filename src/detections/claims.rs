@@ -5,7 +5,6 @@ use crate::model::geo::Point;
 use crate::model::link::LinkClaim;
 use crate::model::{Claim, Place, Travel};
 use crate::window::account::ClaimDistance;
-use crate::window::entity::Tie;
 
 /// Kilometers around an approved city that count as being there: a metropolitan area and its airports.
 const TRAVEL_CITY_KM: f64 = 150.0;
@@ -59,9 +58,9 @@ fn covers(travel: &Travel, place: &Place) -> bool {
 
 /// Whether another of the accounts is the same one with its domain: `r.lee` beside `r.lee@corp.example`, which two
 /// sources spell differently and no roster joins.
-pub(super) fn is_short_form(account: &str, others: &[Tie<'_>]) -> bool {
+pub(super) fn is_short_form<'t>(account: &str, mut others: impl Iterator<Item = &'t str>) -> bool {
     let is_long_form = |other: &str| other.strip_prefix(account).is_some_and(|rest| rest.starts_with('@'));
-    !account.contains('@') && others.iter().any(|tie| is_long_form(tie.latest.account))
+    !account.contains('@') && others.any(is_long_form)
 }
 
 /// Whether two accounts claim places that one person's address cannot both be.

@@ -76,14 +76,12 @@ fn suspects<'a>(link: &Link<'_>, facts: &'a EntityFacts, settings: &FarmSettings
     if facts.tie_count() < 2 {
         return Vec::new();
     }
-    let present: Vec<Tie<'a>> = facts.ties_since(since_ms).collect();
-    let keep: Vec<bool> = present
-        .iter()
-        .map(|tie| !is_short_form(tie.latest.account, &present))
+    // The others have no points.
+    let with_points = facts.remarkable_ties_since(since_ms).filter_map(suspect);
+    let mut found: Vec<Suspect<'a>> = with_points
+        .filter(|suspect| suspect.points >= 2)
+        .filter(|suspect| !is_short_form(suspect.tie.latest.account, facts.accounts_since(since_ms)))
         .collect();
-    let accounts = present.into_iter().zip(keep).filter(|(_, is_kept)| *is_kept);
-    let with_points = accounts.filter_map(|(tie, _)| suspect(tie));
-    let mut found: Vec<Suspect<'a>> = with_points.filter(|suspect| suspect.points >= 2).collect();
     // Two accounts on one device are `shared_device`; a farm has a laptop for each.
     let own_device = |suspect: &Suspect<'_>, others: &[Suspect<'_>]| {
         let devices = &suspect.tie.companions;

@@ -42,7 +42,7 @@ pub fn detect(link: &Link<'_>, facts: &EntityFacts, settings: &DeviceSettings) -
         .collect();
     let users: Vec<&Tie<'_>> = all
         .iter()
-        .filter(|tie| !is_short_form(tie.latest.account, &all))
+        .filter(|tie| !is_short_form(tie.latest.account, all.iter().map(|other| other.latest.account)))
         .collect();
     if users.len() < 2 || users.len() + overflow(facts) >= settings.hub_accounts {
         return None;

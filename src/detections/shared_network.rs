@@ -37,7 +37,7 @@ pub fn detect(link: &Link<'_>, facts: &EntityFacts, settings: &NetworkSettings) 
     if crowd < 2 || crowd >= settings.hub_accounts {
         return None;
     }
-    let away: Vec<Tie<'_>> = facts.ties_since(since_ms).filter(is_away).collect();
+    let away: Vec<Tie<'_>> = facts.remarkable_ties_since(since_ms).filter(is_away).collect();
     let is_strange = away
         .iter()
         .any(|a| away.iter().any(|b| contradict(&a.latest.claim, &b.latest.claim)));

@@ -71,6 +71,8 @@ pub struct PackedLatest<'a> {
     pub device: &'a str,
     /// Class of the network of the event.
     pub class: NetworkClass,
+    /// See [`AccountSummary::is_remarkable`].
+    pub is_remarkable: bool,
     pub(super) bytes: &'a [u8],
 }
 
@@ -182,6 +184,18 @@ pub struct AccountSummary<'a> {
     pub rdp_relays: u16,
     /// Devices the account used within its window.
     pub devices: u16,
+}
+
+impl AccountSummary<'_> {
+    /// Whether it tells of anything that a rule may hold against the account on a network: a day away, a tool, a VPN brand,
+    /// KVM hardware, a relay. Most tell of none, and need not be read to be counted.
+    #[must_use]
+    pub fn is_remarkable(&self) -> bool {
+        let is_any_named = [&self.remote_tools, &self.vpn_brands, &self.kvm]
+            .iter()
+            .any(|names| !names.is_empty());
+        self.days_away > 0 || self.rdp_relays > 0 || is_any_named
+    }
 }
 
 impl<'a> LinkClaim<'a> {

@@ -111,25 +111,25 @@ impl<'a> PackedLatest<'a> {
     /// # Errors
     /// [`Malformed`] if the bytes are something else.
     pub fn new(bytes: &'a [u8]) -> Result<Self, Malformed> {
-        let latest = Latest::from_bytes(bytes)?;
-        Ok(Self {
+        Latest::from_bytes(bytes).map(|latest| Self::of(&latest, bytes))
+    }
+
+    fn of(latest: &Latest<'a>, bytes: &'a [u8]) -> Self {
+        Self {
             account: latest.account,
             device: latest.device,
             class: latest.network.class,
+            is_remarkable: latest.account_facts.is_remarkable(),
             bytes,
-        })
+        }
     }
 
     fn take(reader: &mut Reader<'a>) -> Result<Self, Malformed> {
         let rest = reader.rest();
         let start = reader.at();
         let latest = Latest::read(reader)?;
-        Ok(Self {
-            account: latest.account,
-            device: latest.device,
-            class: latest.network.class,
-            bytes: rest.get(..reader.at() - start).unwrap_or_default(),
-        })
+        let bytes = rest.get(..reader.at() - start).unwrap_or_default();
+        Ok(Self::of(&latest, bytes))
     }
 
     /// The bytes.

@@ -39,6 +39,8 @@ pub struct Story {
 pub(super) struct StoredTie {
     pub(super) first_ms: i64,
     pub(super) last_ms: i64,
+    /// See [`crate::model::link::AccountSummary::is_remarkable`].
+    is_remarkable: bool,
     /// Companions behind the length they take together, then [`Latest`]; see [`Tie`].
     pub(super) told: Box<[u8]>,
 }
@@ -122,6 +124,11 @@ impl<'a> Tie<'a> {
     }
 }
 
+/// What is kept was read once, so it can be read again.
+fn read(stored: &StoredTie) -> Option<Tie<'_>> {
+    Tie::read(stored).ok()
+}
+
 /// Names, one behind the other; the first that cannot be read is the last.
 fn names(bytes: &[u8]) -> impl Iterator<Item = Result<&str, Malformed>> {
     let mut reader = Some(Reader::new(bytes));
@@ -143,10 +150,11 @@ impl StoredTie {
         let tie = Self {
             first_ms,
             last_ms,
+            is_remarkable: false,
             told: told.into(),
         };
-        Tie::read(&tie).map(|_| ())?;
-        Ok(tie)
+        let is_remarkable = Tie::read(&tie)?.latest.account_facts.is_remarkable();
+        Ok(Self { is_remarkable, ..tie })
     }
 
     /// The bytes of the companions and of the latest link. What is kept was read once, so it can be read again.
@@ -179,6 +187,9 @@ impl StoredTie {
             scratch.raw(list.as_bytes());
         }
         scratch.raw(if is_later { link.latest.as_bytes() } else { latest });
+        if is_later {
+            self.is_remarkable = link.latest.is_remarkable;
+        }
         if scratch.len() == self.told.len() {
             self.told.copy_from_slice(scratch.as_bytes());
         } else {
@@ -201,6 +212,7 @@ fn first_tie(link: &Link<'_>, companion: &str, scratch: &mut Writer) -> StoredTi
     StoredTie {
         first_ms: link.first_ms,
         last_ms: link.time_ms,
+        is_remarkable: link.latest.is_remarkable,
         told: scratch.as_bytes().into(),
     }
 }
@@ -258,15 +270,29 @@ impl EntityFacts {
 
     /// Accounts seen on the thing since a moment of event time, by name.
     pub fn ties_since(&self, from_ms: i64) -> impl Iterator<Item = Tie<'_>> {
-        let recent = self.ties.iter().filter(move |tie| tie.last_ms >= from_ms);
-        // What is kept was read once, so it can be read again.
-        recent.filter_map(|tie| Tie::read(tie).ok())
+        self.stored_since(from_ms).filter_map(read)
+    }
+
+    /// Those of them of which their latest links tell anything that a rule may hold against them.
+    pub fn remarkable_ties_since(&self, from_ms: i64) -> impl Iterator<Item = Tie<'_>> {
+        self.stored_since(from_ms)
+            .filter(|tie| tie.is_remarkable)
+            .filter_map(read)
+    }
+
+    /// The names of all of them.
+    pub fn accounts_since(&self, from_ms: i64) -> impl Iterator<Item = &str> {
+        self.stored_since(from_ms).map(StoredTie::account)
+    }
+
+    fn stored_since(&self, from_ms: i64) -> impl Iterator<Item = &StoredTie> {
+        self.ties.iter().filter(move |tie| tie.last_ms >= from_ms)
     }
 
     /// How many accounts were seen on the thing since a moment of event time.
     #[must_use]
     pub fn count_since(&self, from_ms: i64) -> usize {
-        self.ties.iter().filter(|tie| tie.last_ms >= from_ms).count()
+        self.stored_since(from_ms).count()
     }
 
     /// Reads a little of the window, to bring it near.
@@ -307,5 +333,83 @@ impl EntityFacts {
             + self.ties.bytes()
             + told.sum::<usize>()
             + self.story.as_ref().map_or(0, |_| size_of::<Story>())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::link::{AccountSummary, PackedLatest};
+    use crate::window::intern::Interner;
+    use crate::window::shared::{SharedReader, SharedWriter};
+
+    fn fold(facts: &mut EntityFacts, account: &str, time_ms: i64, account_facts: AccountSummary<'_>) {
+        let latest = Latest {
+            account,
+            account_facts,
+            ..Latest::default()
+        };
+        let mut writer = Writer::default();
+        latest.write(&mut writer);
+        let link = Link {
+            entity_kind: EntityKind::Network,
+            entity: "240.1.0.7",
+            first_ms: time_ms,
+            time_ms,
+            clock_ms: time_ms,
+            data_versions: "",
+            latest: PackedLatest::new(writer.as_bytes()).unwrap(),
+            offer: None,
+        };
+        facts.apply(&link, time_ms, &WindowSettings::default(), &mut Writer::default());
+    }
+
+    fn remarkable(facts: &EntityFacts) -> Vec<&str> {
+        let ties = facts.remarkable_ties_since(0);
+        ties.map(|tie| tie.latest.account).collect()
+    }
+
+    #[test]
+    fn a_tie_is_remarkable_by_its_latest_link_and_after_a_restore() {
+        let plain = AccountSummary::default();
+        let tools = AccountSummary {
+            remote_tools: vec!["AnyDesk"],
+            ..plain.clone()
+        };
+        let brands = AccountSummary {
+            vpn_brands: vec!["Astrill"],
+            ..plain.clone()
+        };
+        let kvm = AccountSummary {
+            kvm: vec!["PiKVM"],
+            ..plain.clone()
+        };
+        let relays = AccountSummary {
+            rdp_relays: 1,
+            ..plain.clone()
+        };
+        let away = AccountSummary {
+            days_away: 1,
+            ..plain.clone()
+        };
+        let mut facts = EntityFacts::default();
+        fold(&mut facts, "nothing", 10, plain.clone());
+        for (account, summary) in [("tools", tools), ("brands", brands), ("kvm", kvm), ("relays", relays)] {
+            fold(&mut facts, account, 10, summary);
+        }
+        fold(&mut facts, "late", 20, plain);
+        fold(&mut facts, "late", 10, away.clone());
+        assert_eq!(remarkable(&facts), ["brands", "kvm", "relays", "tools"]);
+        fold(&mut facts, "late", 30, away);
+        fold(&mut facts, "tools", 30, AccountSummary::default());
+        assert_eq!(remarkable(&facts), ["brands", "kvm", "late", "relays"]);
+        assert_eq!(facts.accounts_since(30).collect::<Vec<_>>(), ["late", "tools"]);
+
+        let mut writer = SharedWriter::default();
+        facts.write(&mut writer);
+        let bytes = writer.plain.into_bytes();
+        let mut interner = Interner::default();
+        let restored = EntityFacts::read(&mut SharedReader::new(&bytes, &mut interner)).unwrap();
+        assert_eq!(restored, facts);
     }
 }
