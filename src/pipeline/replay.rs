@@ -17,9 +17,10 @@ use super::intake::{DeadLetter, Intake, RawRecord};
 use super::packed::Unpacked;
 use super::settings::{DetectionSettings, IntakeSettings};
 use super::state::TOUCHED_MAX;
-use super::{Counts, Fold, Outputs, Position, Published, RoutedLink, StateSize};
+use super::{Counts, Fold, Links, Outputs, Position, Published, StateSize};
 use crate::enrich::Reference;
 use crate::intake::Format;
+use crate::model::Key;
 use crate::model::key::HashKey;
 use crate::window::DAY_MS;
 use crate::window::intern::Interner;
@@ -145,8 +146,8 @@ impl Replay {
         let mut outputs = ReplayOutputs::default();
         let packed = self.decode(&batch, &mut outputs);
         let lanes = self.lanes(&packed, &mut outputs.counts);
-        let caused = self.fold_accounts(&lanes, &mut outputs.counts);
-        self.fold_entities(caused, &mut outputs);
+        let folded = self.fold_accounts(&lanes);
+        self.fold_entities(folded, &mut outputs);
         batch.clear();
         self.waiting = batch;
         outputs
@@ -232,7 +233,7 @@ impl Replay {
         lanes
     }
 
-    fn fold_accounts(&mut self, lanes: &[Lane<'_>], counts: &mut Counts) -> Vec<Caused> {
+    fn fold_accounts(&mut self, lanes: &[Lane<'_>]) -> Vec<Folded> {
         let base = self.observations;
         self.observations += lanes
             .iter()
@@ -240,25 +241,20 @@ impl Replay {
             .max()
             .unwrap_or(0);
         let work: Vec<_> = self.accounts.iter_mut().zip(lanes).collect();
-        let folded = parallel(self.jobs, work, |(accounts, lane)| lane.fold(accounts, base));
-        let caused = folded.into_iter().flat_map(|(caused, lane_counts)| {
-            counts.merge(&lane_counts);
-            caused
-        });
-        caused.collect()
+        parallel(self.jobs, work, |(accounts, lane)| lane.fold(accounts, base))
     }
 
     /// Folds links in the order of the observations that caused them, and merges both stages' findings in that order.
-    fn fold_entities(&mut self, mut caused: Vec<Caused>, outputs: &mut ReplayOutputs) {
-        caused.sort_by_key(|c| c.at);
-        let mut by_partition: Vec<Vec<(At, RoutedLink)>> = (0..PARTITIONS).map(|_| Vec::new()).collect();
+    fn fold_entities(&mut self, mut lanes: Vec<Folded>, outputs: &mut ReplayOutputs) {
         let mut alerts: Vec<(At, u8, Published)> = Vec::new();
-        for cause in caused {
-            alerts.extend(cause.alerts.into_iter().map(|alert| (cause.at, 0, alert)));
-            for link in cause.links {
-                let partition = usize::try_from(link.key.partition(PARTITIONS)).unwrap_or(0);
-                by_partition[partition].push((cause.at, link));
-            }
+        for lane in &mut lanes {
+            outputs.counts.merge(&lane.counts);
+            alerts.extend(lane.alerts.drain(..).map(|(at, alert)| (at, 0, alert)));
+        }
+        let mut by_partition: Vec<Vec<Caused<'_>>> = (0..PARTITIONS).map(|_| Vec::new()).collect();
+        for (at, (key, link)) in lanes.iter().flat_map(|lane| lane.causes.iter().zip(lane.links.iter())) {
+            let partition = usize::try_from(key.partition(PARTITIONS)).unwrap_or(0);
+            by_partition[partition].push(Caused { at: *at, key, link });
         }
         let base = self.links;
         self.links += by_partition
@@ -267,7 +263,7 @@ impl Replay {
             .max()
             .unwrap_or(0);
         let work: Vec<_> = self.entities.iter_mut().zip(by_partition).collect();
-        let folded = parallel(self.jobs, work, |(entities, links)| fold_links(entities, base, &links));
+        let folded = parallel(self.jobs, work, |(entities, links)| fold_links(entities, base, links));
         for (counts, found) in folded {
             outputs.counts.merge(&counts);
             alerts.extend(found.into_iter().map(|(at, alert)| (at, 1, alert)));
@@ -280,11 +276,20 @@ impl Replay {
 /// When in the replay something happened: append time, partition, place in the partition's order.
 type At = (i64, u32, i64);
 
-/// What folding one observation caused.
-struct Caused {
+/// What folding one partition's observations led to.
+struct Folded {
+    alerts: Vec<(At, Published)>,
+    links: Links,
+    /// What caused each link.
+    causes: Vec<At>,
+    counts: Counts,
+}
+
+/// A link, and when its cause happened.
+struct Caused<'l> {
     at: At,
-    alerts: Vec<Published>,
-    links: Vec<RoutedLink>,
+    key: Key,
+    link: &'l [u8],
 }
 
 /// One partition's observations of a batch.
@@ -347,8 +352,8 @@ impl<'p> Lane<'p> {
         suspects
     }
 
-    fn fold(&self, accounts: &mut Accounts, base: i64) -> (Vec<Caused>, Counts) {
-        let mut caused = Vec::new();
+    fn fold(&self, accounts: &mut Accounts, base: i64) -> Folded {
+        let (mut alerts, mut causes) = (Vec::new(), Vec::new());
         let mut outputs = Outputs::default();
         for (number, (offset, turn)) in (base..).zip(&self.order).enumerate() {
             if number.is_multiple_of(TOUCHED_MAX) {
@@ -366,34 +371,37 @@ impl<'p> Lane<'p> {
                 &seen,
                 &mut outputs,
             );
-            if !outputs.alerts.is_empty() || !outputs.links.is_empty() {
-                caused.push(Caused {
-                    at: (turn.append_ms, self.partition, offset),
-                    alerts: std::mem::take(&mut outputs.alerts),
-                    links: outputs.links.take(),
-                });
-            }
+            let at = (turn.append_ms, self.partition, offset);
+            alerts.extend(outputs.alerts.drain(..).map(|alert| (at, alert)));
+            causes.resize(outputs.links.len(), at);
         }
-        (caused, outputs.counts)
+        Folded {
+            alerts,
+            links: outputs.links,
+            causes,
+            counts: outputs.counts,
+        }
     }
 }
 
-fn fold_links(entities: &mut Entities, base: i64, links: &[(At, RoutedLink)]) -> (Counts, Vec<(At, Published)>) {
+fn fold_links(entities: &mut Entities, base: i64, mut links: Vec<Caused<'_>>) -> (Counts, Vec<(At, Published)>) {
+    // Those of one cause stay in their order.
+    links.sort_by_key(|caused| caused.at);
     let mut outputs = Outputs::default();
     let mut found = Vec::new();
-    for (number, (offset, (at, link))) in (base..).zip(links).enumerate() {
+    for (number, (offset, caused)) in (base..).zip(&links).enumerate() {
         if number.is_multiple_of(TOUCHED_MAX) {
             let next = links[number..].iter().take(TOUCHED_MAX);
-            entities.touch(next.map(|(_, link)| link.key));
+            entities.touch(next.map(|caused| caused.key));
         }
         let position = Position {
             offset,
-            append_ms: at.0,
+            append_ms: caused.at.0,
         };
-        if entities.fold(position, &link.value, &mut outputs).is_err() {
+        if entities.fold(position, caused.link, &mut outputs).is_err() {
             outputs.counts.add("links_refused", "malformed");
         }
-        found.extend(outputs.alerts.drain(..).map(|alert| (*at, alert)));
+        found.extend(outputs.alerts.drain(..).map(|alert| (caused.at, alert)));
     }
     (outputs.counts, found)
 }
