@@ -245,11 +245,11 @@ impl AccountFacts {
     /// Bytes it takes, estimated.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        let lists = size_of_val(self.visits.as_slice())
-            + size_of_val(self.networks.as_slice())
+        let lists = self.visits.bytes()
+            + self.networks.capacity() * size_of::<NetworkFact>()
             + self.devices.bytes()
             + self.others.bytes()
-            + self.event_ids.len() * size_of::<u64>();
+            + self.event_ids.bytes();
         let ids = (self.visits.as_slice().iter().map(|v| v.event_id.bytes()))
             .chain(self.networks.iter().map(|n| n.event_id.bytes()));
         let rare = self.rare.as_ref().map_or(0, |rare| rare.bytes());

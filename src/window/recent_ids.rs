@@ -124,6 +124,12 @@ impl RecentIds {
         self.ids.is_empty()
     }
 
+    /// Bytes on the heap.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.ids.capacity() * size_of::<u64>()
+    }
+
     /// Append time of the younger generation's first id, ms.
     #[must_use]
     pub fn since_ms(&self) -> i64 {

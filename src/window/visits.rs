@@ -138,6 +138,12 @@ impl Visits {
         &mut self.sorted
     }
 
+    /// Bytes on the heap, but for what the visits hold.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.sorted.capacity() * size_of::<Visit>()
+    }
+
     /// Visits read back from a checkpoint, which wrote them in order.
     #[must_use]
     pub fn from_sorted(sorted: Vec<Visit>) -> Self {
