@@ -284,3 +284,33 @@ fn guards(link: &Link<'_>, suspects: &[Suspect<'_>], group: &Group, settings: &F
         ),
     ]
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::link::{AccountSummary, Latest};
+
+    #[test]
+    fn what_is_not_remarkable_has_no_points_and_is_not_away() {
+        let account_facts = AccountSummary {
+            days_on_entity: 20,
+            days_located: 20,
+            claim_gap_km: 4_000,
+            devices: 9,
+            ..AccountSummary::default()
+        };
+        assert!(!account_facts.is_remarkable());
+        let tie = Tie {
+            first_ms: 0,
+            last_ms: 1,
+            companions: vec!["lt-1"],
+            latest: Latest {
+                account: "ann",
+                account_facts,
+                ..Latest::default()
+            },
+        };
+        assert!(!shared_network::is_away(&tie));
+        assert!(suspect(tie).is_none_or(|suspect| suspect.points == 0));
+    }
+}

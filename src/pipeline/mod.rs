@@ -205,7 +205,7 @@ impl Links {
 pub struct RoutedLink {
     /// Key of the entity.
     pub key: Key,
-    /// The link as JSON.
+    /// The link's frame.
     pub value: Vec<u8>,
 }
 

@@ -2,14 +2,6 @@
 
 use std::ops::{Deref, DerefMut};
 
-/// How many more a full list of so many makes room for: little, because there is one for each account.
-#[must_use]
-pub fn growth(len: usize) -> usize {
-    /// Most lists never hold more.
-    const FIRST: usize = 4;
-    if len == 0 { FIRST } else { (len / 4).max(2) }
-}
-
 /// A list in the room of one item.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Few<T> {

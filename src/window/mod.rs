@@ -40,3 +40,11 @@ pub fn day_of(time_ms: i64) -> i32 {
         .div_euclid(DAY_MS)
         .clamp(i64::from(i32::MIN), i64::from(i32::MAX)) as i32
 }
+
+/// How many more a full list of so many makes room for: little, because there is one for each account.
+#[must_use]
+pub fn growth(len: usize) -> usize {
+    /// Most lists never hold more.
+    const FIRST: usize = 4;
+    if len == 0 { FIRST } else { (len / 4).max(2) }
+}

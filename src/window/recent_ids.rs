@@ -1,6 +1,6 @@
 //! The latest event ids of an account, to recognize a re-delivery.
 
-use super::few::growth;
+use super::growth;
 use crate::model::event_id::{EventId, words_of_text};
 
 /// Hashes of event ids, in the order they came; a full ring drops its oldest. The latest few are kept for good, the
@@ -31,7 +31,7 @@ pub struct Kept {
     pub kept_ms: i64,
 }
 
-/// Ids that there is room for at least after the older generation went.
+/// Room that is left at least for further ids where the older generation goes.
 const SPARE: usize = 4;
 
 impl RecentIds {

@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 use std::net::IpAddr;
 
-use super::few::growth;
+use super::growth;
 use super::origin::OriginId;
 use super::texts::TextId;
 use crate::model::event_id::EventId;
@@ -40,7 +40,7 @@ pub enum Inserted {
     TooOld,
 }
 
-/// Visits that there is room for at least: most accounts have two or three.
+/// Room that is left at least where visits go: most accounts have two or three.
 const ROOM_MIN: usize = 4;
 
 impl Visits {

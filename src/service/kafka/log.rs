@@ -557,9 +557,9 @@ impl Log for KafkaLog {
     }
 
     fn recreate_producer(&mut self) -> Result<(), Failure> {
-        self.disconnects_before = self.disconnects();
         let deliveries = Deliveries::default();
         self.producer = producer(&self.settings, &deliveries)?;
+        self.disconnects_before = self.disconnects();
         self.deliveries = deliveries;
         Ok(())
     }
