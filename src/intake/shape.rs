@@ -19,9 +19,9 @@ const SHAPES_MAX: usize = 32;
 /// A longer record is not remembered, nor one of more scalars, so that the memory is bounded.
 const SHAPE_BYTES_MAX: usize = 8 * 1024;
 const SHAPE_SCALARS_MAX: usize = 512;
-/// Shapes that may read again what others have read of a record before it is walked, so that nobody can write records
-/// that each of them reads nearly to the end.
-const AGAIN_MAX: usize = 4;
+/// Shapes may read again what others have read of a record, together up to so many times its length; then it is walked.
+/// Otherwise somebody could write records that each of them reads nearly to the end.
+const AGAIN_MAX: usize = 2;
 /// Once all shapes are taken, only every so many records that agree with none teach one: learning costs as much as
 /// reading, and a producer may never repeat itself.
 const PATIENCE: usize = 8;
@@ -78,9 +78,13 @@ impl<T: WireObject> Memory<T> {
         if self.shapes.get(first)?.agrees(&mut walk, 0, &mut self.trail) {
             return Some(Predicted(first));
         }
-        let found = among_others(&self.kinship, &self.order, &mut self.trail, |index, parts, trail| {
-            self.shapes[index].agrees(&mut walk, parts, trail)
-        })?;
+        let found = among_others(
+            &self.kinship,
+            &self.order,
+            &mut self.trail,
+            text.len(),
+            |index, parts, trail| self.shapes[index].agrees(&mut walk, parts, trail),
+        )?;
         self.order.swap(found - 1, found);
         Some(Predicted(self.order[found - 1]))
     }
@@ -159,11 +163,13 @@ impl<T: WireObject> Memory<T> {
 /// The place in `order` of the shape that the record agrees with, which has left the first of them at the end of `trail`.
 ///
 /// First those that begin like the shape which it has followed furthest, up to where it left that: each is asked from
-/// there. Then, a few times, those that may be another reading of what it has passed. `asks` asks a shape from a part on.
+/// there. Then those that may be another reading of what it has passed, as far as [`AGAIN_MAX`] allows. `length` is that of
+/// the record; `asks` asks a shape from a part on.
 fn among_others(
     kinship: &[Vec<Kinship>],
     order: &[usize],
     trail: &mut Vec<Start>,
+    length: usize,
     mut asks: impl FnMut(usize, usize, &mut Vec<Start>) -> bool,
 ) -> Option<usize> {
     let mut asked = *order.first()?;
@@ -176,16 +182,17 @@ fn among_others(
             if parts > left || parts < left && (is_exclusive || !reads_again) {
                 continue;
             }
-            if reads_again {
-                again += 1;
-                if again > AGAIN_MAX {
-                    return None;
-                }
-            }
+            let from = trail[parts].at;
             if asks(*index, parts, trail) {
                 return Some(place);
             }
             asked = *index;
+            if reads_again {
+                again += trail.last().map_or(0, |left| left.at) - from;
+                if again > AGAIN_MAX * length {
+                    return None;
+                }
+            }
         }
     }
     None
@@ -477,11 +484,24 @@ mod tests {
         let mut trail = vec![Start { at: 0, noted: 0 }];
         assert!(!memory.shapes[memory.order[0]].agrees(&mut walk, 0, &mut trail));
         let mut read_again = 0;
-        let found = among_others(&memory.kinship, &memory.order, &mut trail, |index, parts, trail| {
-            read_again += usize::from(parts + 1 < trail.len());
-            memory.shapes[index].agrees(&mut walk, parts, trail)
-        });
-        assert_eq!((found, read_again), (None, AGAIN_MAX));
+        let found = among_others(
+            &memory.kinship,
+            &memory.order,
+            &mut trail,
+            stranger.len(),
+            |index, parts, trail| {
+                let from = trail[parts].at;
+                let is_found = memory.shapes[index].agrees(&mut walk, parts, trail);
+                read_again += trail.last().unwrap().at - from;
+                is_found
+            },
+        );
+        assert_eq!(found, None);
+        assert!(
+            (2 * stranger.len()..=3 * stranger.len()).contains(&read_again),
+            "{read_again} of {}",
+            stranger.len()
+        );
     }
 
     #[test]
