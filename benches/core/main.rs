@@ -1,8 +1,8 @@
 //! The core without Kafka: one table of parts, each with its floor measured in the same run.
 //!
-//! `cargo bench --bench core` takes about two minutes. `FALSEFRONT_BENCH_ACCOUNTS=10000000` adds a row for that many
-//! accounts (each row says what one takes), `FALSEFRONT_BENCH_QUICK=1` leaves all but the small ones out, and names after `--` run
-//! only those groups (see `GROUPS`).
+//! `cargo bench --bench core` takes about a minute. `FALSEFRONT_BENCH_ACCOUNTS=10000000` adds a row for that many
+//! accounts (each row says what one takes), `FALSEFRONT_BENCH_QUICK=1` leaves all but the small ones out, and names after
+//! `--` run only those groups (see `GROUPS`).
 #![allow(
     clippy::unwrap_used,
     clippy::disallowed_methods,
@@ -500,7 +500,7 @@ fn replay(reference: &Arc<Reference>, name: &str, accounts: u64, records: &Recor
                     if reader.read_until(b'\n', &mut line).unwrap() == 0 {
                         break;
                     }
-                    if replay.push(Format::Auto, "bench", number, &line) {
+                    if replay.push(Format::Auto, "bench", number, line.trim_ascii_end()) {
                         black_box(replay.run().alerts.len());
                     }
                 }

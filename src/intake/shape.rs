@@ -40,7 +40,7 @@ pub(super) struct Memory<T> {
     given_up: usize,
     /// The values of the record at hand.
     spans: Vec<Span>,
-    /// Where those parts of the shape asked last begin in it that it agrees with, and the part behind them.
+    /// Where, in the record at hand, the parts of the shape asked last begin, up to the one where it left that.
     trail: Vec<Start>,
     /// The record at hand, if its shape is not remembered.
     stranger: T,
@@ -291,17 +291,15 @@ impl<T> Shape<T> {
         shape
     }
 
-    /// Whether the record has this shape, of which it has so many parts already; notes its wanted values. What has not
-    /// leaves a trail to the part that it has not.
+    /// Whether the record has this shape, of whose parts it has those before the `first`, as `trail` tells; notes its wanted
+    /// values. Where it has not, the trail ends at the part that it has not.
     #[inline]
-    fn agrees(&self, walk: &mut Walk<'_, '_>, parts: usize, trail: &mut Vec<Start>) -> bool {
-        let (Some(from), Some(parts)) = (trail.get(parts).copied(), self.parts.get(parts..)) else {
-            return false;
-        };
-        walk.back(from.at, from.noted);
-        trail.truncate(self.parts.len() - parts.len() + 1);
+    fn agrees(&self, walk: &mut Walk<'_, '_>, first: usize, trail: &mut Vec<Start>) -> bool {
+        trail.truncate(first + 1);
+        let Start { at, noted } = trail[first];
+        walk.back(at, noted);
         let model = self.model.as_bytes();
-        for part in parts {
+        for part in &self.parts[first..] {
             let start = walk.at;
             if walk.exactly(&model[part.bytes.clone()]).is_none() {
                 return false;

@@ -198,18 +198,14 @@ impl Accounts {
             self.publisher
                 .publish(&finding, &mut facts.rare_mut().episodes, position.append_ms, outputs);
         }
-        // A list without room, not an array: most have none, and a finding takes hundreds of bytes to move about.
-        let mut offered = Vec::new();
-        if let Some(finding) = claimed_location::detect(seen, facts, &change, &settings.claim) {
-            offered.push(finding);
-        }
-        if let Some(finding) = remote_desktop_relay::detect(seen, facts, &change, &settings.relay) {
-            offered.push(finding);
-        }
+        let offered = [
+            claimed_location::detect(seen, facts, &change, &settings.claim),
+            remote_desktop_relay::detect(seen, facts, &change, &settings.relay),
+        ];
         links::due(seen, facts, &change, position.append_ms, settings, |due| {
             self.framer.send(due, outputs);
         });
-        for finding in offered {
+        for finding in offered.into_iter().flatten() {
             Self::offer(
                 &self.publisher,
                 &mut self.framer,

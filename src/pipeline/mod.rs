@@ -169,18 +169,6 @@ impl Links {
         })
     }
 
-    /// Takes all out, each with memory of its own.
-    #[must_use]
-    pub fn take(&mut self) -> Vec<RoutedLink> {
-        let owned = |(key, value): (Key, &[u8])| RoutedLink {
-            key,
-            value: value.to_vec(),
-        };
-        let links = self.iter().map(owned).collect();
-        self.clear();
-        links
-    }
-
     /// How many there are.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -198,15 +186,6 @@ impl Links {
         self.bytes.clear();
         self.ends.clear();
     }
-}
-
-/// A link and the key that decides its partition.
-#[derive(Clone, Debug, PartialEq)]
-pub struct RoutedLink {
-    /// Key of the entity.
-    pub key: Key,
-    /// The link's frame.
-    pub value: Vec<u8>,
 }
 
 /// Name and reason of a counter.

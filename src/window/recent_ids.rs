@@ -87,7 +87,7 @@ impl RecentIds {
         self.ids.drain(..old.min(self.ids.len().saturating_sub(kept.ids_min)));
         self.older = u32::try_from(self.ids.len()).unwrap_or(u32::MAX);
         self.since_ms = append_ms;
-        // As many come before the next turn, so a busy account's list would be made anew each time without the room.
+        // As many come before the next turn, and a few more or less are no reason to make the list anew.
         let wanted = self.ids.len() + SPARE.max(self.ids.len());
         if self.ids.capacity() > wanted + wanted / 2 {
             self.ids.shrink_to(wanted);

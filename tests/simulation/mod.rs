@@ -136,7 +136,7 @@ fn fold_logs(town: &Town, stages: &Stages) -> Result<(), String> {
             }
         }
         if role == Role::Accounts {
-            let mut links: Vec<String> = outputs.links.take().iter().map(|link| spelled(&link.value)).collect();
+            let mut links: Vec<String> = outputs.links.iter().map(|(_, link)| spelled(link)).collect();
             links.sort();
             let mut found = Vec::new();
             for (_, _, record) in town.committed(&town.names.links).into_iter().flatten() {

@@ -6,13 +6,14 @@ use std::sync::{Arc, LazyLock};
 
 use falsefront::enrich::Reference;
 use falsefront::intake::Format;
+use falsefront::model::Key;
 use falsefront::model::key::HashKey;
 use falsefront::pipeline::accounts::Accounts;
 use falsefront::pipeline::entities::Entities;
 use falsefront::pipeline::intake::{Intake, RawRecord};
 use falsefront::pipeline::replay::{Replay, ReplayOutputs};
 use falsefront::pipeline::settings::{DetectionSettings, IntakeSettings};
-use falsefront::pipeline::{Counts, Fold, Outputs, Position, Published, RoutedLink};
+use falsefront::pipeline::{Counts, Fold, Outputs, Position, Published};
 use falsefront::service::demo_geoip::demo_databases;
 use falsefront::service::reference::{self, ReferenceBytes};
 
@@ -94,16 +95,17 @@ impl Core {
             let lane = &mut self.accounts[usize::try_from(packed.partition).unwrap()];
             lane.fold(self.clock_ms, &packed.value, &mut outputs);
         }
-        for link in outputs.links.take() {
-            self.link(&link, &mut outputs);
+        let links = std::mem::take(&mut outputs.links);
+        for (key, link) in links.iter() {
+            self.link(key, link, &mut outputs);
         }
         self.counts.merge(&outputs.counts);
         outputs.alerts
     }
 
-    fn link(&mut self, link: &RoutedLink, outputs: &mut Outputs) {
-        let partition = link.key.partition(u32::try_from(self.entities.len()).unwrap());
-        self.entities[usize::try_from(partition).unwrap()].fold(self.clock_ms, &link.value, outputs);
+    fn link(&mut self, key: Key, link: &[u8], outputs: &mut Outputs) {
+        let partition = key.partition(u32::try_from(self.entities.len()).unwrap());
+        self.entities[usize::try_from(partition).unwrap()].fold(self.clock_ms, link, outputs);
     }
 
     /// Writes every chunk of every fold and goes on with new folds that read them.

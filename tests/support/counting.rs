@@ -193,8 +193,8 @@ impl Fold for Counting {
     fn fold(&mut self, position: Position, record: &[u8], outputs: &mut Outputs) -> Result<(), CodecError> {
         if self.flaws == Flaws::PublishInReplay {
             outputs.alerts.append(&mut self.replayed.alerts);
-            for link in self.replayed.links.take() {
-                outputs.links.push(link.key, &link.value);
+            for (key, link) in std::mem::take(&mut self.replayed.links).iter() {
+                outputs.links.push(key, link);
             }
         }
         self.run(position, record, None, outputs)
