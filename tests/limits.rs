@@ -201,7 +201,7 @@ fn one_account_keeps_every_list_within_its_limit() {
             let unpacked = Unpacked::read(&packed.value, &mut interner).unwrap();
             for index in 0..unpacked.len() {
                 let seen = unpacked.observation(index);
-                facts.apply(&seen, seen.order_ms, ClaimDistance::Away, &limits);
+                facts.apply(&seen, seen.order_ms, ClaimDistance::Away, &limits, &mut interner.spots);
                 for (name, found, limit) in lengths(&facts, &limits) {
                     assert!(found <= limit, "{name}: {found} kept, at most {limit}");
                 }
@@ -219,14 +219,14 @@ fn one_account_keeps_every_list_within_its_limit() {
 
 fn lengths(facts: &AccountFacts, limits: &WindowSettings) -> [(&'static str, usize, usize); 8] {
     [
-        ("visits", facts.visits.as_slice().len(), limits.visits_max),
-        ("networks", facts.networks.len(), limits.networks_max),
-        ("devices", facts.devices.len(), limits.devices_max),
+        ("visits", facts.visits().len(), limits.visits_max),
+        ("networks", facts.networks().len(), limits.networks_max),
+        ("devices", facts.devices().len(), limits.devices_max),
         ("sessions", facts.rare().sessions.len(), limits.sessions_max),
         ("tools", facts.rare().tools.len(), limits.sightings_max),
         ("peripherals", facts.rare().peripherals.len(), limits.sightings_max),
         ("rdp_logons", facts.rare().rdp_logons.len(), limits.rdp_logons_max),
-        ("event_ids", facts.event_ids.len(), limits.event_ids_max),
+        ("event_ids", facts.event_ids(), limits.event_ids_max),
     ]
 }
 

@@ -50,7 +50,7 @@ pub(crate) fn one_account(reference: &Arc<Reference>) {
     let apply = median_ns(seen.len(), AccountFacts::default, |mut facts| {
         for seen in &seen {
             let distance = claimed_location::compare(seen, &settings.claim);
-            black_box(facts.apply(seen, seen.order_ms, distance, &settings.window));
+            black_box(facts.apply(seen, seen.order_ms, distance, &settings.window, &mut interner.spots));
         }
     });
     row("fold of one account", apply, least);
@@ -58,7 +58,7 @@ pub(crate) fn one_account(reference: &Arc<Reference>) {
     let mut change = Change::default();
     for seen in &seen {
         let distance = claimed_location::compare(seen, &settings.claim);
-        change = facts.apply(seen, seen.order_ms, distance, &settings.window);
+        change = facts.apply(seen, seen.order_ms, distance, &settings.window, &mut interner.spots);
     }
     let rules = median_ns(
         seen.len(),
@@ -69,11 +69,18 @@ pub(crate) fn one_account(reference: &Arc<Reference>) {
                 black_box(impossible_travel::detect(
                     account,
                     &facts,
+                    &interner.spots,
                     &change,
                     &settings.travel,
                     "",
                 ));
-                black_box(claimed_location::detect(seen, &facts, &change, &settings.claim));
+                black_box(claimed_location::detect(
+                    seen,
+                    &facts,
+                    &interner.spots,
+                    &change,
+                    &settings.claim,
+                ));
                 black_box(remote_desktop_relay::detect(seen, &facts, &change, &settings.relay));
             }
         },

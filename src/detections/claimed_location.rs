@@ -13,6 +13,7 @@ use crate::model::{
 };
 use crate::window::account::{AccountFacts, Change, ClaimDistance, Lateness, NetworkFact};
 use crate::window::day_of;
+use crate::window::spots::Spots;
 
 /// What is constant about it.
 pub const RULE: Rule = Rule {
@@ -45,9 +46,9 @@ pub fn gap_between_km(place: &Place, claim: &Claim, settings: &ClaimSettings) ->
 #[must_use]
 pub fn ledger(facts: &AccountFacts, day: i32, settings: &ClaimSettings) -> (u16, u16) {
     let from = day - i32::from(settings.window_days) + 1;
-    let away_only = facts.away.without(&facts.near);
+    let away_only = facts.away().without(&facts.near());
     (
-        facts.located.count_between(from, day),
+        facts.located().count_between(from, day),
         away_only.count_between(from, day),
     )
 }
@@ -57,6 +58,7 @@ pub fn ledger(facts: &AccountFacts, day: i32, settings: &ClaimSettings) -> (u16,
 pub fn detect(
     seen: &Observation<'_>,
     facts: &AccountFacts,
+    spots: &Spots,
     change: &Change,
     settings: &ClaimSettings,
 ) -> Option<Finding> {
@@ -70,7 +72,7 @@ pub fn detect(
     if away < settings.signal_days_min || share <= settings.share_min {
         return None;
     }
-    let networks: Vec<&NetworkFact> = facts.networks.iter().filter(|n| n.away.count() > 0).collect();
+    let networks: Vec<&NetworkFact> = facts.networks().iter().filter(|n| n.away.count() > 0).collect();
     let needed = days_needed(seen, facts, networks.len(), day, settings);
     let is_alert = away >= needed;
     let gap_km = claims::gap_km(place, seen.claim, settings);
@@ -100,7 +102,7 @@ pub fn detect(
             .unwrap_or(seen.order_ms)
             .min(seen.order_ms),
         last_ms: seen.order_ms,
-        evidence: evidence(seen, facts, &networks),
+        evidence: evidence(seen, facts, spots, &networks),
         measures: vec![
             Measure::against("days_away", f64::from(away), f64::from(needed)),
             Measure::shown("days_located", f64::from(located)),
@@ -123,7 +125,7 @@ fn days_needed(
     settings: &ClaimSettings,
 ) -> u16 {
     let mut needed = settings.days_min;
-    if facts.near.count() > 0 || is_onboarding(seen, day, settings) {
+    if facts.near().count() > 0 || is_onboarding(seen, day, settings) {
         needed = needed.max(settings.days_min_after_near);
     }
     if networks < 2 && seen.claim.kind == AccountKind::Employee {
@@ -150,7 +152,7 @@ fn cast(count: usize) -> f64 {
     f64::from(u32::try_from(count).unwrap_or(u32::MAX))
 }
 
-fn evidence(seen: &Observation<'_>, facts: &AccountFacts, networks: &[&NetworkFact]) -> Vec<Evidence> {
+fn evidence(seen: &Observation<'_>, facts: &AccountFacts, spots: &Spots, networks: &[&NetworkFact]) -> Vec<Evidence> {
     /// Networks shown; the count stands among the measures.
     const NETWORKS_SHOWN: usize = 4;
     let account = seen.event.account.as_str();
@@ -165,20 +167,23 @@ fn evidence(seen: &Observation<'_>, facts: &AccountFacts, networks: &[&NetworkFa
         ],
         ..Evidence::default()
     };
-    let shown = networks.iter().take(NETWORKS_SHOWN).map(|n| Evidence {
-        role: "observed".to_owned(),
-        event_id: n.event_id.to_string(),
-        product: facts.text(n.product).to_owned(),
-        time_ms: n.last_ms,
-        account: account.to_owned(),
-        address: Some(n.origin.address),
-        place: n.origin.place.as_deref().map(EvidencePlace::from),
-        network_class: Some(n.origin.network.class),
-        network_label: n.origin.network.label.clone(),
-        asn: n.origin.network.asn,
-        organization: n.origin.network.organization.clone(),
-        device: facts.text(n.device).to_owned(),
-        facts: vec![("days_away".to_owned(), n.away.count().to_string())],
+    let shown = networks.iter().take(NETWORKS_SHOWN).map(|n| {
+        let spot = spots.get(n.spot);
+        Evidence {
+            role: "observed".to_owned(),
+            event_id: facts.event_id(n.event_id, n.packing).to_string(),
+            product: facts.text(n.product).to_owned(),
+            time_ms: n.last_ms,
+            account: account.to_owned(),
+            address: Some(n.address.ip()),
+            place: spot.place.as_deref().map(EvidencePlace::from),
+            network_class: Some(spot.network.class),
+            network_label: spot.network.label.clone(),
+            asn: spot.network.asn,
+            organization: spot.network.organization.clone(),
+            device: facts.text(n.device).to_owned(),
+            facts: vec![("days_away".to_owned(), n.away.count().to_string())],
+        }
     });
     std::iter::once(claim).chain(shown).collect()
 }
@@ -194,7 +199,7 @@ fn guards(
         None => "none approved for that day".to_owned(),
         Some(travel) => format!("approval {} is for another place", travel.ticket),
     };
-    let near = facts.near.count();
+    let near = facts.near().count();
     vec![
         Guard::ran("approved_travel", travel),
         Guard::ran(

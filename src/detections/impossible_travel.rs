@@ -12,13 +12,13 @@
 //! ```
 //! An event that arrives late is judged against both its neighbours in event time.
 
-use std::net::IpAddr;
-
 use crate::detections::settings::TravelSettings;
 use crate::model::{
     Detection, Evidence, EvidencePlace, Finding, Guard, Measure, Network, Place, Rule, Severity, Strength, attack,
 };
 use crate::window::account::{AccountFacts, Change, Lateness};
+use crate::window::origin::Address;
+use crate::window::spots::Spots;
 use crate::window::texts::TextId;
 use crate::window::visits::Visit;
 
@@ -37,40 +37,43 @@ pub const RULE: Rule = Rule {
 pub fn detect(
     account: &str,
     facts: &AccountFacts,
+    spots: &Spots,
     change: &Change,
     settings: &TravelSettings,
     data_versions: &str,
 ) -> Vec<Finding> {
     let Some(index) = change.visit else { return Vec::new() };
-    let (before, seen, after) = facts.visits.neighbours(index);
-    let Some(seen) = seen else { return Vec::new() };
-    let legs = [before.map(|before| (before, seen)), after.map(|after| (seen, after))];
-    let judged = legs
-        .into_iter()
-        .flatten()
-        .filter_map(|(from, to)| Leg::between(from, to, facts, settings));
-    judged
-        .filter_map(|leg| leg.finding(account, facts, change, settings, data_versions))
-        .collect()
+    let visits = facts.visits();
+    let mut findings = Vec::new();
+    // The visit comes after the one before it, and the one behind it after the visit.
+    for to in [index, index + 1] {
+        if let (Some(from), Some(to)) = (to.checked_sub(1).and_then(|from| visits.get(from)), visits.get(to))
+            && let Some(leg) = Leg::between(from, to, facts, spots, settings)
+        {
+            findings.extend(leg.finding(account, facts, change, settings, data_versions));
+        }
+    }
+    findings
 }
 
 /// One end of a leg.
 #[derive(Clone, Copy)]
 struct End<'a> {
     visit: &'a Visit,
-    address: IpAddr,
+    address: Address,
     network: &'a Network,
     place: &'a Place,
 }
 
 impl<'a> End<'a> {
-    fn of(visit: &'a Visit, facts: &'a AccountFacts) -> Option<Self> {
+    fn of(visit: &'a Visit, facts: &AccountFacts, spots: &'a Spots) -> Option<Self> {
         let origin = facts.origin(visit.origin);
+        let spot = spots.get(origin.spot);
         Some(Self {
             visit,
             address: origin.address,
-            network: &origin.network,
-            place: origin.place.as_deref()?,
+            network: &spot.network,
+            place: spot.place.as_deref()?,
         })
     }
 }
@@ -86,13 +89,19 @@ struct Leg<'a> {
 
 impl<'a> Leg<'a> {
     /// The leg, if it is too fast to be travelled.
-    fn between(from: &'a Visit, to: &'a Visit, facts: &'a AccountFacts, settings: &TravelSettings) -> Option<Self> {
+    fn between(
+        from: &'a Visit,
+        to: &'a Visit,
+        facts: &AccountFacts,
+        spots: &'a Spots,
+        settings: &TravelSettings,
+    ) -> Option<Self> {
         // One origin has one address, and is what most visits share.
         if from.origin == to.origin {
             return None;
         }
         let elapsed_ms = to.order_ms - from.order_ms;
-        let (from, to) = (End::of(from, facts)?, End::of(to, facts)?);
+        let (from, to) = (End::of(from, facts, spots)?, End::of(to, facts, spots)?);
         if from.address == to.address {
             return None;
         }
@@ -123,7 +132,8 @@ impl<'a> Leg<'a> {
         data_versions: &str,
     ) -> Option<Finding> {
         let days = |end: End<'_>| {
-            let network = facts.networks.iter().find(|n| n.holds(end.address));
+            let mut networks = facts.networks().iter();
+            let network = networks.find(|n| n.address.is_on_line_of(end.address));
             network.map_or(0, |n| n.days.count())
         };
         let (days_from, days_to) = (days(self.from), days(self.to));
@@ -264,11 +274,11 @@ fn evidence(role: &str, account: &str, end: End<'_>, facts: &AccountFacts) -> Ev
     let visit = end.visit;
     Evidence {
         role: role.to_owned(),
-        event_id: visit.event_id.to_string(),
+        event_id: facts.event_id(visit.event_id, visit.packing).to_string(),
         product: facts.text(visit.product).to_owned(),
         time_ms: visit.order_ms,
         account: account.to_owned(),
-        address: Some(end.address),
+        address: Some(end.address.ip()),
         place: Some(EvidencePlace::from(end.place)),
         network_class: Some(end.network.class),
         network_label: end.network.label.clone(),
@@ -277,7 +287,7 @@ fn evidence(role: &str, account: &str, end: End<'_>, facts: &AccountFacts) -> Ev
         device: facts.text(visit.device).to_owned(),
         facts: vec![(
             "multi_factor".to_owned(),
-            if visit.mfa { "used" } else { "not seen" }.to_owned(),
+            if visit.mfa != 0 { "used" } else { "not seen" }.to_owned(),
         )],
     }
 }

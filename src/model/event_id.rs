@@ -160,6 +160,27 @@ impl EventId {
         }
     }
 
+    /// The id in two words and a number that says how it is packed, below [`EventId::PACKINGS`]; `None` if it takes more.
+    #[must_use]
+    #[inline]
+    pub fn in_two_words(&self) -> Option<([u64; 2], u8)> {
+        match self.0 {
+            Form::Packed(packing, last, words) if last == [0; LAST] && packing.length() <= 16 => {
+                Some((words, packing.0))
+            }
+            _ => None,
+        }
+    }
+
+    /// Numbers that say how an id is packed are below this.
+    pub const PACKINGS: u8 = LONG;
+
+    /// The id that was [in two words](EventId::in_two_words).
+    #[must_use]
+    pub fn of_two_words(words: [u64; 2], packing: u8) -> Self {
+        Self(Form::Packed(Packing(packing), [0; LAST], words))
+    }
+
     /// Calls `each` with the id in words that are those of no other.
     #[inline]
     pub fn words(&self, mut each: impl FnMut(u64)) {
@@ -318,7 +339,10 @@ mod tests {
             let mut writer = Writer::default();
             id.write(&mut writer);
             let bytes = writer.into_bytes();
-            assert_eq!(EventId::read(&mut Reader::new(&bytes)), Ok(id));
+            assert_eq!(EventId::read(&mut Reader::new(&bytes)), Ok(id.clone()));
+            if let Some((words, packing)) = id.in_two_words() {
+                assert_eq!(EventId::of_two_words(words, packing), id);
+            }
         }
     }
 

@@ -20,6 +20,7 @@ use crate::window::day_of;
 use crate::window::episode::Route;
 use crate::window::intern::Interner;
 use crate::window::shared::{SharedReader, SharedWriter};
+use crate::window::spots::Spots;
 
 /// The accounts stage over one partition.
 pub struct Accounts {
@@ -33,8 +34,8 @@ pub struct Accounts {
 }
 
 impl Windowed for AccountFacts {
-    fn write(&self, writer: &mut SharedWriter) {
-        AccountFacts::write(self, writer);
+    fn write(&self, shared: &Interner, writer: &mut SharedWriter) {
+        AccountFacts::write(self, shared, writer);
     }
     fn read(reader: &mut SharedReader<'_, '_>) -> Result<Self, Malformed> {
         AccountFacts::read(reader)
@@ -42,14 +43,11 @@ impl Windowed for AccountFacts {
     fn bytes(&self) -> usize {
         AccountFacts::bytes(self)
     }
-    fn touch(&self) -> i64 {
+    fn touch(&self) -> u64 {
         AccountFacts::touch(self)
     }
-    fn touch_apart(&self) -> i64 {
-        AccountFacts::touch_apart(self)
-    }
     fn last_append_ms(&self) -> i64 {
-        self.last_append_ms
+        AccountFacts::last_append_ms(self)
     }
     fn is_provisional(&self) -> bool {
         AccountFacts::is_provisional(self)
@@ -85,7 +83,7 @@ impl Accounts {
     /// Bytes of the whole state in the order of its keys, for tests that compare two folds.
     #[must_use]
     pub fn snapshot(&self) -> BTreeMap<u16, Vec<u8>> {
-        self.chunks.snapshot()
+        self.chunks.snapshot(&self.interner)
     }
 
     fn run(
@@ -95,17 +93,14 @@ impl Accounts {
         resume: Option<&[i64]>,
         outputs: &mut Outputs,
     ) -> Result<(), CodecError> {
-        // Folding borrows the record's dictionary from the interner; lending it out keeps the chunks free to change.
-        let mut interner = std::mem::take(&mut self.interner);
-        let result = self.unpack(positions, record, resume, outputs, &mut interner);
-        self.interner = interner;
+        let result = self.unpack(positions, record, resume, outputs);
         self.sweep();
         result
     }
 
     fn sweep(&mut self) {
-        if std::mem::take(&mut self.has_swept) {
-            self.interner.sweep();
+        if std::mem::take(&mut self.has_swept) && self.interner.is_cluttered() {
+            self.interner.sweep(self.chunks.all().flat_map(AccountFacts::spots));
         }
     }
 
@@ -115,10 +110,9 @@ impl Accounts {
         record: &[u8],
         resume: Option<&[i64]>,
         outputs: &mut Outputs,
-        interner: &mut Interner,
     ) -> Result<(), CodecError> {
         // Read whole before the first observation is folded, so that a record is folded whole or not at all.
-        let unpacked = Unpacked::read(record, interner)?;
+        let unpacked = Unpacked::read(record, &mut self.interner)?;
         if let Positions::Apart(positions) = positions
             && positions.len() != unpacked.len()
         {
@@ -188,21 +182,23 @@ impl Accounts {
             return;
         };
         let distance = claimed_location::compare(seen, &settings.claim);
-        let change = facts.apply(seen, position.append_ms, distance, &settings.window);
+        let spots = &mut self.interner.spots;
+        let change = facts.apply(seen, position.append_ms, distance, &settings.window, spots);
+        let spots = &self.interner.spots;
         count(&change, &mut outputs.counts);
         if change.duplicate {
             return;
         }
         let account = seen.event.account.as_str();
-        for finding in impossible_travel::detect(account, facts, &change, &settings.travel, seen.data_versions) {
+        for finding in impossible_travel::detect(account, facts, spots, &change, &settings.travel, seen.data_versions) {
             self.publisher
                 .publish(&finding, &mut facts.rare_mut().episodes, position.append_ms, outputs);
         }
         let offered = [
-            claimed_location::detect(seen, facts, &change, &settings.claim),
+            claimed_location::detect(seen, facts, spots, &change, &settings.claim),
             remote_desktop_relay::detect(seen, facts, &change, &settings.relay),
         ];
-        links::due(seen, facts, &change, position.append_ms, settings, |due| {
+        links::due(seen, facts, spots, &change, position.append_ms, settings, |due| {
             self.framer.send(due, outputs);
         });
         for finding in offered.into_iter().flatten() {
@@ -212,6 +208,7 @@ impl Accounts {
                 finding,
                 seen,
                 facts,
+                spots,
                 position,
                 settings,
                 outputs,
@@ -231,6 +228,7 @@ impl Accounts {
         finding: Finding,
         seen: &Observation<'_>,
         facts: &mut AccountFacts,
+        spots: &Spots,
         position: Position,
         settings: &DetectionSettings,
         outputs: &mut Outputs,
@@ -254,7 +252,7 @@ impl Accounts {
             return;
         };
         let fresh = alert::fresh_uid(&finding, day_of(finding.last_ms));
-        let home = facts.networks[network].name();
+        let home = facts.networks()[network].name();
         // An offer may be withheld, so it is made again with every finding, not only when it is news.
         let episodes = &mut facts.rare_mut().episodes;
         let (_, alert, _) = episodes.take(&finding, fresh.as_u128(), &policy);
@@ -265,7 +263,7 @@ impl Accounts {
         let due = Link {
             clock_ms: position.append_ms,
             offer: Some(Box::new(Offer { alert, finding })),
-            ..links::to_network(seen, facts, network, &home, &known, settings)
+            ..links::to_network(seen, facts, spots, network, &home, &known, settings)
         };
         framer.send(&due, outputs);
     }
@@ -342,7 +340,7 @@ impl Fold for Accounts {
         self.chunks.count()
     }
     fn write_chunk(&self, chunk: u16, bytes: &mut Vec<u8>) {
-        self.chunks.write(chunk, bytes);
+        self.chunks.write(chunk, &self.interner, bytes);
     }
     fn read_chunk(&mut self, chunk: u16, bytes: &[u8]) -> Result<(), CodecError> {
         self.chunks.read(chunk, bytes, &mut self.interner)

@@ -24,12 +24,12 @@ use crate::window::shared::{SharedReader, SharedWriter};
 pub struct Entities {
     settings: Arc<DetectionSettings>,
     publisher: Publisher,
-    chunks: Chunks<EntityFacts>,
+    chunks: Chunks<Box<EntityFacts>>,
     scratch: Writer,
 }
 
 impl Windowed for EntityFacts {
-    fn write(&self, writer: &mut SharedWriter) {
+    fn write(&self, _: &Interner, writer: &mut SharedWriter) {
         EntityFacts::write(self, writer);
     }
     fn read(reader: &mut SharedReader<'_, '_>) -> Result<Self, Malformed> {
@@ -38,10 +38,10 @@ impl Windowed for EntityFacts {
     fn bytes(&self) -> usize {
         EntityFacts::bytes(self)
     }
-    fn touch(&self) -> i64 {
+    fn touch(&self) -> u64 {
         EntityFacts::touch(self)
     }
-    fn touch_apart(&self) -> i64 {
+    fn touch_apart(&self) -> u64 {
         EntityFacts::touch_apart(self)
     }
     fn last_append_ms(&self) -> i64 {
@@ -75,7 +75,7 @@ impl Entities {
     /// Bytes of the whole state in the order of its keys, for tests that compare two folds.
     #[must_use]
     pub fn snapshot(&self) -> BTreeMap<u16, Vec<u8>> {
-        self.chunks.snapshot()
+        self.chunks.snapshot(&Interner::default())
     }
 
     fn run(
@@ -94,7 +94,7 @@ impl Entities {
             for (index, (key, link)) in (start..).zip(group) {
                 position.append_ms = link.clock_ms;
                 let chunk = self.chunks.chunk_of(*key);
-                if Chunks::<EntityFacts>::takes_part(resume, chunk, position.offset) {
+                if Chunks::<Box<EntityFacts>>::takes_part(resume, chunk, position.offset) {
                     let index = u32::try_from(index).unwrap_or(u32::MAX);
                     self.chunks.count_input(chunk, *key, position.offset, index);
                     self.link(chunk, *key, position, link, outputs);
@@ -111,8 +111,9 @@ impl Entities {
 
     fn link(&mut self, chunk: u16, key: Key, position: Position, link: &Link<'_>, outputs: &mut Outputs) {
         let window = &self.settings.window;
-        let is_expired = |facts: &EntityFacts| facts.is_expired(position.append_ms, window);
-        self.chunks.tidy(chunk, position.append_ms, is_expired);
+        self.chunks.tidy(chunk, position.append_ms, |facts| {
+            facts.is_expired(position.append_ms, window)
+        });
         if self.chunks.is_full(chunk) && self.chunks.window(chunk, key).is_none() {
             let given_up = self.chunks.make_room(chunk);
             outputs.counts.add_many("windows_dropped", "room_for_another", given_up);
@@ -265,7 +266,7 @@ impl Fold for Entities {
         self.chunks.count()
     }
     fn write_chunk(&self, chunk: u16, bytes: &mut Vec<u8>) {
-        self.chunks.write(chunk, bytes);
+        self.chunks.write(chunk, &Interner::default(), bytes);
     }
     fn read_chunk(&mut self, chunk: u16, bytes: &[u8]) -> Result<(), CodecError> {
         self.chunks.read(chunk, bytes, &mut Interner::default())

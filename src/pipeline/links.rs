@@ -10,6 +10,7 @@ use crate::model::link::{AccountSummary, Latest, LinkClaim, LinkNetwork, LinkPla
 use crate::model::{EntityKind, Link, Observation, ToolKind};
 use crate::window::account::{AccountFacts, Change, Told};
 use crate::window::episode::hash;
+use crate::window::spots::Spots;
 use crate::window::{DAY_MS, day_of};
 
 /// Networks last used longer ago than this say nothing about where the account's tools run, days.
@@ -22,6 +23,7 @@ const NETWORK_RECENT_DAYS: i64 = 7;
 pub fn due(
     seen: &Observation<'_>,
     facts: &mut AccountFacts,
+    spots: &Spots,
     change: &Change,
     append_ms: i64,
     settings: &DetectionSettings,
@@ -34,12 +36,12 @@ pub fn due(
     let known = Known::of(seen, facts, settings);
     let mut tell = |facts: &mut AccountFacts, thing: Thing| {
         let (days, before) = match thing {
-            Thing::Network(index) => (facts.networks[index].days, facts.networks[index].told),
-            Thing::Device(index) => (facts.devices[index].days, facts.devices[index].told),
+            Thing::Network(index) => (facts.networks()[index].days, facts.networks()[index].told),
+            Thing::Device(index) => (facts.devices()[index].days, facts.devices()[index].told),
         };
         let signature = known.signature(days.count());
         let mut after = Told {
-            news: facts.news,
+            news: facts.news(),
             ..before
         };
         if before.signature != signature || before.is_overdue(append_ms, settings.window.link_refresh_ms) {
@@ -47,10 +49,10 @@ pub fn due(
             after.signature = signature;
             match thing {
                 Thing::Network(index) => {
-                    let name = facts.networks[index].name();
+                    let name = facts.networks()[index].name();
                     send(&Link {
                         clock_ms: append_ms,
-                        ..to_network(seen, facts, index, &name, &known, settings)
+                        ..to_network(seen, facts, spots, index, &name, &known, settings)
                     });
                 }
                 Thing::Device(index) => send(&Link {
@@ -60,8 +62,8 @@ pub fn due(
             }
         }
         match thing {
-            Thing::Network(index) => facts.networks[index].told = after,
-            Thing::Device(index) => facts.devices[index].told = after,
+            Thing::Network(index) => facts.networks_mut()[index].told = after,
+            Thing::Device(index) => facts.devices_mut()[index].told = after,
         }
     };
     if change.relay_facts {
@@ -94,21 +96,22 @@ fn may_be_due(
     append_ms: i64,
     settings: &DetectionSettings,
 ) -> bool {
-    let is_untold = |told: Told| told.news != facts.news || told.is_overdue(append_ms, settings.window.link_refresh_ms);
-    let on_network = |index: usize| is_concerned(seen, facts, change, index) && is_untold(facts.networks[index].told);
+    let is_untold =
+        |told: Told| told.news != facts.news() || told.is_overdue(append_ms, settings.window.link_refresh_ms);
+    let on_network = |index: usize| is_concerned(seen, facts, change, index) && is_untold(facts.networks()[index].told);
     let on_networks = if change.relay_facts {
-        (0..facts.networks.len()).any(on_network)
+        (0..facts.networks().len()).any(on_network)
     } else {
         change.network.is_some_and(on_network)
     };
-    on_networks || device_concerned(seen, facts, change).is_some_and(|index| is_untold(facts.devices[index].told))
+    on_networks || device_concerned(seen, facts, change).is_some_and(|index| is_untold(facts.devices()[index].told))
 }
 
 /// Index of the network the account mostly works from, to carry a finding to; `None` if it has none of its own.
 #[must_use]
 pub fn home_network(facts: &AccountFacts) -> Option<usize> {
-    let networks = facts.networks.iter().enumerate();
-    let own = networks.filter(|(_, n)| !n.origin.network.class.is_shared_by_design());
+    let networks = facts.networks().iter().enumerate();
+    let own = networks.filter(|(_, n)| !n.is_shared_by_design());
     let home = own.max_by_key(|(_, n)| (n.days.count(), n.last_ms, n.name()));
     home.map(|(index, _)| index)
 }
@@ -116,14 +119,14 @@ pub fn home_network(facts: &AccountFacts) -> Option<usize> {
 /// Index of the network of that name; `None` if the account's window has forgotten it.
 #[must_use]
 pub fn network_named(facts: &AccountFacts, name: &str) -> Option<usize> {
-    facts.networks.iter().position(|n| n.name() == *name)
+    facts.networks().iter().position(|n| n.name() == *name)
 }
 
 /// Whether a network is told of what an observation changed: it was just used, or was lately and is the account's own.
 fn is_concerned(seen: &Observation<'_>, facts: &AccountFacts, change: &Change, index: usize) -> bool {
-    let fact = &facts.networks[index];
+    let fact = &facts.networks()[index];
     let since_ms = seen.order_ms - NETWORK_RECENT_DAYS * DAY_MS;
-    !fact.origin.network.class.is_shared_by_design() && (fact.last_ms >= since_ms || change.network == Some(index))
+    !fact.is_shared_by_design() && (fact.last_ms >= since_ms || change.network == Some(index))
 }
 
 /// When the account's tools changed: the networks it used lately, most recent first.
@@ -134,9 +137,9 @@ fn networks_concerned(
     settings: &DetectionSettings,
 ) -> Vec<usize> {
     let is_concerned = |index: &usize| is_concerned(seen, facts, change, *index);
-    let mut recent: Vec<usize> = (0..facts.networks.len()).filter(is_concerned).collect();
+    let mut recent: Vec<usize> = (0..facts.networks().len()).filter(is_concerned).collect();
     recent.sort_by(|a, b| {
-        let (a, b) = (&facts.networks[*a], &facts.networks[*b]);
+        let (a, b) = (&facts.networks()[*a], &facts.networks()[*b]);
         b.last_ms.cmp(&a.last_ms).then_with(|| a.name().cmp(&b.name()))
     });
     recent.truncate(settings.window.link_networks_max);
@@ -172,7 +175,7 @@ impl Known {
     #[must_use]
     pub fn of(seen: &Observation<'_>, facts: &AccountFacts, settings: &DetectionSettings) -> Self {
         let (days_located, days_away) = claimed_location::ledger(facts, day_of(seen.order_ms), &settings.claim);
-        let devices = facts.devices.iter().filter(|d| !d.fingerprint).count();
+        let devices = facts.devices().iter().filter(|d| !d.is_fingerprint()).count();
         let mut known = Self {
             days_located,
             days_away,
@@ -253,13 +256,15 @@ fn distinct(mut texts: Vec<String>) -> Vec<String> {
 pub fn to_network<'a>(
     seen: &'a Observation<'_>,
     facts: &'a AccountFacts,
+    spots: &'a Spots,
     index: usize,
     name: &'a str,
     known: &'a Known,
     settings: &DetectionSettings,
 ) -> Due<'a> {
-    let fact = &facts.networks[index];
-    let gap_km = fact.origin.place.as_ref().map_or(0.0, |place| {
+    let fact = &facts.networks()[index];
+    let spot = spots.get(fact.spot);
+    let gap_km = spot.place.as_ref().map_or(0.0, |place| {
         claimed_location::gap_between_km(place, seen.claim, &settings.claim)
     });
     #[expect(
@@ -279,13 +284,13 @@ pub fn to_network<'a>(
         latest: Latest {
             account: seen.event.account.as_str(),
             device,
-            address: Some(fact.origin.address),
+            address: Some(fact.address.ip()),
             fingerprint: false,
-            event_id: fact.event_id.clone(),
+            event_id: facts.event_id(fact.event_id, fact.packing),
             product: facts.text(fact.product),
             claim: LinkClaim::of(seen.claim, device),
-            place: fact.origin.place.as_deref().map(LinkPlace::of),
-            network: LinkNetwork::of(&fact.origin.network),
+            place: spot.place.as_deref().map(LinkPlace::of),
+            network: LinkNetwork::of(&spot.network),
             account_facts: known.summary(fact.days.count(), claim_gap_km),
         },
         offer: None,
@@ -293,7 +298,7 @@ pub fn to_network<'a>(
 }
 
 fn to_device<'a>(seen: &'a Observation<'_>, facts: &'a AccountFacts, index: usize, known: &'a Known) -> Due<'a> {
-    let (event, fact) = (seen.event, &facts.devices[index]);
+    let (event, fact) = (seen.event, &facts.devices()[index]);
     let id = facts.text(fact.id);
     Link {
         entity_kind: EntityKind::Device,
@@ -306,7 +311,7 @@ fn to_device<'a>(seen: &'a Observation<'_>, facts: &'a AccountFacts, index: usiz
             account: event.account.as_str(),
             device: id,
             address: event.source_ip,
-            fingerprint: fact.fingerprint,
+            fingerprint: fact.is_fingerprint(),
             event_id: event.id.clone(),
             product: &event.product,
             claim: LinkClaim::of(seen.claim, id),
@@ -343,7 +348,7 @@ mod tests {
     }
 
     /// Whether links were computed at all, and how many were due.
-    fn sign_in(facts: &mut AccountFacts, id: &str, time_ms: i64) -> (bool, u32) {
+    fn sign_in((facts, spots): &mut (AccountFacts, Spots), id: &str, time_ms: i64) -> (bool, u32) {
         let (event, settings) = (login(id, time_ms), DetectionSettings::default());
         let (network, claim) = (Arc::new(Network::default()), Arc::new(Claim::default()));
         let seen = Observation {
@@ -357,16 +362,16 @@ mod tests {
             travel: None,
             data_versions: "",
         };
-        let change = facts.apply(&seen, time_ms, ClaimDistance::Unknown, &settings.window);
+        let change = facts.apply(&seen, time_ms, ClaimDistance::Unknown, &settings.window, spots);
         let is_computed = may_be_due(&seen, facts, &change, time_ms, &settings);
         let mut sent = 0;
-        due(&seen, facts, &change, time_ms, &settings, |_| sent += 1);
+        due(&seen, facts, spots, &change, time_ms, &settings, |_| sent += 1);
         (is_computed, sent)
     }
 
     #[test]
     fn the_second_sign_in_of_a_day_tells_and_computes_nothing() {
-        let mut facts = AccountFacts::default();
+        let mut facts = (AccountFacts::default(), Spots::default());
         assert_eq!(sign_in(&mut facts, "a", START_MS), (true, 2), "a network and a device");
         for (hour, id) in (1..12).zip("bcdefghijkl".split_inclusive(|_: char| true)) {
             assert_eq!(sign_in(&mut facts, id, START_MS + hour * HOUR_MS), (false, 0));

@@ -23,8 +23,8 @@ const GIVEN_UP: usize = 8;
 
 /// A window that can be kept in a chunk.
 pub trait Windowed: Default {
-    /// Appends the window.
-    fn write(&self, writer: &mut SharedWriter);
+    /// Appends the window. `shared` has the values that it names.
+    fn write(&self, shared: &Interner, writer: &mut SharedWriter);
     /// Reads a window.
     ///
     /// # Errors
@@ -32,14 +32,41 @@ pub trait Windowed: Default {
     fn read(reader: &mut SharedReader<'_, '_>) -> Result<Self, Malformed>;
     /// Bytes it takes, estimated.
     fn bytes(&self) -> usize;
-    /// Reads a little of every line of the window itself, to bring them near.
-    fn touch(&self) -> i64;
+    /// Reads a little of every line of the window, to bring them near.
+    fn touch(&self) -> u64;
     /// Reads a little of what lies apart from it.
-    fn touch_apart(&self) -> i64;
+    fn touch_apart(&self) -> u64 {
+        0
+    }
     /// Append time of its last input, ms.
     fn last_append_ms(&self) -> i64;
     /// Whether it shows so little that it may be given up for another: a name that was seen on one day.
     fn is_provisional(&self) -> bool;
+}
+
+/// A window that is kept apart from its place in the table.
+impl<W: Windowed> Windowed for Box<W> {
+    fn write(&self, shared: &Interner, writer: &mut SharedWriter) {
+        (**self).write(shared, writer);
+    }
+    fn read(reader: &mut SharedReader<'_, '_>) -> Result<Self, Malformed> {
+        W::read(reader).map(Box::new)
+    }
+    fn bytes(&self) -> usize {
+        size_of::<Self>() + (**self).bytes()
+    }
+    fn touch(&self) -> u64 {
+        (**self).touch()
+    }
+    fn touch_apart(&self) -> u64 {
+        (**self).touch_apart()
+    }
+    fn last_append_ms(&self) -> i64 {
+        (**self).last_append_ms()
+    }
+    fn is_provisional(&self) -> bool {
+        (**self).is_provisional()
+    }
 }
 
 struct Chunk<W> {
@@ -93,6 +120,12 @@ impl<W: Windowed> Chunks<W> {
     #[must_use]
     pub fn takes_part(resume: Option<&[i64]>, chunk: u16, offset: i64) -> bool {
         resume.is_none_or(|resume| resume.get(usize::from(chunk)).is_some_and(|from| *from <= offset))
+    }
+
+    /// Every window, in no order that means anything.
+    pub fn all(&self) -> impl Iterator<Item = &W> {
+        let windows = self.chunks.iter().flat_map(|chunk| chunk.windows.iter());
+        windows.map(|(_, window)| window)
     }
 
     /// Windows of a chunk.
@@ -163,7 +196,7 @@ impl<W: Windowed> Chunks<W> {
     }
 
     /// Appends a chunk: version, digest, number of windows, then key and window in the order of keys.
-    pub fn write(&self, chunk: u16, bytes: &mut Vec<u8>) {
+    pub fn write(&self, chunk: u16, shared: &Interner, bytes: &mut Vec<u8>) {
         let Some(chunk) = self.chunks.get(usize::from(chunk)) else {
             return;
         };
@@ -178,7 +211,7 @@ impl<W: Windowed> Chunks<W> {
             touch(group.iter().map(|(_, window)| *window));
             for (key, window) in group {
                 writer.plain.u128(key.0);
-                window.write(&mut writer);
+                window.write(shared, &mut writer);
             }
         }
         *bytes = writer.plain.into_bytes();
@@ -225,7 +258,7 @@ impl<W: Windowed> Chunks<W> {
             let mut sum = 0;
             for chunk in sample() {
                 for (_, window) in chunk.windows.iter() {
-                    sum += window.bytes() + size_of::<(Key, Box<W>)>();
+                    sum += window.bytes() + size_of::<Key>();
                 }
             }
             sum
@@ -238,11 +271,11 @@ impl<W: Windowed> Chunks<W> {
 
     /// Bytes of every chunk, for tests that compare two states.
     #[must_use]
-    pub fn snapshot(&self) -> BTreeMap<u16, Vec<u8>> {
+    pub fn snapshot(&self, shared: &Interner) -> BTreeMap<u16, Vec<u8>> {
         (0..CHUNKS)
             .map(|chunk| {
                 let mut bytes = Vec::new();
-                self.write(chunk, &mut bytes);
+                self.write(chunk, shared, &mut bytes);
                 (chunk, bytes)
             })
             .collect()

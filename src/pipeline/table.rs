@@ -2,31 +2,27 @@
 
 use crate::model::Key;
 
-/// An open-addressing table: a slot is half a key and where its window is, so that four stand in one line of the cache
-/// and a look-up takes one line from memory before the window's own. Keys are keyed hashes, so their low bits say where
-/// they stand, and nobody can choose keys that meet.
+/// An open-addressing table: a slot is a key and its window, which is small and keeps its facts elsewhere, so that a look-up
+/// takes one line from memory before the window's own. Keys are keyed hashes, so they say where they stand, and nobody can
+/// choose keys that meet.
 #[derive(Debug)]
 pub struct Table<W> {
-    /// As many as a power of two, or none.
     slots: Vec<Option<Slot<W>>>,
     len: usize,
 }
 
 #[derive(Debug)]
 struct Slot<W> {
+    /// The halves of the key: together they would have to stand at a multiple of 16 bytes.
     low: u64,
-    /// Windows of a few hundred bytes: in the slots they would leave as much unused.
-    entry: Box<Entry<W>>,
-}
-
-#[derive(Debug)]
-struct Entry<W> {
     high: u64,
     window: W,
 }
 
 /// Slots of the smallest table.
 const SLOTS_MIN: usize = 4;
+/// Bits that [`Key::chunk`] reads.
+const CHUNK_BITS: u32 = 16;
 
 impl<W> Default for Table<W> {
     fn default() -> Self {
@@ -64,7 +60,7 @@ impl<W: Default> Table<W> {
     #[must_use]
     pub fn get(&self, key: Key) -> Option<&W> {
         let index = self.find(key).ok()?;
-        self.slots[index].as_ref().map(|slot| &slot.entry.window)
+        self.slots[index].as_ref().map(|slot| &slot.window)
     }
 
     /// The window of a key. Where there is none an empty one begins, if it may.
@@ -74,7 +70,7 @@ impl<W: Default> Table<W> {
             Err(_) if !may_begin => return None,
             Err(free) => self.begin(key, free, W::default()),
         };
-        self.slots[index].as_mut().map(|slot| &mut slot.entry.window)
+        self.slots[index].as_mut().map(|slot| &mut slot.window)
     }
 
     /// Puts a window in, in place of the key's former one.
@@ -82,7 +78,7 @@ impl<W: Default> Table<W> {
         match self.find(key) {
             Ok(index) => {
                 if let Some(slot) = &mut self.slots[index] {
-                    slot.entry.window = window;
+                    slot.window = window;
                 }
             }
             Err(free) => {
@@ -95,10 +91,7 @@ impl<W: Default> Table<W> {
     pub fn retain(&mut self, mut is_kept: impl FnMut(Key, &W) -> bool) {
         let mut gone = 0;
         for place in &mut self.slots {
-            if place
-                .as_ref()
-                .is_some_and(|slot| !is_kept(slot.key(), &slot.entry.window))
-            {
+            if place.as_ref().is_some_and(|slot| !is_kept(slot.key(), &slot.window)) {
                 *place = None;
                 gone += 1;
             }
@@ -113,7 +106,7 @@ impl<W: Default> Table<W> {
     /// Every key and window, in no order that means anything.
     pub fn iter(&self) -> impl Iterator<Item = (Key, &W)> {
         let slots = self.slots.iter().flatten();
-        slots.map(|slot| (slot.key(), &slot.entry.window))
+        slots.map(|slot| (slot.key(), &slot.window))
     }
 
     /// Reads where a key stands if nobody stands in its place, to bring it near.
@@ -124,8 +117,9 @@ impl<W: Default> Table<W> {
     }
 
     fn home(&self, key: Key) -> usize {
-        let mask = self.slots.len().wrapping_sub(1);
-        usize::try_from(low(key)).unwrap_or(usize::MAX) & mask
+        // The upper bits say in which chunk a key is.
+        let spread = u128::from(low(key) << CHUNK_BITS) * self.slots.len() as u128;
+        usize::try_from(spread >> 64).unwrap_or(0)
     }
 
     /// Where a key stands, or the free slot where it would.
@@ -137,23 +131,27 @@ impl<W: Default> Table<W> {
         loop {
             match &self.slots[index] {
                 None => return Err(index),
-                Some(slot) if slot.low == low(key) && slot.entry.high == high(key) => return Ok(index),
-                Some(_) => index = (index + 1) & (self.slots.len() - 1),
+                Some(slot) if slot.low == low(key) && slot.high == high(key) => return Ok(index),
+                Some(_) => index = self.behind(index),
             }
         }
+    }
+
+    fn behind(&self, index: usize) -> usize {
+        if index + 1 == self.slots.len() { 0 } else { index + 1 }
     }
 
     fn begin(&mut self, key: Key, free: usize, window: W) -> usize {
         let mut free = free;
         if (self.len + 1) * 4 > self.slots.len() * 3 {
-            self.resize(slots_for(self.len + 1));
+            self.resize(slots_for(self.len + 1 + self.len / 4));
             free = self.find(key).unwrap_or_else(|free| free);
         }
-        let entry = Box::new(Entry {
+        self.slots[free] = Some(Slot {
+            low: low(key),
             high: high(key),
             window,
         });
-        self.slots[free] = Some(Slot { low: low(key), entry });
         self.len += 1;
         free
     }
@@ -167,7 +165,7 @@ impl<W: Default> Table<W> {
             // No two keys are equal, so only the free slot is looked for, and no window.
             let mut index = self.home(slot.key());
             while self.slots[index].is_some() {
-                index = (index + 1) & (slots - 1);
+                index = self.behind(index);
             }
             self.slots[index] = Some(slot);
         }
@@ -176,13 +174,13 @@ impl<W: Default> Table<W> {
 
 impl<W> Slot<W> {
     fn key(&self) -> Key {
-        Key(u128::from(self.entry.high) << 64 | u128::from(self.low))
+        Key(u128::from(self.high) << 64 | u128::from(self.low))
     }
 }
 
 /// Slots for so many windows: at most three quarters are taken.
 fn slots_for(windows: usize) -> usize {
-    (windows * 4).div_ceil(3).next_power_of_two().max(SLOTS_MIN)
+    (windows * 4).div_ceil(3).max(SLOTS_MIN)
 }
 
 #[allow(clippy::cast_possible_truncation, reason = "the halves of 128 bits")]
@@ -203,7 +201,7 @@ mod tests {
 
     /// Keys that meet in the low half, or in the low bits.
     fn key(number: u128) -> Key {
-        Key(((number % 5) << 64) | (number / 5 % 7) | ((number / 35) << 20))
+        Key(((number % 5) << 64) | (number / 5 % 7) | ((number / 35) << 40))
     }
 
     #[test]

@@ -1,18 +1,16 @@
 //! The window of one account: everything later rules may ask about it, in one record.
 
-use std::net::IpAddr;
-
+use super::block::{Block, ITEMS_MAX, List};
 use super::days::Days;
-use super::episode::hash;
-use super::few::Few;
-pub use super::network_fact::{NetworkFact, Told};
-use super::origin::{Origin, OriginId, Others};
+pub use super::network_fact::{DeviceFact, NetworkFact, Told};
+use super::origin::{Address, Origin, OriginId};
 use super::rare;
 pub use super::rare::{PeripheralFact, Rare, RdpFact, SessionFact, ToolFact};
-use super::recent_ids::{Kept, RecentIds, id_hash};
+use super::recent_ids::{Kept, id_hash};
 use super::settings::WindowSettings;
-use super::texts::{TextId, Texts};
-use super::visits::{Inserted, Visit, Visits};
+use super::spots::{SpotId, Spots};
+use super::texts::{ShortId, TextId};
+use super::visits::{Inserted, Visit};
 use super::{DAY_MS, HOUR_MS, day_of};
 use crate::model::event_id::EventId;
 use crate::model::{EventKind, Observation, Outcome};
@@ -20,49 +18,10 @@ use crate::model::{EventKind, Observation, Outcome};
 /// Facts about one account.
 #[derive(Clone, Debug, Default)]
 pub struct AccountFacts {
-    /// Append time of the last record that changed the window, ms.
-    pub last_append_ms: i64,
-    /// Recent located sign-ins.
-    pub visits: Visits,
-    /// Days with a located sign-in.
-    pub located: Days,
-    /// Of those, days with one near the claim (or from an allowed country).
-    pub near: Days,
-    /// Days with a located sign-in far from the claim and not on approved travel.
-    pub away: Days,
-    /// Networks the account used.
-    pub networks: Vec<NetworkFact>,
-    /// Devices the account used.
-    pub devices: Few<DeviceFact>,
-    /// The latest event ids.
-    pub event_ids: RecentIds,
-    /// How often anything changed that a link tells of. Compared with [`Told::news`] for equality only.
-    pub news: u32,
-    /// Origins of visits that are not those of `networks`.
-    pub(super) others: Others,
-    /// Texts that visits, networks and devices share.
-    pub(super) texts: Texts,
+    /// What every account has.
+    pub(super) block: Block,
     /// What few accounts have; `None` where that is nothing.
     pub(super) rare: Option<Box<Rare>>,
-    /// No fact but a visit or an episode was last seen before this, ms, so none can expire before its time has come.
-    pub(super) oldest_ms: OldestMs,
-}
-
-/// A device the account used.
-#[derive(Clone, Debug, PartialEq)]
-pub struct DeviceFact {
-    /// Id, among the account's texts.
-    pub id: TextId,
-    /// A browser fingerprint: weak.
-    pub fingerprint: bool,
-    /// Days of use.
-    pub days: Days,
-    /// First and latest use, ms.
-    pub first_ms: i64,
-    /// See `first_ms`.
-    pub last_ms: i64,
-    /// The last link told of it.
-    pub told: Told,
 }
 
 /// How an event stands to the clock of the log.
@@ -116,8 +75,10 @@ pub enum ClaimDistance {
 }
 
 /// What a sign-in is called, in the words of its account's window.
+#[derive(Clone, Copy)]
 struct Named {
-    event_id: EventId,
+    event_id: ShortId,
+    packing: u8,
     product: TextId,
     device: TextId,
 }
@@ -149,33 +110,99 @@ impl AccountFacts {
         append_ms: i64,
         distance: ClaimDistance,
         settings: &WindowSettings,
+        spots: &mut Spots,
     ) -> Change {
         let mut change = Change::default();
         let id_hash = id_hash(&seen.event.id, &seen.event.product);
+        let head = self.block.head_mut();
         // Sources are read at different speeds, so the clock of an account must not be carried back by a slow one.
-        let append_ms = self.last_append_ms.max(append_ms);
-        self.last_append_ms = append_ms;
-        if !self.event_ids.insert(id_hash, append_ms, ids_kept(settings)) {
+        let append_ms = head.last_append_ms.max(append_ms);
+        head.last_append_ms = append_ms;
+        if !self.block.remember(id_hash, append_ms, ids_kept(settings)) {
             change.duplicate = true;
             return change;
         }
         self.forget(append_ms, settings);
-        self.oldest_ms.0 = self.oldest_ms.0.min(seen.order_ms);
+        let head = self.block.head_mut();
+        head.oldest_ms = head.oldest_ms.min(seen.order_ms);
         change.lateness = lateness(seen.order_ms, append_ms, settings.allowed_lateness_ms);
         if is_presence(seen) {
-            self.apply_presence(seen, append_ms, distance, settings, &mut change);
+            self.apply_presence(seen, append_ms, distance, settings, spots, &mut change);
         }
         if rare::concerns(seen) {
             change.relay_facts = self.rare_mut().apply(seen, settings);
         }
         let is_sighting = change.relay_facts && self.rare().has_sightings();
         if change.day_added || change.tie_changed || is_sighting {
-            self.news = self.news.wrapping_add(1);
+            let head = self.block.head_mut();
+            head.news = head.news.wrapping_add(1);
         }
-        if self.texts.is_cluttered() {
-            self.keep_texts();
-        }
+        self.block.keep_texts();
         change
+    }
+
+    /// Append time of the last record that changed the window, ms.
+    #[must_use]
+    pub fn last_append_ms(&self) -> i64 {
+        self.block.head().last_append_ms
+    }
+
+    /// Recent located sign-ins, oldest first.
+    #[must_use]
+    pub fn visits(&self) -> &[Visit] {
+        self.block.list()
+    }
+
+    /// Days with a located sign-in.
+    #[must_use]
+    pub fn located(&self) -> Days {
+        self.block.head().located
+    }
+
+    /// Of those, days with one near the claim (or from an allowed country).
+    #[must_use]
+    pub fn near(&self) -> Days {
+        self.block.head().near
+    }
+
+    /// Days with a located sign-in far from the claim and not on approved travel.
+    #[must_use]
+    pub fn away(&self) -> Days {
+        self.block.head().away
+    }
+
+    /// Networks the account used.
+    #[must_use]
+    pub fn networks(&self) -> &[NetworkFact] {
+        self.block.list()
+    }
+
+    /// Networks the account used, to be marked as told.
+    pub fn networks_mut(&mut self) -> &mut [NetworkFact] {
+        self.block.list_mut()
+    }
+
+    /// Devices the account used.
+    #[must_use]
+    pub fn devices(&self) -> &[DeviceFact] {
+        self.block.list()
+    }
+
+    /// Devices the account used, to be marked as told.
+    pub fn devices_mut(&mut self) -> &mut [DeviceFact] {
+        self.block.list_mut()
+    }
+
+    /// How many event ids are remembered.
+    #[must_use]
+    pub fn event_ids(&self) -> usize {
+        self.block.len(List::Ids)
+    }
+
+    /// How often anything changed that a link tells of. Compared with [`Told::news`] for equality only.
+    #[must_use]
+    pub fn news(&self) -> u32 {
+        self.block.head().news
     }
 
     /// What few accounts have.
@@ -192,87 +219,50 @@ impl AccountFacts {
     /// The text of that number.
     #[must_use]
     pub fn text(&self, id: TextId) -> &str {
-        self.texts.text(id)
+        self.block.text(id)
+    }
+
+    /// The event's id of those words.
+    #[must_use]
+    pub fn event_id(&self, id: ShortId, packing: u8) -> EventId {
+        self.block.event_id(id, packing)
     }
 
     /// Where a visit was.
     #[must_use]
-    pub fn origin(&self, id: OriginId) -> &Origin {
-        self.others.origin(&self.networks, id)
+    pub fn origin(&self, id: OriginId) -> Origin {
+        self.block.origin(id)
+    }
+
+    /// The spots that it names.
+    pub fn spots(&self) -> impl Iterator<Item = SpotId> {
+        let others = self.block.list::<Origin>().iter().map(|origin| origin.spot);
+        self.networks().iter().map(|network| network.spot).chain(others)
     }
 
     /// Index of the device of that id.
     #[must_use]
     pub fn device_of(&self, id: &str) -> Option<usize> {
-        let id = self.texts.find(id)?;
-        self.devices.iter().position(|d| d.id == id)
+        let id = self.block.find_text(id)?;
+        self.devices().iter().position(|device| device.id == id)
     }
 
     /// Reads a little of every line of the window, to bring them near.
     #[must_use]
-    pub fn touch(&self) -> i64 {
-        // Neither loops nor choices: a wrong guess of the processor would wait for what is on its way.
-        let counts = self.visits.as_slice().len() ^ self.networks.len() ^ self.event_ids.len();
-        let is_any = self.rare.is_some() | self.others.is_any() | self.texts.is_cluttered() | self.devices.is_empty();
-        let counts = counts.cast_signed() as i64 ^ i64::from(self.news) ^ i64::from(is_any);
-        self.last_append_ms ^ self.oldest_ms.0 ^ counts
-    }
-
-    /// As [`AccountFacts::touch`], of the lists that each event asks for.
-    #[must_use]
-    pub fn touch_apart(&self) -> i64 {
-        let visits = self.visits.as_slice();
-        let visit = |visit: Option<&Visit>| visit.map_or(0, |visit| visit.order_ms);
-        let lines = |fact: &NetworkFact| {
-            let address = i64::from(fact.origin.address.is_ipv4());
-            fact.last_ms ^ fact.told.append_ms ^ address ^ i64::from(fact.days.is_empty())
-        };
-        let network = |fact: Option<&NetworkFact>| fact.map_or(0, lines);
-        visit(visits.first())
-            ^ visit(visits.get(visits.len() / 2))
-            ^ visit(visits.last())
-            ^ network(self.networks.first())
-            ^ network(self.networks.last())
-            ^ self.event_ids.touch().cast_signed()
+    pub fn touch(&self) -> u64 {
+        self.block.touch()
     }
 
     /// Whether the account was seen on one day only, and with nothing that a rule may want to remember.
     #[must_use]
     pub fn is_provisional(&self) -> bool {
-        self.rare().is_empty() && self.networks.iter().all(|network| network.days.count() <= 1)
+        self.rare().is_empty() && self.networks().iter().all(|network| network.days.count() <= 1)
     }
 
     /// Bytes it takes, estimated.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        let lists = self.visits.bytes()
-            + self.networks.capacity() * size_of::<NetworkFact>()
-            + self.devices.bytes()
-            + self.others.bytes()
-            + self.event_ids.bytes();
-        let ids = (self.visits.as_slice().iter().map(|v| v.event_id.bytes()))
-            .chain(self.networks.iter().map(|n| n.event_id.bytes()));
-        let rare = self.rare.as_ref().map_or(0, |rare| rare.bytes());
-        size_of::<Self>() + lists + ids.sum::<usize>() + self.texts.bytes() + rare
-    }
-
-    /// Gives up texts that no fact uses any more, once they are many.
-    fn keep_texts(&mut self) {
-        let used = (self.visits.as_slice().iter().flat_map(|v| [v.product, v.device]))
-            .chain(self.networks.iter().flat_map(|n| [n.product, n.device]))
-            .chain(self.devices.iter().map(|d| d.id));
-        let renumbered = self.texts.keep(used);
-        for visit in self.visits.as_mut_slice() {
-            visit.product = renumbered.of(visit.product);
-            visit.device = renumbered.of(visit.device);
-        }
-        for network in &mut self.networks {
-            network.product = renumbered.of(network.product);
-            network.device = renumbered.of(network.device);
-        }
-        for device in self.devices.iter_mut() {
-            device.id = renumbered.of(device.id);
-        }
+        size_of::<Self>() + self.block.bytes() + self.rare.as_ref().map_or(0, |rare| rare.bytes())
     }
 
     fn apply_presence(
@@ -281,37 +271,51 @@ impl AccountFacts {
         append_ms: i64,
         distance: ClaimDistance,
         settings: &WindowSettings,
+        spots: &mut Spots,
         change: &mut Change,
     ) {
         let day = day_of(seen.order_ms);
         if let Some(address) = seen.event.source_ip {
+            let address = Address::of(address);
+            let (event_id, packing) = self.block.short_id(&seen.event.id);
             let named = Named {
-                event_id: seen.event.id.clone(),
-                product: self.texts.number(&seen.event.product),
-                device: self.texts.number(device_id(seen)),
+                event_id,
+                packing,
+                product: self.block.number_text(&seen.event.product),
+                device: self.block.number_text(device_id(seen)),
             };
-            let index = self.apply_network(seen, address, &named, settings.networks_max);
+            let index = self.apply_network(seen, address, named, settings.networks_max, spots);
             change.network = Some(index);
             // A sign-in whose clock is broken was somewhere, but nobody knows when.
-            if seen.place.is_some() && seen.network.class.locates_person() && !seen.time_suspect {
-                self.apply_visit(seen, address, index, named, append_ms, settings, change);
-                change.day_added = self.located.mark(day);
-                match distance {
-                    ClaimDistance::Near => change.day_added |= self.near.mark(day),
-                    ClaimDistance::Away => {
-                        change.is_away = true;
-                        change.day_added |= self.away.mark(day);
-                        self.networks[index].away.mark(day);
-                    }
-                    ClaimDistance::Traveling | ClaimDistance::Unknown => {}
-                }
+            let is_located = seen.place.is_some() && seen.network.class.locates_person() && !seen.time_suspect;
+            if is_located {
+                self.apply_visit(seen, address, index, named, append_ms, settings, spots, change);
+                self.apply_day(day, distance, change);
             }
-            change.tie_changed |= self.networks[index].days.mark(day);
+            let network = &mut self.networks_mut()[index];
+            change.tie_changed |= network.days.mark(day);
+            if is_located && distance == ClaimDistance::Away {
+                network.away.mark(day);
+            }
         }
         if let Some(device) = &seen.event.device {
             let index = self.device_index(&device.id, device.fingerprint, seen.order_ms, settings.devices_max);
-            change.tie_changed |= self.devices[index].days.mark(day);
+            change.tie_changed |= self.devices_mut()[index].days.mark(day);
             change.device = Some(index);
+        }
+    }
+
+    /// Marks a day of located work.
+    fn apply_day(&mut self, day: i32, distance: ClaimDistance, change: &mut Change) {
+        let head = self.block.head_mut();
+        change.day_added = head.located.mark(day);
+        match distance {
+            ClaimDistance::Near => change.day_added |= head.near.mark(day),
+            ClaimDistance::Away => {
+                change.is_away = true;
+                change.day_added |= head.away.mark(day);
+            }
+            ClaimDistance::Traveling | ClaimDistance::Unknown => {}
         }
     }
 
@@ -319,18 +323,19 @@ impl AccountFacts {
     fn apply_visit(
         &mut self,
         seen: &Observation<'_>,
-        address: IpAddr,
+        address: Address,
         network: usize,
         named: Named,
         append_ms: i64,
         settings: &WindowSettings,
+        spots: &mut Spots,
         change: &mut Change,
     ) {
-        let origin = if self.networks[network].origin.is_of(seen, address) {
+        let origin = if is_at(seen, address, self.networks()[network].origin(), spots) {
             OriginId::of_network(network)
         } else {
-            let used = self.visits.as_slice().iter().map(|visit| visit.origin);
-            self.others.number(&Origin::of(seen, address), used)
+            let spot = spots.number(seen.network, seen.place);
+            self.block.number_other(Origin::new(address, spot))
         };
         let visit = Visit {
             order_ms: seen.order_ms,
@@ -338,59 +343,56 @@ impl AccountFacts {
             origin,
             product: named.product,
             device: named.device,
-            mfa: seen.event.mfa.as_ref().is_some_and(|m| m.used),
+            packing: named.packing,
+            mfa: seen.event.mfa.as_ref().is_some_and(|mfa| mfa.used).into(),
         };
         let settled_ms = append_ms - settings.allowed_lateness_ms;
-        let (texts, networks, others) = (&self.texts, &self.networks, &self.others);
-        let address = |id: OriginId| others.origin(networks, id).address;
-        let tell_apart = |visit: &Visit| hash(&[visit.event_id.to_string().as_str(), texts.text(visit.product)]);
-        let inserted = self
-            .visits
-            .insert(visit, settings.visits_max, settled_ms, address, tell_apart);
-        match inserted {
+        match self.block.insert_visit(&visit, settings.visits_max, settled_ms) {
             Inserted::At(index) => change.visit = Some(index),
             Inserted::TooOld => change.visit_dropped = true,
         }
     }
 
     /// Folds the use of a network and gives its index.
-    fn apply_network(&mut self, seen: &Observation<'_>, address: IpAddr, named: &Named, networks_max: usize) -> usize {
-        let found = self.networks.iter().position(|n| n.holds(address));
-        let index = found.unwrap_or_else(|| self.add_network(seen, address, networks_max));
-        let fact = &mut self.networks[index];
+    fn apply_network(
+        &mut self,
+        seen: &Observation<'_>,
+        address: Address,
+        named: Named,
+        networks_max: usize,
+        spots: &mut Spots,
+    ) -> usize {
+        let found = (self.networks().iter()).position(|network| network.address.is_on_line_of(address));
+        let index = found.unwrap_or_else(|| self.add_network(seen, address, networks_max, spots));
+        let fact = &mut self.networks_mut()[index];
         fact.first_ms = fact.first_ms.min(seen.order_ms);
         if seen.order_ms >= fact.last_ms {
             fact.last_ms = seen.order_ms;
-            fact.event_id = named.event_id.clone();
+            (fact.event_id, fact.packing) = (named.event_id, named.packing);
             fact.product = named.product;
             if seen.event.device.is_some() {
                 fact.device = named.device;
             }
-            if !fact.origin.is_of(seen, address) {
-                self.move_network(index, Origin::of(seen, address));
+            if !is_at(seen, address, fact.origin(), spots) {
+                self.move_network(index, seen, address, spots);
             }
         }
         index
     }
 
-    fn device_index(&mut self, id: &str, fingerprint: bool, time_ms: i64, devices_max: usize) -> usize {
-        let id = self.texts.number(id);
-        let index = self.devices.iter().position(|d| d.id == id).unwrap_or_else(|| {
-            while self.devices.len() >= devices_max.max(1) {
-                let times = self.devices.iter().map(|d| d.last_ms).enumerate();
+    fn device_index(&mut self, id: &str, is_fingerprint: bool, time_ms: i64, devices_max: usize) -> usize {
+        let id = self.block.number_text(id);
+        let found = self.devices().iter().position(|device| device.id == id);
+        let index = found.unwrap_or_else(|| {
+            while self.devices().len() >= devices_max.clamp(1, ITEMS_MAX) {
+                let times = self.devices().iter().map(|device| device.last_ms).enumerate();
                 let oldest = times.min_by_key(|(_, last_ms)| *last_ms);
-                self.devices.remove(oldest.map_or(0, |(index, _)| index));
+                let oldest = oldest.map_or(0, |(index, _)| index);
+                self.block.remove::<DeviceFact>(oldest..oldest + 1);
             }
-            self.devices.push(DeviceFact {
-                id,
-                fingerprint,
-                days: Days::default(),
-                first_ms: time_ms,
-                last_ms: time_ms,
-                told: Told::NEVER,
-            })
+            self.block.push(&DeviceFact::new(id, is_fingerprint, time_ms))
         });
-        let fact = &mut self.devices[index];
+        let fact = &mut self.devices_mut()[index];
         fact.first_ms = fact.first_ms.min(time_ms);
         fact.last_ms = fact.last_ms.max(time_ms);
         index
@@ -402,51 +404,45 @@ impl AccountFacts {
         let horizon = append_ms
             .saturating_sub(i64::from(settings.retention_days) * DAY_MS)
             .saturating_sub(lateness);
-        self.visits
-            .forget_before(append_ms - i64::from(settings.visits_hours) * HOUR_MS - lateness);
-        self.others
-            .clear_unless(self.visits.as_slice().iter().map(|visit| visit.origin));
+        self.block
+            .forget_visits(append_ms - i64::from(settings.visits_hours) * HOUR_MS - lateness);
+        self.block.clear_others();
         if let Some(rare) = &mut self.rare {
             rare.episodes.forget_before(horizon);
         }
-        if self.oldest_ms.0 >= horizon {
+        self.block.give_room_back();
+        if self.block.head().oldest_ms >= horizon {
             return;
         }
-        for index in (0..self.networks.len()).rev() {
-            if self.networks[index].last_ms < horizon {
+        for index in (0..self.networks().len()).rev() {
+            if self.networks()[index].last_ms < horizon {
                 self.remove_network(index);
             }
         }
-        self.devices.retain(|d| d.last_ms >= horizon);
+        for index in (0..self.devices().len()).rev() {
+            if self.devices()[index].last_ms < horizon {
+                self.block.remove::<DeviceFact>(index..index + 1);
+            }
+        }
         if let Some(rare) = &mut self.rare {
             rare.forget_before(horizon);
         }
         self.rare.take_if(|rare| rare.is_empty());
-        self.oldest_ms = self.find_oldest();
+        self.block.head_mut().oldest_ms = self.find_oldest();
     }
 
-    pub(super) fn find_oldest(&self) -> OldestMs {
-        let seen = (self.networks.iter().map(|n| n.last_ms))
-            .chain(self.devices.iter().map(|d| d.last_ms))
+    pub(super) fn find_oldest(&self) -> i64 {
+        let seen = (self.networks().iter().map(|network| network.last_ms))
+            .chain(self.devices().iter().map(|device| device.last_ms))
             .chain(self.rare().oldest_ms());
-        OldestMs(seen.min().unwrap_or(i64::MAX))
+        seen.min().unwrap_or(i64::MAX)
     }
 
     /// Whether nothing would be left at this append time.
     #[must_use]
     pub fn is_expired(&self, append_ms: i64, settings: &WindowSettings) -> bool {
         let kept_ms = i64::from(settings.retention_days) * DAY_MS + settings.allowed_lateness_ms;
-        self.last_append_ms < append_ms.saturating_sub(kept_ms)
-    }
-}
-
-/// A lower bound that is found again after a restore: it may only decide what is looked at, never what is kept.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct OldestMs(i64);
-
-impl Default for OldestMs {
-    fn default() -> Self {
-        Self(i64::MAX)
+        self.last_append_ms() < append_ms.saturating_sub(kept_ms)
     }
 }
 
@@ -462,6 +458,11 @@ fn ids_kept(settings: &WindowSettings) -> Kept {
         ids_min: EVENT_IDS_MIN,
         kept_ms: i64::from(settings.visits_hours) * HOUR_MS + settings.allowed_lateness_ms,
     }
+}
+
+/// Whether an observation of that address came from an origin.
+pub(super) fn is_at(seen: &Observation<'_>, address: Address, origin: Origin, spots: &Spots) -> bool {
+    origin.address == address && spots.get(origin.spot).is_of(seen)
 }
 
 fn device_id<'s>(seen: &'s Observation<'_>) -> &'s str {

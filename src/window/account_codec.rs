@@ -1,40 +1,44 @@
 //! The account window as bytes of a checkpoint chunk.
 
+use std::sync::Arc;
+
 use super::account::{AccountFacts, DeviceFact, NetworkFact, Told};
+use super::block::ITEMS_MAX;
 use super::days::Days;
 use super::episode::Episodes;
-use super::origin::{Origin, OriginId};
+use super::intern::Interner;
+use super::origin::{Address, Origin};
 use super::rare::{PeripheralFact, Rare, RdpFact, SessionFact, ToolFact};
-use super::recent_ids::RecentIds;
+use super::recent_ids::Id;
 use super::shared::{SharedReader, SharedWriter};
-use super::texts::{TextId, Texts};
-use super::visits::{Visit, Visits};
-use crate::model::ToolKind;
+use super::texts::TextId;
+use super::visits::Visit;
 use crate::model::codec::{Malformed, Reader};
 use crate::model::event_id::EventId;
+use crate::model::{Network, ToolKind};
 
 impl AccountFacts {
-    /// Appends the window.
-    pub fn write(&self, writer: &mut SharedWriter) {
-        writer.plain.int(self.last_append_ms);
-        writer.plain.uint(u64::from(self.news));
-        for days in [&self.located, &self.near, &self.away] {
+    /// Appends the window. `shared` has the values that it names.
+    pub fn write(&self, shared: &Interner, writer: &mut SharedWriter) {
+        let head = self.block.head();
+        writer.plain.int(head.last_append_ms);
+        writer.plain.uint(u64::from(head.news));
+        for days in [head.located, head.near, head.away] {
             days.write(&mut writer.plain);
         }
-        let texts = &self.texts;
-        list(writer, &self.networks, |writer, fact| {
-            write_network(writer, fact, texts);
+        list(writer, self.networks(), |writer, fact| {
+            self.write_network(shared, writer, fact);
         });
-        list(writer, self.visits.as_slice(), |writer, visit| {
-            write_visit(writer, visit, self);
+        list(writer, self.visits(), |writer, visit| {
+            self.write_visit(shared, writer, visit);
         });
-        list(writer, &self.devices, |writer, fact| write_device(writer, fact, texts));
-        writer.plain.int(self.event_ids.since_ms());
-        writer.plain.uint(u64::from(self.event_ids.older()));
-        writer.plain.uint(self.event_ids.len() as u64);
-        writer.plain.reserve(self.event_ids.len() * size_of::<u64>());
-        for ids in self.event_ids.parts() {
-            ids.iter().for_each(|id| writer.plain.raw(&id.to_le_bytes()));
+        list(writer, self.devices(), |writer, fact| self.write_device(writer, fact));
+        writer.plain.int(head.ids_since_ms);
+        writer.plain.uint(u64::from(head.ids_older));
+        writer.plain.uint(self.event_ids() as u64);
+        writer.plain.reserve(self.event_ids() * size_of::<u64>());
+        for ids in self.block.ids() {
+            ids.iter().for_each(|id| writer.plain.raw(&id.0.to_le_bytes()));
         }
         writer.plain.bool(!self.rare().is_empty());
         if !self.rare().is_empty() {
@@ -47,40 +51,138 @@ impl AccountFacts {
     /// # Errors
     /// [`Malformed`] if the bytes are no window.
     pub fn read(reader: &mut SharedReader<'_, '_>) -> Result<Self, Malformed> {
-        let mut texts = Texts::default();
-        let mut facts = Self {
-            last_append_ms: reader.plain.int()?,
-            news: reader.plain.u32()?,
-            located: Days::read(&mut reader.plain)?,
-            near: Days::read(&mut reader.plain)?,
-            away: Days::read(&mut reader.plain)?,
-            networks: items(reader, |reader| read_network(reader, &mut texts))?,
-            ..Self::default()
-        };
-        let mut named = Vec::new();
-        let visits = items(reader, |reader| read_visit(reader, &mut texts, &mut facts, &mut named))?;
-        facts = Self {
-            visits: Visits::from_sorted(visits),
-            devices: items(reader, |reader| read_device(reader, &mut texts))?.into(),
-            event_ids: read_event_ids(reader)?,
-            rare: if reader.plain.bool()? {
-                Some(Box::new(read_rare(reader)?))
-            } else {
-                None
-            },
-            ..facts
-        };
-        facts.texts = texts;
-        facts.oldest_ms = facts.find_oldest();
+        let mut facts = Self::default();
+        let head = facts.block.head_mut();
+        head.last_append_ms = reader.plain.int()?;
+        head.news = reader.plain.u32()?;
+        head.located = Days::read(&mut reader.plain)?;
+        head.near = Days::read(&mut reader.plain)?;
+        head.away = Days::read(&mut reader.plain)?;
+        for _ in 0..count(reader)? {
+            let network = facts.read_network(reader)?;
+            facts.block.push(&network);
+        }
+        for _ in 0..count(reader)? {
+            let visit = facts.read_visit(reader)?;
+            facts.block.push(&visit);
+        }
+        for _ in 0..count(reader)? {
+            let device = facts.read_device(reader)?;
+            facts.block.push(&device);
+        }
+        facts.read_event_ids(reader)?;
+        if reader.plain.bool()? {
+            facts.rare = Some(Box::new(read_rare(reader)?));
+        }
+        facts.block.head_mut().oldest_ms = facts.find_oldest();
+        facts.block.give_room_back();
         Ok(facts)
+    }
+
+    fn read_event_ids(&mut self, reader: &mut SharedReader<'_, '_>) -> Result<(), Malformed> {
+        let (since_ms, older) = (reader.plain.int()?, reader.plain.u32()?);
+        for _ in 0..count(reader)? {
+            let id = Id(reader.plain.i64()?.cast_unsigned());
+            self.block.push(&id);
+        }
+        let head = self.block.head_mut();
+        head.ids_since_ms = since_ms;
+        head.ids_older = u16::try_from(older).map_err(|_| reader.plain.malformed("how many ids are older"))?;
+        Ok(())
+    }
+
+    fn write_network(&self, shared: &Interner, writer: &mut SharedWriter, fact: &NetworkFact) {
+        write_origin(shared, writer, fact.origin());
+        fact.days.write(&mut writer.plain);
+        fact.away.write(&mut writer.plain);
+        writer.plain.int(fact.first_ms);
+        writer.plain.int(fact.last_ms);
+        writer.plain.str(self.text(fact.device));
+        self.event_id(fact.event_id, fact.packing).write(&mut writer.plain);
+        writer.plain.str(self.text(fact.product));
+        write_told(writer, fact.told);
+    }
+
+    fn read_network(&mut self, reader: &mut SharedReader<'_, '_>) -> Result<NetworkFact, Malformed> {
+        let (origin, network) = read_origin(reader)?;
+        let plain = &mut reader.plain;
+        let (days, away) = (Days::read(plain)?, Days::read(plain)?);
+        let (first_ms, last_ms) = (plain.int()?, plain.int()?);
+        let device = self.read_text(plain)?;
+        let (event_id, packing) = self.block.short_id(&EventId::read(plain)?);
+        Ok(NetworkFact {
+            days,
+            away,
+            first_ms,
+            last_ms,
+            device,
+            event_id,
+            packing,
+            product: self.read_text(plain)?,
+            told: read_told(plain)?,
+            ..NetworkFact::new(origin, network.class.is_shared_by_design())
+        })
+    }
+
+    fn write_visit(&self, shared: &Interner, writer: &mut SharedWriter, visit: &Visit) {
+        writer.plain.int(visit.order_ms);
+        self.event_id(visit.event_id, visit.packing).write(&mut writer.plain);
+        writer.plain.str(self.text(visit.product));
+        write_origin(shared, writer, self.origin(visit.origin));
+        writer.plain.str(self.text(visit.device));
+        writer.plain.bool(visit.mfa != 0);
+    }
+
+    /// Reads a visit. Its origin is that of one of the account's networks, or becomes one of the others.
+    fn read_visit(&mut self, reader: &mut SharedReader<'_, '_>) -> Result<Visit, Malformed> {
+        let order_ms = reader.plain.int()?;
+        let (event_id, packing) = self.block.short_id(&EventId::read(&mut reader.plain)?);
+        let product = self.read_text(&mut reader.plain)?;
+        let (origin, _) = read_origin(reader)?;
+        Ok(Visit {
+            order_ms,
+            event_id,
+            packing,
+            product,
+            origin: self.number_origin(origin),
+            device: self.read_text(&mut reader.plain)?,
+            mfa: reader.plain.bool()?.into(),
+        })
+    }
+
+    fn write_device(&self, writer: &mut SharedWriter, fact: &DeviceFact) {
+        writer.plain.str(self.text(fact.id));
+        writer.plain.bool(fact.is_fingerprint());
+        fact.days.write(&mut writer.plain);
+        writer.plain.int(fact.first_ms);
+        writer.plain.int(fact.last_ms);
+        write_told(writer, fact.told);
+    }
+
+    fn read_device(&mut self, reader: &mut SharedReader<'_, '_>) -> Result<DeviceFact, Malformed> {
+        let plain = &mut reader.plain;
+        let (id, is_fingerprint) = (self.read_text(plain)?, plain.bool()?);
+        Ok(DeviceFact {
+            days: Days::read(plain)?,
+            first_ms: plain.int()?,
+            last_ms: plain.int()?,
+            told: read_told(plain)?,
+            ..DeviceFact::new(id, is_fingerprint, 0)
+        })
+    }
+
+    fn read_text(&mut self, reader: &mut Reader<'_>) -> Result<TextId, Malformed> {
+        reader.str().map(|text| self.block.number_text(text))
     }
 }
 
-fn read_event_ids(reader: &mut SharedReader<'_, '_>) -> Result<RecentIds, Malformed> {
-    let (since_ms, older) = (reader.plain.int()?, reader.plain.u32()?);
-    #[expect(clippy::cast_sign_loss, reason = "the bits of a hash")]
-    let ids = items(reader, |reader| Ok(reader.plain.i64()? as u64))?;
-    Ok(RecentIds::from_oldest_first(ids, older, since_ms))
+/// How many items follow: no more than a list of a window may have.
+fn count(reader: &mut SharedReader<'_, '_>) -> Result<usize, Malformed> {
+    let count = reader.plain.count()?;
+    if count > ITEMS_MAX {
+        return Err(reader.plain.malformed("a list of at most 65,535 items"));
+    }
+    Ok(count)
 }
 
 fn write_rare(writer: &mut SharedWriter, rare: &Rare) {
@@ -126,83 +228,18 @@ fn boxed(reader: &mut Reader<'_>) -> Result<Box<str>, Malformed> {
     reader.str().map(Into::into)
 }
 
-fn text(reader: &mut Reader<'_>, texts: &mut Texts) -> Result<TextId, Malformed> {
-    reader.str().map(|text| texts.number(text))
+fn write_origin(shared: &Interner, writer: &mut SharedWriter, origin: Origin) {
+    let spot = shared.spots.get(origin.spot);
+    writer.plain.ip(Some(origin.address.ip()));
+    writer.network(&spot.network);
+    writer.opt_place(spot.place.as_deref());
 }
 
-fn write_visit(writer: &mut SharedWriter, visit: &Visit, facts: &AccountFacts) {
-    writer.plain.int(visit.order_ms);
-    visit.event_id.write(&mut writer.plain);
-    writer.plain.str(facts.text(visit.product));
-    write_origin(writer, facts.origin(visit.origin));
-    writer.plain.str(facts.text(visit.device));
-    writer.plain.bool(visit.mfa);
-}
-
-fn write_origin(writer: &mut SharedWriter, origin: &Origin) {
-    writer.plain.ip(Some(origin.address));
-    writer.network(&origin.network);
-    writer.opt_place(origin.place.as_deref());
-}
-
-fn read_origin(reader: &mut SharedReader<'_, '_>) -> Result<Origin, Malformed> {
-    Ok(Origin {
-        address: reader.plain.ip()?.ok_or_else(|| reader.plain.malformed("an address"))?,
-        network: reader.network()?,
-        place: reader.opt_place()?,
-    })
-}
-
-/// Reads a visit. Its origin is that of one of the account's networks, or becomes one of the others.
-fn read_visit(
-    reader: &mut SharedReader<'_, '_>,
-    texts: &mut Texts,
-    facts: &mut AccountFacts,
-    named: &mut Vec<OriginId>,
-) -> Result<Visit, Malformed> {
-    Ok(Visit {
-        order_ms: reader.plain.int()?,
-        event_id: EventId::read(&mut reader.plain)?,
-        product: text(&mut reader.plain, texts)?,
-        origin: {
-            let origin = read_origin(reader)?;
-            let id = facts.number_origin(&origin, named);
-            named.push(id);
-            id
-        },
-        device: text(&mut reader.plain, texts)?,
-        mfa: reader.plain.bool()?,
-    })
-}
-
-fn write_network(writer: &mut SharedWriter, fact: &NetworkFact, texts: &Texts) {
-    write_origin(writer, &fact.origin);
-    fact.days.write(&mut writer.plain);
-    fact.away.write(&mut writer.plain);
-    writer.plain.int(fact.first_ms);
-    writer.plain.int(fact.last_ms);
-    writer.plain.str(texts.text(fact.device));
-    fact.event_id.write(&mut writer.plain);
-    writer.plain.str(texts.text(fact.product));
-    write_told(writer, fact.told);
-}
-
-fn read_network(reader: &mut SharedReader<'_, '_>, texts: &mut Texts) -> Result<NetworkFact, Malformed> {
-    let origin = read_origin(reader)?;
-    let plain = &mut reader.plain;
-    let (days, away) = (Days::read(plain)?, Days::read(plain)?);
-    let (first_ms, last_ms) = (plain.int()?, plain.int()?);
-    Ok(NetworkFact {
-        origin,
-        days,
-        away,
-        first_ms,
-        last_ms,
-        device: text(plain, texts)?,
-        event_id: EventId::read(plain)?,
-        product: text(plain, texts)?,
-        told: read_told(plain)?,
-    })
+fn read_origin(reader: &mut SharedReader<'_, '_>) -> Result<(Origin, Arc<Network>), Malformed> {
+    let address = reader.plain.ip()?.ok_or_else(|| reader.plain.malformed("an address"))?;
+    let (network, place) = (reader.network()?, reader.opt_place()?);
+    let spot = reader.spots().number(&network, place.as_ref());
+    Ok((Origin::new(Address::of(address), spot), network))
 }
 
 fn write_told(writer: &mut SharedWriter, told: Told) {
@@ -216,27 +253,6 @@ fn read_told(plain: &mut Reader<'_>) -> Result<Told, Malformed> {
         append_ms: plain.int()?,
         signature: plain.u32()?,
         news: plain.u32()?,
-    })
-}
-
-fn write_device(writer: &mut SharedWriter, fact: &DeviceFact, texts: &Texts) {
-    writer.plain.str(texts.text(fact.id));
-    writer.plain.bool(fact.fingerprint);
-    fact.days.write(&mut writer.plain);
-    writer.plain.int(fact.first_ms);
-    writer.plain.int(fact.last_ms);
-    write_told(writer, fact.told);
-}
-
-fn read_device(reader: &mut SharedReader<'_, '_>, texts: &mut Texts) -> Result<DeviceFact, Malformed> {
-    let plain = &mut reader.plain;
-    Ok(DeviceFact {
-        id: text(plain, texts)?,
-        fingerprint: plain.bool()?,
-        days: Days::read(plain)?,
-        first_ms: plain.int()?,
-        last_ms: plain.int()?,
-        told: read_told(plain)?,
     })
 }
 

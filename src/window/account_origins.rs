@@ -1,59 +1,54 @@
-//! Where an account's visits and networks were: origins are kept once, and outlive the networks that had them.
+//! The networks of an account as they come, move and go: visits keep the origins that were theirs.
 
-use std::net::IpAddr;
-
-use super::account::AccountFacts;
-use super::days::Days;
-use super::network_fact::{NetworkFact, Told};
-use super::origin::{Origin, OriginId};
-use super::texts::TextId;
+use super::account::{AccountFacts, NetworkFact};
+use super::block::ITEMS_MAX;
+use super::origin::{Address, Origin, OriginId};
+use super::spots::Spots;
+use super::visits::Visit;
 use crate::model::Observation;
-use crate::model::event_id::EventId;
 
 impl AccountFacts {
     /// Adds a network and gives its index. The one longest unused makes room.
-    pub(super) fn add_network(&mut self, seen: &Observation<'_>, address: IpAddr, networks_max: usize) -> usize {
-        while self.networks.len() >= networks_max.max(1) {
-            let times = self.networks.iter().map(|n| n.last_ms).enumerate();
+    pub(super) fn add_network(
+        &mut self,
+        seen: &Observation<'_>,
+        address: Address,
+        networks_max: usize,
+        spots: &mut Spots,
+    ) -> usize {
+        while self.networks().len() >= networks_max.clamp(1, ITEMS_MAX) {
+            let times = self.networks().iter().map(|network| network.last_ms).enumerate();
             let oldest = times.min_by_key(|(_, last_ms)| *last_ms);
             self.remove_network(oldest.map_or(0, |(index, _)| index));
         }
-        self.networks.reserve_exact(1);
-        self.networks.push(NetworkFact {
-            origin: Origin::of(seen, address),
-            days: Days::default(),
-            away: Days::default(),
-            first_ms: seen.order_ms,
-            last_ms: i64::MIN,
-            device: TextId::default(),
-            event_id: EventId::default(),
-            product: TextId::default(),
-            told: Told::NEVER,
-        });
-        self.networks.len() - 1
+        let origin = Origin::new(address, spots.number(seen.network, seen.place));
+        let is_shared = seen.network.class.is_shared_by_design();
+        self.block.push(&NetworkFact::new(origin, is_shared))
     }
 
-    /// Gives a network another origin. Visits keep theirs.
-    pub(super) fn move_network(&mut self, index: usize, origin: Origin) {
-        let before = std::mem::replace(&mut self.networks[index].origin, origin);
-        self.keep_origin(index, &before);
+    /// Gives a network the origin of an observation. Visits keep theirs.
+    pub(super) fn move_network(&mut self, index: usize, seen: &Observation<'_>, address: Address, spots: &mut Spots) {
+        let before = self.networks()[index];
+        let origin = Origin::new(address, spots.number(seen.network, seen.place));
+        self.networks_mut()[index] = before.moved_to(origin, seen.network.class.is_shared_by_design());
+        self.keep_origin(index, before.origin());
     }
 
     /// Forgets a network.
     pub(super) fn remove_network(&mut self, index: usize) {
-        let gone = self.networks.remove(index);
-        self.keep_origin(index, &gone.origin);
-        for visit in self.visits.as_mut_slice() {
+        let gone = self.networks()[index].origin();
+        self.block.remove::<NetworkFact>(index..index + 1);
+        self.keep_origin(index, gone);
+        for visit in self.block.list_mut::<Visit>() {
             visit.origin = visit.origin.after_removal(index);
         }
     }
 
     /// Keeps what was the origin of the network at `index` for the visits that name it.
-    fn keep_origin(&mut self, index: usize, origin: &Origin) {
-        let visits = self.visits.as_slice();
-        if visits.iter().any(|visit| visit.origin.is_of_network(index)) {
-            let other = self.others.number(origin, visits.iter().map(|visit| visit.origin));
-            for visit in self.visits.as_mut_slice() {
+    fn keep_origin(&mut self, index: usize, origin: Origin) {
+        if self.visits().iter().any(|visit| visit.origin.is_of_network(index)) {
+            let other = self.block.number_other(origin);
+            for visit in self.block.list_mut::<Visit>() {
                 if visit.origin.is_of_network(index) {
                     visit.origin = other;
                 }
@@ -61,11 +56,11 @@ impl AccountFacts {
         }
     }
 
-    /// The number of a visit's origin as it is read back, where visits before it name `named`.
-    pub(super) fn number_origin(&mut self, origin: &Origin, named: &[OriginId]) -> OriginId {
-        match self.networks.iter().position(|n| n.origin.is(origin)) {
+    /// The number of a visit's origin as it is read back.
+    pub(super) fn number_origin(&mut self, origin: Origin) -> OriginId {
+        match self.networks().iter().position(|network| network.origin() == origin) {
             Some(index) => OriginId::of_network(index),
-            None => self.others.number(origin, named.iter().copied()),
+            None => self.block.number_other(origin),
         }
     }
 }

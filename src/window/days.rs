@@ -1,9 +1,12 @@
 //! A ledger of the last 32 days: one bit per day, so the order in which a day's events arrive cannot matter.
 
+use bytemuck::{Pod, Zeroable};
+
 use crate::model::codec::{Malformed, Reader, Writer};
 
 /// Days on which something was seen. Bit 0 is the latest day, bit `n` the day `n` days before it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
+#[repr(C)]
 pub struct Days {
     latest: i32,
     bits: u32,

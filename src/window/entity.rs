@@ -297,18 +297,16 @@ impl EntityFacts {
 
     /// Reads a little of the window, to bring it near.
     #[must_use]
-    pub fn touch(&self) -> i64 {
-        self.last_append_ms ^ i64::from(self.story.is_some()) ^ i64::from(self.ties.is_empty())
+    pub fn touch(&self) -> u64 {
+        self.last_append_ms.cast_unsigned() ^ u64::from(self.story.is_some()) ^ u64::from(self.ties.is_empty())
     }
 
     /// Reads a little of what lies apart from it, to bring it near.
     #[must_use]
-    pub fn touch_apart(&self) -> i64 {
+    pub fn touch_apart(&self) -> u64 {
         let Some(tie) = self.ties.first() else { return 0 };
-        tie.told
-            .iter()
-            .step_by(64)
-            .fold(tie.last_ms, |all, byte| all ^ i64::from(*byte))
+        let lines = tie.told.iter().step_by(64);
+        lines.fold(tie.last_ms.cast_unsigned(), |all, byte| all ^ u64::from(*byte))
     }
 
     /// Whether it shows so little that it may be given up for another: one account.

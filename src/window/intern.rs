@@ -5,6 +5,7 @@ use std::sync::Arc;
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
+use super::spots::{SpotId, Spots};
 use crate::model::{Claim, Network, Place, Travel};
 
 /// Interned values by their encoded bytes. The tables are asked and swept, never walked in an order that shows.
@@ -17,6 +18,8 @@ pub struct Interner {
     networks: Table<Network>,
     claims: Table<Claim>,
     travels: Table<Travel>,
+    /// Those of them that windows of accounts name.
+    pub spots: Spots,
     swept_len: usize,
 }
 
@@ -48,12 +51,16 @@ impl Interner {
     interned!(claim, claims, Claim);
     interned!(travel, travels, Travel);
 
-    /// Drops what nothing else holds, once there are twice as many values as the last sweep left: so a value is looked
-    /// at once or twice in its life, however often this is called.
-    pub fn sweep(&mut self) {
-        if self.len() < 2 * self.swept_len.max(SWEPT_LEN_MIN) {
-            return;
-        }
+    /// Whether there are twice as many values as the last sweep left, so that another pays: a value is looked at once or
+    /// twice in its life, however often this is asked.
+    #[must_use]
+    pub fn is_cluttered(&self) -> bool {
+        self.len() >= 2 * self.swept_len.max(SWEPT_LEN_MIN)
+    }
+
+    /// Drops what nothing else holds, where windows name the spots of `used` and no others.
+    pub fn sweep(&mut self, used: impl Iterator<Item = SpotId>) {
+        self.spots.keep(used);
         self.places.retain(|_, value| Arc::strong_count(value) > 1);
         self.networks.retain(|_, value| Arc::strong_count(value) > 1);
         self.claims.retain(|_, value| Arc::strong_count(value) > 1);

@@ -12,6 +12,8 @@
 pub mod settings;
 pub mod days;
 pub mod few;
+pub mod block;
+pub mod spots;
 pub mod texts;
 pub mod visits;
 pub mod recent_ids;
@@ -39,12 +41,4 @@ pub fn day_of(time_ms: i64) -> i32 {
     time_ms
         .div_euclid(DAY_MS)
         .clamp(i64::from(i32::MIN), i64::from(i32::MAX)) as i32
-}
-
-/// How many more a full list of so many makes room for: little, because there is one for each account.
-#[must_use]
-pub fn growth(len: usize) -> usize {
-    /// Most lists never hold more.
-    const FIRST: usize = 4;
-    if len == 0 { FIRST } else { (len / 4).max(2) }
 }

@@ -1,20 +1,28 @@
-//! A network as an account's window remembers it, and what one line of the Internet is called.
+//! Networks and devices as an account's window remembers them, and what one line of the Internet is called.
 
 use std::fmt::{self, Write as _};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use arrayvec::ArrayString;
+use bytemuck::{Pod, Zeroable};
 
 use super::days::Days;
-use super::origin::Origin;
-use super::texts::TextId;
-use crate::model::event_id::EventId;
+use super::origin::{Address, Origin};
+use super::spots::SpotId;
+use super::texts::{ShortId, TextId};
 
 /// A network the account used.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
+#[repr(C)]
 pub struct NetworkFact {
     /// Its latest address; see [`NetworkFact::name`].
-    pub origin: Origin,
+    pub address: Address,
+    /// What enrichment said of that address.
+    pub spot: SpotId,
+    /// Latest device on it, among the account's texts; empty if unknown.
+    pub device: TextId,
+    /// Product of the latest event on it, among the account's texts.
+    pub product: TextId,
     /// Days on it.
     pub days: Days,
     /// Days on it that were far from the claim.
@@ -23,32 +31,103 @@ pub struct NetworkFact {
     pub first_ms: i64,
     /// See `first_ms`.
     pub last_ms: i64,
-    /// Latest device on it, among the account's texts; empty if unknown.
-    pub device: TextId,
     /// Id of the latest event on it.
-    pub event_id: EventId,
-    /// Product of that event, among the account's texts.
-    pub product: TextId,
+    pub event_id: ShortId,
     /// The last link told of it.
     pub told: Told,
+    /// How the event's id is packed.
+    pub packing: u8,
+    /// 1 if many unrelated people share its address by design.
+    pub(super) shared: u8,
+    pub(super) room: [u8; 6],
+}
+
+/// A device the account used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
+#[repr(C)]
+pub struct DeviceFact {
+    /// Days of use.
+    pub days: Days,
+    /// First and latest use, ms.
+    pub first_ms: i64,
+    /// See `first_ms`.
+    pub last_ms: i64,
+    /// The last link told of it.
+    pub told: Told,
+    /// Id, among the account's texts.
+    pub id: TextId,
+    /// 1 if it is a browser fingerprint: weak.
+    pub(super) fingerprint: u8,
+    pub(super) room: [u8; 5],
 }
 
 impl NetworkFact {
+    /// A network that nothing is known of but where it is.
+    #[must_use]
+    pub fn new(origin: Origin, is_shared_by_design: bool) -> Self {
+        Self {
+            first_ms: i64::MAX,
+            last_ms: i64::MIN,
+            told: Told::NEVER,
+            ..Self::zeroed()
+        }
+        .moved_to(origin, is_shared_by_design)
+    }
+
+    /// The same network with its latest address elsewhere on its line.
+    #[must_use]
+    pub fn moved_to(self, origin: Origin, is_shared_by_design: bool) -> Self {
+        Self {
+            address: origin.address,
+            spot: origin.spot,
+            shared: is_shared_by_design.into(),
+            ..self
+        }
+    }
+
+    /// Its latest address, and what enrichment said of it.
+    #[must_use]
+    pub fn origin(&self) -> Origin {
+        Origin::new(self.address, self.spot)
+    }
+
+    /// Whether many unrelated people share its address by design.
+    #[must_use]
+    pub fn is_shared_by_design(&self) -> bool {
+        self.shared != 0
+    }
+
     /// The network as links and evidence spell it: an IPv4 address or an IPv6 /64.
     #[must_use]
     pub fn name(&self) -> NetworkName {
-        network_name(self.origin.address)
+        network_name(self.address.ip())
+    }
+}
+
+impl DeviceFact {
+    /// A device that was used at that time.
+    #[must_use]
+    pub fn new(id: TextId, is_fingerprint: bool, time_ms: i64) -> Self {
+        Self {
+            id,
+            fingerprint: is_fingerprint.into(),
+            first_ms: time_ms,
+            last_ms: time_ms,
+            told: Told::NEVER,
+            ..Self::zeroed()
+        }
     }
 
-    /// Whether an address is on this network: the same IPv4 address, or the same IPv6 /64.
+    /// Whether it is a browser fingerprint: weak.
     #[must_use]
-    pub fn holds(&self, address: IpAddr) -> bool {
-        self.origin.address == address || line(self.origin.address) == line(address)
+    pub fn is_fingerprint(&self) -> bool {
+        self.fingerprint != 0
     }
 }
 
 /// When and with what content a link was last told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
+#[repr(C)]
 pub struct Told {
     /// Append time, ms; `i64::MIN` if never.
     pub append_ms: i64,
@@ -70,15 +149,6 @@ impl Told {
     #[must_use]
     pub fn is_overdue(self, append_ms: i64, refresh_ms: i64) -> bool {
         self.append_ms == i64::MIN || append_ms - self.append_ms >= refresh_ms
-    }
-}
-
-/// What one line has of its own: an IPv4 address, or the upper half of an IPv6 address.
-fn line(address: IpAddr) -> (bool, u64) {
-    match address {
-        IpAddr::V4(v4) => (false, u64::from(v4.to_bits())),
-        #[allow(clippy::cast_possible_truncation, reason = "the upper half of 128 bits")]
-        IpAddr::V6(v6) => (true, (v6.to_bits() >> 64) as u64),
     }
 }
 

@@ -1,62 +1,84 @@
 //! Where sign-ins of one account came from: an address with its network and place, kept once however many name it.
 
-use std::net::IpAddr;
-use std::sync::Arc;
+use std::net::{IpAddr, Ipv6Addr};
 
+use bytemuck::{Pod, Zeroable};
+
+use super::block::{Block, List};
 use super::network_fact::NetworkFact;
-use crate::model::{Network, Observation, Place};
+use super::spots::SpotId;
+use super::visits::Visit;
 
-/// An address, and what enrichment said of it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Origin {
-    /// Address.
-    pub address: IpAddr,
-    /// Its network.
-    pub network: Arc<Network>,
-    /// Its place, if known.
-    pub place: Option<Arc<Place>>,
+/// An address in two words, an IPv4 address as the IPv6 address that maps it (RFC 4291, section 2.5.5.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
+#[repr(C)]
+pub struct Address {
+    high: u64,
+    low: u64,
 }
 
-/// Which origin of its account: that of a network, by the network's index, or another.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct OriginId(u16);
-
-/// From here on numbers are those of [`Others`].
-const OTHERS: u16 = 1 << 15;
-
-/// Origins that visits name and no network has any more: of an address that changed within a line, of another place
-/// that a new database gives to it. Most accounts have none.
-#[derive(Clone, Debug, Default, PartialEq)]
-#[allow(
-    clippy::box_collection,
-    reason = "a pointer in each window, where a list takes three words"
-)]
-pub(super) struct Others(Option<Box<Vec<Origin>>>);
-
-impl Origin {
-    /// Where an observation came from.
+impl Address {
+    /// Of an address.
     #[must_use]
-    pub fn of(seen: &Observation<'_>, address: IpAddr) -> Self {
-        Self {
-            address,
-            network: Arc::clone(seen.network),
-            place: seen.place.cloned(),
+    pub fn of(address: IpAddr) -> Self {
+        match address {
+            IpAddr::V4(v4) => Self {
+                high: 0,
+                low: MAPPED << 32 | u64::from(v4.to_bits()),
+            },
+            #[allow(clippy::cast_possible_truncation, reason = "the halves of 128 bits")]
+            IpAddr::V6(v6) => Self {
+                high: (v6.to_bits() >> 64) as u64,
+                low: v6.to_bits() as u64,
+            },
         }
     }
 
-    /// Whether an observation came from here. One copy of a value is the same value; another copy is only kept twice.
+    /// The address.
     #[must_use]
-    pub fn is_of(&self, seen: &Observation<'_>, address: IpAddr) -> bool {
-        self.address == address
-            && Arc::ptr_eq(&self.network, seen.network)
-            && self.place.as_ref().map(Arc::as_ptr) == seen.place.map(Arc::as_ptr)
+    pub fn ip(self) -> IpAddr {
+        Ipv6Addr::from_bits(u128::from(self.high) << 64 | u128::from(self.low)).to_canonical()
     }
 
-    /// Whether it is the same; see [`Origin::is_of`].
-    pub(super) fn is(&self, other: &Self) -> bool {
-        self.address == other.address
-            && Arc::ptr_eq(&self.network, &other.network)
-            && self.place.as_ref().map(Arc::as_ptr) == other.place.as_ref().map(Arc::as_ptr)
+    /// Whether both are one line: the same IPv4 address, or the same IPv6 /64.
+    #[must_use]
+    pub fn is_on_line_of(self, other: Self) -> bool {
+        self.high == other.high && (self.low == other.low || !(self.is_v4() || other.is_v4()))
+    }
+
+    fn is_v4(self) -> bool {
+        self.high == 0 && self.low >> 32 == MAPPED
+    }
+}
+
+/// What stands before an IPv4 address in the IPv6 address that maps it.
+const MAPPED: u64 = 0xffff;
+
+/// An address, and what enrichment said of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
+#[repr(C)]
+pub struct Origin {
+    /// Address.
+    pub address: Address,
+    /// Its network and place.
+    pub spot: SpotId,
+    room: u32,
+}
+
+/// Which origin of its account: that of a network, by the network's index, or another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
+#[repr(transparent)]
+pub struct OriginId(u16);
+
+/// From here on numbers are those of other origins: of an address that changed within a line, of another place that a new
+/// database gives to it. Most accounts have none.
+const OTHERS: u16 = 1 << 15;
+
+impl Origin {
+    /// Where something came from.
+    #[must_use]
+    pub fn new(address: Address, spot: SpotId) -> Self {
+        Self { address, spot, room: 0 }
     }
 }
 
@@ -81,64 +103,65 @@ impl OriginId {
     }
 }
 
-impl Others {
+impl Block {
     /// The origin of that number.
-    pub(super) fn origin<'a>(&'a self, networks: &'a [NetworkFact], id: OriginId) -> &'a Origin {
+    #[must_use]
+    pub fn origin(&self, id: OriginId) -> Origin {
         match id.0.checked_sub(OTHERS) {
-            Some(index) => &self.all()[usize::from(index)],
-            None => &networks[usize::from(id.0)].origin,
+            Some(index) => self.list::<Origin>()[usize::from(index)],
+            None => self.list::<NetworkFact>()[usize::from(id.0)].origin(),
         }
     }
 
-    /// The number of an origin, which is added if it is not there. `used` are the numbers that visits name; what none
-    /// does is overwritten.
-    pub(super) fn number(&mut self, origin: &Origin, used: impl Iterator<Item = OriginId>) -> OriginId {
-        if let Some(index) = self.all().iter().position(|known| known.is(origin)) {
-            return Self::id(index);
+    /// The number of an origin that no network has; it is added if it is not there. What no visit names is
+    /// overwritten.
+    pub(super) fn number_other(&mut self, origin: Origin) -> OriginId {
+        let all = self.list::<Origin>();
+        if let Some(index) = all.iter().position(|known| *known == origin) {
+            return other(index);
         }
-        let mut is_used = vec![false; self.all().len()];
-        for index in used.filter_map(|id| id.0.checked_sub(OTHERS)) {
-            if let Some(is_used) = is_used.get_mut(usize::from(index)) {
-                *is_used = true;
-            }
-        }
-        let all = self.0.get_or_insert_default();
-        match is_used.iter().position(|is_used| !is_used) {
+        let is_used = |index: &usize| self.list::<Visit>().iter().any(|visit| visit.origin == other(*index));
+        match (0..all.len()).find(|index| !is_used(index)) {
             Some(index) => {
-                all[index] = origin.clone();
-                Self::id(index)
+                self.list_mut::<Origin>()[index] = origin;
+                other(index)
             }
-            None => {
-                all.reserve_exact(1);
-                all.push(origin.clone());
-                Self::id(all.len() - 1)
-            }
+            None => other(self.push(&origin)),
         }
     }
 
-    /// Lets all go once no visit names one.
-    pub(super) fn clear_unless(&mut self, mut used: impl Iterator<Item = OriginId>) {
-        if self.0.is_some() && !used.any(|id| id.0 >= OTHERS) {
-            self.0 = None;
+    /// Lets all other origins go once no visit names one.
+    pub(super) fn clear_others(&mut self) {
+        let count = self.len(List::Others);
+        if count > 0 && self.list::<Visit>().iter().all(|visit| visit.origin.0 < OTHERS) {
+            self.remove::<Origin>(0..count);
         }
     }
+}
 
-    /// Whether there are any.
-    pub(super) fn is_any(&self) -> bool {
-        self.0.is_some()
-    }
+fn other(index: usize) -> OriginId {
+    // Visits are a few dozen, so their origins are.
+    OriginId(u16::try_from(index).map_or(u16::MAX, |index| OTHERS.saturating_add(index)))
+}
 
-    /// Bytes on the heap.
-    pub(super) fn bytes(&self) -> usize {
-        size_of_val(self.all())
-    }
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-    fn all(&self) -> &[Origin] {
-        self.0.as_deref().map_or(&[], Vec::as_slice)
-    }
-
-    fn id(index: usize) -> OriginId {
-        // Visits are a few dozen, so their origins are.
-        OriginId(u16::try_from(index).map_or(u16::MAX, |index| OTHERS.saturating_add(index)))
+    #[test]
+    fn an_address_comes_back_and_knows_its_line() {
+        let address = |text: &str| Address::of(text.parse().unwrap());
+        for text in ["0.0.0.0", "240.1.0.7", "::", "::1", "::7", "2001:db8::1", "ffff::ffff"] {
+            assert_eq!(address(text).ip().to_string(), text);
+        }
+        for (one, other, is_same) in [
+            ("240.1.0.7", "240.1.0.7", true),
+            ("240.1.0.7", "240.1.0.8", false),
+            ("2001:db8:1:2::1", "2001:db8:1:2:3::", true),
+            ("2001:db8:1:2::1", "2001:db8:1:3::1", false),
+            ("240.1.0.7", "::1", false),
+        ] {
+            assert_eq!(address(one).is_on_line_of(address(other)), is_same, "{one} {other}");
+        }
     }
 }

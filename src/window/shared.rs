@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::intern::Interner;
+use super::spots::Spots;
 use crate::model::codec::{Malformed, Reader, Writer};
 use crate::model::dictionary::{self, DictionaryWriter, Reference};
 use crate::model::{Claim, Network, Place, Travel};
@@ -180,6 +181,11 @@ impl<'a, 'i> SharedReader<'a, 'i> {
         } else {
             Ok(None)
         }
+    }
+
+    /// The numbers of networks with their places.
+    pub fn spots(&mut self) -> &mut Spots {
+        &mut self.interner.spots
     }
 
     /// A network.

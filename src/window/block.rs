@@ -1,0 +1,250 @@
+//! The facts of one account in one piece of memory, so that they come near together and take no more room than they need.
+//!
+//! ```text
+//! head │ networks │ devices │ other origins │ texts │ visits │ event ids │ room
+//! ```
+//! Every list is of items of fixed size, and the head says how many. What changes most stands last, because what is behind
+//! an item moves when it comes or goes.
+
+use std::ops::Range;
+
+use bytemuck::{Pod, Zeroable};
+
+use super::days::Days;
+use super::network_fact::{DeviceFact, NetworkFact};
+use super::origin::Origin;
+use super::recent_ids::Id;
+use super::visits::Visit;
+
+/// What stands before the lists.
+#[derive(Clone, Copy, Debug, Pod, Zeroable)]
+#[repr(C)]
+pub struct Head {
+    /// Append time of the last record that changed the window, ms.
+    pub last_append_ms: i64,
+    /// No fact but a visit or an episode was last seen before this, ms, so none can expire before its time has come. A lower
+    /// bound that is found again after a restore: it may only decide what is looked at, never what is kept.
+    pub oldest_ms: i64,
+    /// Append time of the younger generation's first event id, ms.
+    pub ids_since_ms: i64,
+    /// Days with a located sign-in.
+    pub located: Days,
+    /// Of those, days with one near the claim (or from an allowed country).
+    pub near: Days,
+    /// Days with a located sign-in far from the claim and not on approved travel.
+    pub away: Days,
+    /// How often anything changed that a link tells of.
+    pub news: u32,
+    /// Items of each list, by [`List`].
+    lens: [u16; LISTS],
+    /// Index of the oldest event id once their ring is full; 0 before.
+    pub ids_oldest: u16,
+    /// How many event ids belong to the older generation.
+    pub ids_older: u16,
+    /// How many texts there are.
+    pub texts: u16,
+    /// How many there were after the last clearing.
+    pub texts_kept: u16,
+}
+
+/// A list of a block, in their order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum List {
+    /// Networks the account used.
+    Networks = 0,
+    /// Devices the account used.
+    Devices = 1,
+    /// Origins of visits that are not those of networks.
+    Others = 2,
+    /// Words of texts.
+    Texts = 3,
+    /// Located sign-ins, in the order of event time.
+    Visits = 4,
+    /// Hashes of event ids.
+    Ids = 5,
+}
+
+const LISTS: usize = 6;
+const HEAD: usize = size_of::<Head>() / WORD;
+const WORD: usize = size_of::<u64>();
+/// Words of an item of each list.
+const WIDTHS: [usize; LISTS] = [
+    size_of::<NetworkFact>() / WORD,
+    size_of::<DeviceFact>() / WORD,
+    size_of::<Origin>() / WORD,
+    1,
+    size_of::<Visit>() / WORD,
+    size_of::<Id>() / WORD,
+];
+
+/// An item of a list.
+pub trait Item: Pod {
+    /// Its list.
+    const LIST: List;
+}
+
+/// A word of texts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
+#[repr(transparent)]
+pub struct TextWord(pub u64);
+
+impl Item for NetworkFact {
+    const LIST: List = List::Networks;
+}
+impl Item for DeviceFact {
+    const LIST: List = List::Devices;
+}
+impl Item for Origin {
+    const LIST: List = List::Others;
+}
+impl Item for TextWord {
+    const LIST: List = List::Texts;
+}
+impl Item for Visit {
+    const LIST: List = List::Visits;
+}
+impl Item for Id {
+    const LIST: List = List::Ids;
+}
+
+/// Words of a block at least: those of an account that was seen a few times on one network with one device.
+const WORDS_MIN: usize = 56;
+
+/// Words of a block that has room for so many: four sizes in a doubling, which allocators have, too, and fewer below 1 KiB.
+fn size_for(words: usize) -> usize {
+    const STEP_MIN: usize = 16;
+    let words = words.max(WORDS_MIN);
+    words.next_multiple_of((words.next_power_of_two() / 8).max(STEP_MIN))
+}
+
+/// Items of a list at most.
+pub const ITEMS_MAX: usize = u16::MAX as usize;
+
+/// See the module.
+#[derive(Clone, Debug)]
+pub struct Block(Box<[u64]>);
+
+impl Default for Block {
+    fn default() -> Self {
+        let mut block = Self(vec![0; WORDS_MIN].into_boxed_slice());
+        block.head_mut().oldest_ms = i64::MAX;
+        block
+    }
+}
+
+impl Block {
+    /// The head.
+    #[must_use]
+    #[inline]
+    pub fn head(&self) -> &Head {
+        bytemuck::from_bytes(bytemuck::cast_slice(&self.0[..HEAD]))
+    }
+
+    /// The head, to be changed.
+    pub fn head_mut(&mut self) -> &mut Head {
+        bytemuck::from_bytes_mut(bytemuck::cast_slice_mut(&mut self.0[..HEAD]))
+    }
+
+    /// A list.
+    #[must_use]
+    #[inline]
+    pub fn list<T: Item>(&self) -> &[T] {
+        bytemuck::cast_slice(&self.0[self.range(T::LIST)])
+    }
+
+    /// A list, to be changed.
+    #[inline]
+    pub fn list_mut<T: Item>(&mut self) -> &mut [T] {
+        let range = self.range(T::LIST);
+        bytemuck::cast_slice_mut(&mut self.0[range])
+    }
+
+    /// How many items a list has.
+    #[must_use]
+    pub fn len(&self, list: List) -> usize {
+        usize::from(self.head().lens[list as usize])
+    }
+
+    /// Inserts an item at `index`. A list of [`ITEMS_MAX`] stays as it is.
+    pub fn insert<T: Item>(&mut self, index: usize, item: &T) {
+        let width = WIDTHS[T::LIST as usize];
+        if self.len(T::LIST) == ITEMS_MAX {
+            return;
+        }
+        let (at, used) = (self.range(T::LIST).start + index * width, self.used());
+        self.make_room(used + width);
+        self.0.copy_within(at..used, at + width);
+        self.0[at..at + width].copy_from_slice(bytemuck::cast_slice(std::slice::from_ref(item)));
+        self.head_mut().lens[T::LIST as usize] += 1;
+    }
+
+    /// Appends an item and gives its index.
+    pub fn push<T: Item>(&mut self, item: &T) -> usize {
+        let index = self.len(T::LIST);
+        self.insert(index, item);
+        index
+    }
+
+    /// Removes items.
+    pub fn remove<T: Item>(&mut self, items: Range<usize>) {
+        let width = WIDTHS[T::LIST as usize];
+        let (start, used) = (self.range(T::LIST).start, self.used());
+        self.0
+            .copy_within(start + items.end * width..used, start + items.start * width);
+        self.head_mut().lens[T::LIST as usize] -= u16::try_from(items.len()).unwrap_or(0);
+    }
+
+    /// Gives room back where there is much more than is used: as many items come again, and each change is an allocation.
+    pub fn give_room_back(&mut self) {
+        /// Words of room that are worth keeping: those of what comes and goes in a day.
+        const KEPT: usize = 16;
+        let words = size_for(self.used() + KEPT);
+        if size_for(words + 1) < self.0.len() {
+            self.resize(words);
+        }
+    }
+
+    /// Reads a word of every line of the block, to bring them near.
+    #[must_use]
+    pub fn touch(&self) -> u64 {
+        /// Words of a line of the cache.
+        const LINE: usize = 64 / WORD;
+        /// Lines of most accounts: where there are fewer the last is read again, without a choice in between.
+        const LINES: usize = 9;
+        let last = self.0.len() - 1;
+        let first = (0..LINES).fold(0, |all, line| all ^ self.0[last.min(line * LINE)]);
+        let rest = (LINES * LINE..=last).step_by(LINE);
+        rest.fold(first, |all, at| all ^ self.0[at])
+    }
+
+    /// Bytes on the heap.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        size_of_val(&*self.0)
+    }
+
+    #[inline]
+    fn range(&self, list: List) -> Range<usize> {
+        let (list, lens) = (list as usize, &self.head().lens);
+        let words = |at: usize| usize::from(lens[at]) * WIDTHS[at];
+        let start = HEAD + (0..list).map(words).sum::<usize>();
+        start..start + words(list)
+    }
+
+    fn used(&self) -> usize {
+        self.range(List::Ids).end
+    }
+
+    fn make_room(&mut self, words: usize) {
+        if words > self.0.len() {
+            self.resize(size_for(words));
+        }
+    }
+
+    fn resize(&mut self, words: usize) {
+        let mut all = std::mem::take(&mut self.0).into_vec();
+        all.reserve_exact(words.saturating_sub(all.len()));
+        all.resize(words, 0);
+        self.0 = all.into_boxed_slice();
+    }
+}
