@@ -50,6 +50,8 @@ pub struct PackedRecord {
     pub value: Vec<u8>,
     /// Observations inside.
     pub count: u32,
+    /// Event time of each, ms, if [`Intake::keep_times`] was asked for.
+    pub times_ms: Vec<i64>,
 }
 
 /// A record, or one event of it, that could not be used. Its bytes are the caller's; this says which and why.
@@ -96,6 +98,7 @@ pub struct Intake {
     // Boxed: packers know shared values by address, and an intake may move.
     unknown_claim: Box<Claim>,
     packers: Vec<Option<Packer>>,
+    keeps_times: bool,
     decoder: Decoder,
     outputs: IntakeOutputs,
     often: Often,
@@ -139,10 +142,16 @@ impl Intake {
             hash_key,
             unknown_claim: Box::default(),
             packers: (0..partitions).map(|_| None).collect(),
+            keeps_times: false,
             decoder: Decoder::default(),
             outputs: IntakeOutputs::default(),
             often: Often::default(),
         }
+    }
+
+    /// Keeps the event time of each observation beside the packed records: for who orders them before they are folded.
+    pub fn keep_times(&mut self) {
+        self.keeps_times = true;
     }
 
     /// Uses `reference` from the next record on.
@@ -247,7 +256,13 @@ impl Intake {
         let key = self.hash_key.account(account);
         let partition = key.partition(u32::try_from(self.packers.len()).unwrap_or(1));
         let index = usize::try_from(partition).unwrap_or(0);
-        let packer = self.packers[index].get_or_insert_with(|| Packer::new(reference.versions()));
+        let packer = self.packers[index].get_or_insert_with(|| {
+            let mut packer = Packer::new(reference.versions());
+            if self.keeps_times {
+                packer.keep_times();
+            }
+            packer
+        });
         packer.advance(record.append_ms);
         packer.push(event, key, order_ms, time_suspect, joined);
         if packer.len() >= self.settings.packed_bytes_max {
@@ -278,11 +293,12 @@ impl Intake {
 
     fn finish(partition: u32, packer: Option<Packer>, outputs: &mut IntakeOutputs) {
         if let Some(packer) = packer.filter(|packer| !packer.is_empty()) {
-            let (value, count) = packer.finish();
+            let (value, count, times_ms) = packer.finish();
             outputs.observations.push(PackedRecord {
                 partition,
                 value,
                 count,
+                times_ms,
             });
         }
     }

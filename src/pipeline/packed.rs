@@ -58,6 +58,8 @@ pub struct Packer {
     order_ms: i64,
     /// Of the observation before, which most share.
     product: String,
+    /// Event time of each, ms, where somebody asked for them.
+    times_ms: Option<Vec<i64>>,
 }
 
 /// Where the clock stands in a record: behind the version.
@@ -85,7 +87,13 @@ impl Packer {
             clock_ms: i64::MIN,
             order_ms: 0,
             product: String::new(),
+            times_ms: None,
         }
+    }
+
+    /// Keeps the event time of each observation beside the record.
+    pub fn keep_times(&mut self) {
+        self.times_ms = Some(Vec::new());
     }
 
     /// Bytes so far.
@@ -149,18 +157,21 @@ impl Packer {
         }
         self.order_ms = order_ms;
         self.count += 1;
+        if let Some(times) = &mut self.times_ms {
+            times.push(event.time_ms);
+        }
     }
 
-    /// The record, and how many observations it holds.
+    /// The record, how many observations it holds, and their times where they were kept.
     #[must_use]
-    pub fn finish(mut self) -> (Vec<u8>, u32) {
+    pub fn finish(mut self) -> (Vec<u8>, u32, Vec<i64>) {
         self.writer.plain.raw(self.texts.as_str().as_bytes());
         let mut bytes = self.writer.plain.into_bytes();
         bytes[CLOCK].copy_from_slice(&self.clock_ms.to_le_bytes());
         bytes[COUNT].copy_from_slice(&self.count.to_le_bytes());
         let texts = u32::try_from(self.texts.len()).unwrap_or(u32::MAX);
         bytes[TEXTS].copy_from_slice(&texts.to_le_bytes());
-        (bytes, self.count)
+        (bytes, self.count, self.times_ms.unwrap_or_default())
     }
 }
 

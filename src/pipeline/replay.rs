@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::accounts::Accounts;
 use super::entities::Entities;
-use super::intake::{DeadLetter, Intake, RawRecord};
+use super::intake::{DeadLetter, Intake, PackedRecord, RawRecord};
 use super::packed::Unpacked;
 use super::settings::{DetectionSettings, IntakeSettings};
 use super::state::TOUCHED_MAX;
@@ -145,8 +145,9 @@ impl Replay {
         let mut batch = std::mem::take(&mut self.waiting);
         let mut outputs = ReplayOutputs::default();
         let packed = self.decode(&batch, &mut outputs);
-        let lanes = self.lanes(&packed, &mut outputs.counts);
-        let folded = self.fold_accounts(&lanes);
+        let tick = self.tick(&packed, &mut outputs.counts);
+        let folded = self.fold_accounts(&packed, tick);
+        drop(packed);
         self.fold_entities(folded, &mut outputs);
         batch.clear();
         self.waiting = batch;
@@ -174,10 +175,11 @@ impl Replay {
     }
 
     /// Packed observations of each partition, in the order of the records.
-    fn decode(&self, batch: &Batch, outputs: &mut ReplayOutputs) -> Vec<Vec<Vec<u8>>> {
+    fn decode(&self, batch: &Batch, outputs: &mut ReplayOutputs) -> Vec<Vec<PackedRecord>> {
         let parts: Vec<&[BatchRecord]> = batch.records.chunks(PART_RECORDS).collect();
         let decoded = parallel(self.jobs, parts, |part| {
             let mut intake = Intake::new(self.intake.clone(), self.hash_key, Arc::clone(&self.reference));
+            intake.keep_times();
             for record in part {
                 let raw = RawRecord {
                     topic: &batch.files[record.file],
@@ -190,58 +192,56 @@ impl Replay {
             }
             intake.flush()
         });
-        let mut packed: Vec<Vec<Vec<u8>>> = (0..PARTITIONS).map(|_| Vec::new()).collect();
+        let mut packed: Vec<Vec<PackedRecord>> = (0..PARTITIONS).map(|_| Vec::new()).collect();
         for part in decoded {
             outputs.counts.merge(&part.counts);
             outputs.dead_letters.extend(part.dead_letters);
             for record in part.observations {
-                packed[usize::try_from(record.partition).unwrap_or(0)].push(record.value);
+                packed[usize::try_from(record.partition).unwrap_or(0)].push(record);
             }
         }
         packed
     }
 
-    /// Reads every partition's observations and decides in which order and at which time each is folded.
-    fn lanes<'p>(&mut self, packed: &'p [Vec<Vec<u8>>], counts: &mut Counts) -> Vec<Lane<'p>> {
-        let work: Vec<_> = (0u32..)
-            .zip(packed)
-            .zip(self.accounts.iter_mut().map(Accounts::interner))
-            .collect();
-        let mut lanes = parallel(self.jobs, work, |((partition, records), interner)| {
-            Lane::read(partition, records, interner)
-        });
-        let mut times: Vec<i64> = lanes
-            .iter()
-            .flat_map(|lane| lane.order.iter().map(|o| o.order_ms))
-            .collect();
-        if times.is_empty() {
-            return lanes;
-        }
-        let middle = (times.len() - 1) / 2;
-        let (_, middle_ms, _) = times.select_nth_unstable(middle);
-        let believable_ms = self.clock_ms.max(*middle_ms).saturating_add(AHEAD_MS_MAX);
+    /// Moves the clock over a batch.
+    fn tick(&mut self, packed: &[Vec<PackedRecord>], counts: &mut Counts) -> Tick {
+        let records = packed.iter().flatten();
+        let mut times: Vec<i64> = records.flat_map(|record| record.times_ms.iter().copied()).collect();
+        let clock_ms = self.clock_ms;
+        let Some(last) = times.len().checked_sub(1) else {
+            return Tick {
+                clock_ms,
+                believable_ms: i64::MAX,
+                fallback_ms: clock_ms,
+            };
+        };
+        let (_, middle_ms, _) = times.select_nth_unstable(last / 2);
+        let believable_ms = clock_ms.max(*middle_ms).saturating_add(AHEAD_MS_MAX);
+        let suspects = times.iter().filter(|time| **time > believable_ms).count();
+        counts.add_many("events_time_suspect", "future", suspects as u64);
         let latest = times.iter().copied().filter(|time| *time <= believable_ms).max();
         let fallback_ms = latest.unwrap_or(believable_ms);
-        for lane in &mut lanes {
-            let suspects = lane.settle(self.clock_ms, believable_ms, fallback_ms);
-            counts.add_many("events_time_suspect", "future", suspects);
-        }
-        let earliest = times.iter().copied().min().unwrap_or(fallback_ms);
+        let earliest = times.iter().copied().min().unwrap_or(fallback_ms).min(fallback_ms);
         let (first, last) = self.span.times_ms.unwrap_or((earliest, fallback_ms));
         self.span.times_ms = Some((first.min(earliest), last.max(fallback_ms)));
-        self.clock_ms = self.clock_ms.max(fallback_ms);
-        lanes
+        self.clock_ms = clock_ms.max(fallback_ms);
+        Tick {
+            clock_ms,
+            believable_ms,
+            fallback_ms,
+        }
     }
 
-    fn fold_accounts(&mut self, lanes: &[Lane<'_>]) -> Vec<Folded> {
+    /// Folds every partition's observations. One partition of a batch fits a core's cache, all of them do not: so each is
+    /// read, ordered and folded by itself.
+    fn fold_accounts(&mut self, packed: &[Vec<PackedRecord>], tick: Tick) -> Vec<Folded> {
         let base = self.observations;
-        self.observations += lanes
-            .iter()
-            .map(|lane| i64::try_from(lane.order.len()).unwrap_or(0))
-            .max()
-            .unwrap_or(0);
-        let work: Vec<_> = self.accounts.iter_mut().zip(lanes).collect();
-        parallel(self.jobs, work, |(accounts, lane)| lane.fold(accounts, base))
+        let count = |records: &Vec<PackedRecord>| records.iter().map(|record| i64::from(record.count)).sum();
+        self.observations += packed.iter().map(count).max().unwrap_or(0);
+        let work: Vec<_> = (0..).zip(self.accounts.iter_mut().zip(packed)).collect();
+        parallel(self.jobs, work, |(partition, (accounts, records))| {
+            Lane::read(partition, records, tick, accounts.interner()).fold(accounts, base)
+        })
     }
 
     /// Folds links in the order of the observations that caused them, and merges both stages' findings in that order.
@@ -292,6 +292,17 @@ struct Caused<'l> {
     link: &'l [u8],
 }
 
+/// The time of a batch.
+#[derive(Clone, Copy)]
+struct Tick {
+    /// The clock before it, ms.
+    clock_ms: i64,
+    /// No event is believed to be later, ms.
+    believable_ms: i64,
+    /// Time of those that say they are, ms.
+    fallback_ms: i64,
+}
+
 /// One partition's observations of a batch.
 struct Lane<'p> {
     partition: u32,
@@ -310,46 +321,35 @@ struct Ordered {
 }
 
 impl<'p> Lane<'p> {
-    fn read(partition: u32, records: &'p [Vec<u8>], interner: &mut Interner) -> Self {
+    /// Reads observations, and orders them by event time. An event from beyond belief takes the batch's latest time.
+    fn read(partition: u32, records: &'p [PackedRecord], tick: Tick, interner: &mut Interner) -> Self {
         // What intake packed in this process can be read back; a record that cannot would be a defect, not data.
         let records: Vec<Unpacked<'p>> = records
             .iter()
-            .filter_map(|r| Unpacked::read(r, interner).ok())
+            .filter_map(|record| Unpacked::read(&record.value, interner).ok())
             .collect();
-        let turn = |record, index, order_ms| Ordered {
-            order_ms,
-            append_ms: order_ms,
-            record,
-            index,
-            time_suspect: false,
+        let turn = |record, index, time_ms: i64| {
+            let time_suspect = time_ms > tick.believable_ms;
+            let order_ms = if time_suspect { tick.fallback_ms } else { time_ms };
+            Ordered {
+                order_ms,
+                append_ms: order_ms.max(tick.clock_ms),
+                record,
+                index,
+                time_suspect,
+            }
         };
-        let order = records.iter().enumerate().flat_map(|(number, record)| {
-            record
-                .times_ms()
-                .enumerate()
-                .map(move |(index, order_ms)| turn(number, index, order_ms))
+        let turns = records.iter().enumerate().flat_map(|(number, record)| {
+            let times = record.times_ms().enumerate();
+            times.map(move |(index, time_ms)| turn(number, index, time_ms))
         });
-        let order = order.collect();
+        let mut order: Vec<Ordered> = turns.collect();
+        order.sort_by_key(|turn| (turn.order_ms, turn.record, turn.index));
         Self {
             partition,
             records,
             order,
         }
-    }
-
-    /// Orders by event time. An event from beyond belief takes the batch's latest time. Gives how many there were.
-    fn settle(&mut self, clock_ms: i64, believable_ms: i64, fallback_ms: i64) -> u64 {
-        let mut suspects = 0;
-        for turn in &mut self.order {
-            if turn.order_ms > believable_ms {
-                turn.order_ms = fallback_ms;
-                turn.time_suspect = true;
-                suspects += 1;
-            }
-            turn.append_ms = turn.order_ms.max(clock_ms);
-        }
-        self.order.sort_by_key(|turn| (turn.order_ms, turn.record, turn.index));
-        suspects
     }
 
     fn fold(&self, accounts: &mut Accounts, base: i64) -> Folded {

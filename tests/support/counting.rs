@@ -84,6 +84,7 @@ impl Take for CountingIntake {
         for (partition, accounts) in std::mem::take(&mut self.packed) {
             outputs.counts.add_many("events_decoded", "", accounts.len() as u64);
             outputs.observations.push(PackedRecord {
+                times_ms: Vec::new(),
                 partition,
                 count: u32::try_from(accounts.len()).unwrap(),
                 value: accounts.join("\n").into_bytes(),
