@@ -31,6 +31,7 @@ use falsefront::pipeline::entities::Entities;
 use falsefront::pipeline::intake::{Intake, PackedRecord, RawRecord};
 use falsefront::pipeline::packed::Unpacked;
 use falsefront::pipeline::replay::Replay;
+use falsefront::pipeline::replay_ahead::ReplayAhead;
 use falsefront::pipeline::settings::{DetectionSettings, IntakeSettings};
 use falsefront::pipeline::{Fold as _, Outputs, Position};
 use falsefront::service::demo_geoip::demo_databases;
@@ -493,7 +494,8 @@ fn replay(reference: &Arc<Reference>, name: &str, accounts: u64, records: &Recor
             records.len(),
             || BufReader::new(file.reopen().unwrap()),
             |mut reader| {
-                let mut replay = Replay::new(&Arc::default(), HASH_KEY, Arc::clone(reference), jobs);
+                let replay = Replay::new(&Arc::default(), HASH_KEY, Arc::clone(reference), jobs);
+                let mut replay = ReplayAhead::new(replay);
                 let mut line = Vec::new();
                 for number in 1.. {
                     line.clear();
@@ -501,10 +503,12 @@ fn replay(reference: &Arc<Reference>, name: &str, accounts: u64, records: &Recor
                         break;
                     }
                     if replay.push(Format::Auto, "bench", number, line.trim_ascii_end()) {
-                        black_box(replay.run().alerts.len());
+                        black_box(replay.run());
                     }
                 }
-                black_box(replay.run().alerts.len());
+                while let Some(outputs) = replay.run() {
+                    black_box(outputs);
+                }
             },
         );
         row(

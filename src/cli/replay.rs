@@ -97,7 +97,7 @@ pub fn run(args: &ReplayArgs) -> Result<Ending, Failure> {
             break;
         }
     }
-    core.drain(&mut output)?;
+    while core.drain(&mut output)? {}
     output.alerts.flush()?;
     output.bar.finish_and_clear();
     let summary = Summary {
@@ -193,12 +193,13 @@ mod core {
     use super::{Arc, Failure, Format, Output, PathBuf, Reference, ReplayArgs};
     use crate::model::key::HashKey;
     use crate::pipeline::replay::Replay;
+    use crate::pipeline::replay_ahead::ReplayAhead;
     use crate::service::reference::{self, ReferenceFiles};
     use crate::service::settings;
 
     /// The core over files.
     pub(super) struct Core {
-        replay: Replay,
+        replay: ReplayAhead,
     }
 
     impl Core {
@@ -216,7 +217,9 @@ mod core {
             let reference = reference(args, named)?;
             let hash_key = HashKey([0; 16]);
             let replay = Replay::new(&settings, hash_key, reference, usize::from(args.jobs));
-            Ok(Self { replay })
+            Ok(Self {
+                replay: ReplayAhead::new(replay),
+            })
         }
 
         /// Takes one record; true when it is time to [`Core::drain`].
@@ -224,9 +227,11 @@ mod core {
             self.replay.push(format, file, number, record)
         }
 
-        /// Hands out what the records so far have led to.
-        pub(super) fn drain(&mut self, output: &mut Output<'_>) -> std::io::Result<()> {
-            let made = self.replay.run();
+        /// Hands out what the records so far have led to. False once that was all.
+        pub(super) fn drain(&mut self, output: &mut Output<'_>) -> std::io::Result<bool> {
+            let Some(made) = self.replay.run() else {
+                return Ok(false);
+            };
             for letter in &made.dead_letters {
                 output.tell(&letter.topic, letter.offset, letter.reason, &letter.detail);
             }
@@ -238,8 +243,8 @@ mod core {
             for ((_, reason), count) in made.counts.iter().filter(|((name, _), _)| *name == "events_discarded") {
                 output.summary.discard(reason, count);
             }
-            output.summary.span_ms = self.replay.span().times_ms;
-            Ok(())
+            output.summary.span_ms = made.span.times_ms.or(output.summary.span_ms);
+            Ok(true)
         }
     }
 

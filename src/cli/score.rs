@@ -120,7 +120,8 @@ mod tests {
     use crate::generate::{Company, Params};
     use crate::intake::Format;
     use crate::model::key::HashKey;
-    use crate::pipeline::replay::Replay;
+    use crate::pipeline::replay::{Replay, ReplayOutputs};
+    use crate::pipeline::replay_ahead::ReplayAhead;
     use crate::service::demo_geoip::demo_databases;
     use crate::service::reference::{ReferenceBytes, load_bytes};
 
@@ -205,10 +206,10 @@ mod tests {
         let (reference, problems) = load_bytes(&files).unwrap();
         assert_eq!(problems, []);
         let mut score = Score::new(company.truth());
-        let mut replay = Replay::new(&Arc::default(), HashKey([0; 16]), Arc::new(reference), 2);
+        let replay = Replay::new(&Arc::default(), HashKey([0; 16]), Arc::new(reference), 2);
+        let mut replay = ReplayAhead::new(replay);
         let mut alarms = Vec::new();
-        let mut judge = |replay: &mut Replay| {
-            let outputs = replay.run();
+        let mut judge = |outputs: ReplayOutputs| {
             assert_eq!(outputs.dead_letters, []);
             for published in outputs.alerts {
                 let verdict = score.judge(&published.accounts, published.is_alert, published.is_first);
@@ -219,10 +220,10 @@ mod tests {
         };
         for (record, number) in company.zip(1..) {
             if replay.push(Format::Ocsf, "events", number, &record.line) {
-                judge(&mut replay);
+                replay.run().into_iter().for_each(&mut judge);
             }
         }
-        judge(&mut replay);
+        std::iter::from_fn(|| replay.run()).for_each(judge);
         assert_eq!(score.missed().collect::<Vec<_>>(), [""; 0]);
         assert_eq!(alarms, [""; 0]);
     }

@@ -20,6 +20,7 @@ pub mod publish;
 pub mod table;
 pub mod state;
 pub mod replay;
+pub mod replay_ahead;
 
 use crate::model::{Key, Severity};
 

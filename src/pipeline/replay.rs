@@ -17,7 +17,7 @@ use super::intake::{DeadLetter, Intake, PackedRecord, RawRecord};
 use super::packed::Unpacked;
 use super::settings::{DetectionSettings, IntakeSettings};
 use super::state::TOUCHED_MAX;
-use super::{Counts, Fold, Links, Outputs, Position, Published, StateSize};
+use super::{Counts, Fold, Links, Outputs, Position, Published};
 use crate::enrich::Reference;
 use crate::intake::Format;
 use crate::model::Key;
@@ -46,6 +46,8 @@ pub struct ReplayOutputs {
     pub dead_letters: Vec<DeadLetter>,
     /// What happened.
     pub counts: Counts,
+    /// What was covered so far.
+    pub span: Span,
 }
 
 /// What a replay covered.
@@ -63,15 +65,15 @@ pub struct Replay {
     hash_key: HashKey,
     accounts: Vec<Accounts>,
     entities: Vec<Entities>,
-    waiting: Batch,
     clock_ms: i64,
     span: Span,
     observations: i64,
     links: i64,
 }
 
+/// Records that are ordered together.
 #[derive(Default)]
-struct Batch {
+pub struct Batch {
     bytes: Vec<u8>,
     records: Vec<BatchRecord>,
     files: Vec<String>,
@@ -86,8 +88,31 @@ struct BatchRecord {
 }
 
 impl Batch {
+    /// Takes one record: `number` is its line in `file`, from 1. True when the batch is full.
+    pub fn push(&mut self, format: Format, file: &str, number: i64, record: &[u8]) -> bool {
+        if self.files.last().is_none_or(|last| last != file) {
+            self.files.push(file.to_owned());
+        }
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(record);
+        self.records.push(BatchRecord {
+            format,
+            file: self.files.len() - 1,
+            number,
+            start,
+            end: self.bytes.len(),
+        });
+        self.records.len() >= BATCH_RECORDS || self.bytes.len() >= BATCH_BYTES
+    }
+
+    /// Whether there is nothing to run.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.records.is_empty()
+    }
+
     /// Forgets all, and keeps their room: a batch is tens of megabytes.
-    fn clear(&mut self) {
+    pub fn clear(&mut self) {
         self.bytes.clear();
         self.records.clear();
         self.files.clear();
@@ -113,7 +138,6 @@ impl Replay {
                 .map(|_| Accounts::new(Arc::clone(settings), hash_key))
                 .collect(),
             entities: (0..PARTITIONS).map(|_| Entities::new(Arc::clone(settings))).collect(),
-            waiting: Batch::default(),
             clock_ms: i64::MIN,
             span: Span::default(),
             observations: 0,
@@ -121,57 +145,22 @@ impl Replay {
         }
     }
 
-    /// Takes one record: `number` is its line in `file`, from 1. True when [`Replay::run`] is due.
-    pub fn push(&mut self, format: Format, file: &str, number: i64, record: &[u8]) -> bool {
-        let batch = &mut self.waiting;
-        if batch.files.last().is_none_or(|last| last != file) {
-            batch.files.push(file.to_owned());
-        }
-        let start = batch.bytes.len();
-        batch.bytes.extend_from_slice(record);
-        let file = batch.files.len() - 1;
-        batch.records.push(BatchRecord {
-            format,
-            file,
-            number,
-            start,
-            end: batch.bytes.len(),
-        });
-        batch.records.len() >= BATCH_RECORDS || batch.bytes.len() >= BATCH_BYTES
-    }
-
-    /// Decodes, orders and folds everything taken since the last run.
-    pub fn run(&mut self) -> ReplayOutputs {
-        let mut batch = std::mem::take(&mut self.waiting);
+    /// Decodes, orders and folds a batch.
+    pub fn run(&mut self, batch: &Batch) -> ReplayOutputs {
         let mut outputs = ReplayOutputs::default();
-        let packed = self.decode(&batch, &mut outputs);
+        let packed = self.decode(batch, &mut outputs);
         let tick = self.tick(&packed, &mut outputs.counts);
         let folded = self.fold_accounts(&packed, tick);
         drop(packed);
         self.fold_entities(folded, &mut outputs);
-        batch.clear();
-        self.waiting = batch;
+        outputs.span = self.span;
         outputs
     }
 
-    /// What was covered so far.
+    /// How many threads it works on.
     #[must_use]
-    pub fn span(&self) -> Span {
-        self.span
-    }
-
-    /// How much state is kept.
-    #[must_use]
-    pub fn size(&self) -> StateSize {
-        let sizes = self
-            .accounts
-            .iter()
-            .map(Fold::size)
-            .chain(self.entities.iter().map(Fold::size));
-        sizes.fold(StateSize::default(), |sum, size| StateSize {
-            entries: sum.entries + size.entries,
-            bytes: sum.bytes + size.bytes,
-        })
+    pub fn jobs(&self) -> usize {
+        self.jobs
     }
 
     /// Packed observations of each partition, in the order of the records.

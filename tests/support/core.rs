@@ -11,7 +11,7 @@ use falsefront::model::key::HashKey;
 use falsefront::pipeline::accounts::Accounts;
 use falsefront::pipeline::entities::Entities;
 use falsefront::pipeline::intake::{Intake, RawRecord};
-use falsefront::pipeline::replay::{Replay, ReplayOutputs};
+use falsefront::pipeline::replay::{Batch, Replay, ReplayOutputs};
 use falsefront::pipeline::settings::{DetectionSettings, IntakeSettings};
 use falsefront::pipeline::{Counts, Fold, Outputs, Position, Published};
 use falsefront::service::demo_geoip::demo_databases;
@@ -190,8 +190,9 @@ pub(crate) fn replay(
     jobs: usize,
 ) -> ReplayOutputs {
     let mut replay = Replay::new(settings, HASH_KEY, Arc::clone(reference), jobs);
+    let mut batch = Batch::default();
     for (number, record) in (1..).zip(records) {
-        replay.push(Format::Auto, "events", number, record);
+        batch.push(Format::Auto, "events", number, record);
     }
-    replay.run()
+    replay.run(&batch)
 }
