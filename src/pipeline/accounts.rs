@@ -194,13 +194,17 @@ impl Accounts {
             self.publisher
                 .publish(&finding, &mut facts.rare_mut().episodes, position.append_ms, outputs);
         }
+        links::due(seen, facts, spots, &change, position.append_ms, settings, |due| {
+            self.framer.send(due, outputs);
+        });
+        // Nothing else can lead to a finding to offer, and two that are none are half a kilobyte.
+        if !change.is_away && !change.relay_facts {
+            return;
+        }
         let offered = [
             claimed_location::detect(seen, facts, spots, &change, &settings.claim),
             remote_desktop_relay::detect(seen, facts, &change, &settings.relay),
         ];
-        links::due(seen, facts, spots, &change, position.append_ms, settings, |due| {
-            self.framer.send(due, outputs);
-        });
         for finding in offered.into_iter().flatten() {
             Self::offer(
                 &self.publisher,

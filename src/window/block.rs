@@ -113,7 +113,9 @@ const WORDS_MIN: usize = 56;
 /// Words of a block that has room for so many: four sizes in a doubling, which allocators have, too, and fewer below 1 KiB.
 fn size_for(words: usize) -> usize {
     const STEP_MIN: usize = 16;
-    let words = words.max(WORDS_MIN);
+    if words <= WORDS_MIN {
+        return WORDS_MIN;
+    }
     words.next_multiple_of((words.next_power_of_two() / 8).max(STEP_MIN))
 }
 
@@ -198,9 +200,9 @@ impl Block {
     pub fn give_room_back(&mut self) {
         /// Words of room that are worth keeping: those of what comes and goes in a day.
         const KEPT: usize = 16;
-        let words = size_for(self.used() + KEPT);
-        if size_for(words + 1) < self.0.len() {
-            self.resize(words);
+        let used = self.used();
+        if self.0.len() > used + used / 4 + 2 * KEPT {
+            self.resize(size_for(used + KEPT));
         }
     }
 

@@ -1,6 +1,7 @@
 //! The recent located sign-ins of an account, in the order of event time.
 
 use std::cmp::Ordering;
+use std::ops::Range;
 
 use bytemuck::{Pod, Zeroable};
 
@@ -79,18 +80,23 @@ impl Block {
         if !self.list::<Visit>().get(2).is_some_and(is_settled) {
             return;
         }
-        let mut end = self.list::<Visit>().partition_point(is_settled);
-        let mut index = 1;
-        while index + 1 < end {
-            let all = self.list::<Visit>();
-            let [before, inside, after] = [index - 1, index, index + 1].map(|at| all[at].origin);
-            if self.is_same_address(before, inside) && self.is_same_address(inside, after) {
-                self.remove::<Visit>(index..index + 1);
-                end -= 1;
-            } else {
-                index += 1;
-            }
+        let mut settled = self.list::<Visit>().partition_point(is_settled);
+        let mut from = 0;
+        while let Some(stay) = self.stay_of_three(from..settled) {
+            self.remove::<Visit>(stay + 1..stay + 2);
+            (from, settled) = (stay, settled - 1);
         }
+    }
+
+    /// The first of three visits in a row at one address.
+    fn stay_of_three(&self, range: Range<usize>) -> Option<usize> {
+        let start = range.start;
+        let visits = &self.list::<Visit>()[range];
+        let is_stay = |three: &[Visit]| {
+            let mut pairs = three.iter().zip(&three[1..]);
+            pairs.all(|(one, next)| self.is_same_address(one.origin, next.origin))
+        };
+        visits.windows(3).position(is_stay).map(|at| start + at)
     }
 
     fn is_same_address(&self, one: OriginId, other: OriginId) -> bool {
