@@ -1,7 +1,11 @@
-//! OCSF 1.8.0 Detection Finding (2004) as JSON.
+//! OCSF 1.8.0 Detection Finding (2004) as JSON. Fields stand in the order in which they are written.
 
-use serde::Serialize;
-use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::net::IpAddr;
+
+use serde::{Serialize, Serializer};
+use uuid::Uuid;
 
 use super::{Alert, risk_score, severity_id};
 use crate::model::attack::{MATRIX_VERSION, Technique};
@@ -46,13 +50,13 @@ struct Record<'a> {
     status: &'static str,
     is_alert: bool,
     message: &'a str,
-    metadata: Value,
-    finding_info: Value,
-    evidences: Vec<Value>,
-    anomaly_analyses: Vec<Value>,
-    resources: Vec<Value>,
-    observables: Vec<Value>,
-    actor: Value,
+    metadata: Metadata<'a>,
+    finding_info: FindingInfo<'a>,
+    evidences: Vec<EvidenceRecord<'a>>,
+    anomaly_analyses: Vec<Anomalies<'a>>,
+    resources: Vec<Resource<'a>>,
+    observables: Vec<Observable>,
+    actor: Actor<'a>,
     unmapped: Unmapped<'a>,
 }
 
@@ -100,17 +104,19 @@ impl<'a> Record<'a> {
             status: "New",
             is_alert: alert.is_alert(),
             message: &finding.message,
-            metadata: metadata(alert),
-            finding_info: finding_info(alert),
-            evidences: finding.evidence.iter().take(EVIDENCE_MAX).map(evidence).collect(),
-            anomaly_analyses: anomalies(first_account, &finding.measures).into_iter().collect(),
-            resources: finding
-                .accounts
-                .iter()
-                .map(|a| json!({"name": a, "type": "user", "uid": a}))
+            metadata: Metadata::of(alert),
+            finding_info: FindingInfo::of(alert),
+            evidences: (finding.evidence.iter().take(EVIDENCE_MAX))
+                .map(EvidenceRecord::of)
+                .collect(),
+            anomaly_analyses: Anomalies::of(first_account, &finding.measures).into_iter().collect(),
+            resources: (finding.accounts.iter())
+                .map(|account| Resource::new(account, "user"))
                 .collect(),
             observables: observables(&finding.accounts, &finding.evidence),
-            actor: json!({"user": user(first_account)}),
+            actor: Actor {
+                user: User::of(first_account),
+            },
             unmapped: Unmapped {
                 data_versions: &finding.data_versions,
                 dedup_key: alert.dedup_key(),
@@ -124,181 +130,387 @@ impl<'a> Record<'a> {
     }
 }
 
-fn metadata(alert: &Alert<'_>) -> Value {
-    json!({
-        "correlation_uid": alert.uid.to_string(),
-        "log_name": alert.topic,
-        "product": {"name": "falsefront", "vendor_name": "falsefront", "version": env!("CARGO_PKG_VERSION")},
-        "profiles": ["host"],
-        "uid": alert.record_uid().to_string(),
-        "version": VERSION,
-    })
+/// A value as text.
+struct Shown<T>(T);
+
+impl<T: Display> Serialize for Shown<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.0)
+    }
 }
 
-fn finding_info(alert: &Alert<'_>) -> Value {
-    let (finding, rule) = (alert.finding, alert.rule);
-    let events: Vec<Value> = finding
-        .evidence
-        .iter()
-        .filter(|e| !e.event_id.is_empty())
-        .map(related_event)
-        .collect();
-    let mut sources: Vec<&str> = finding
-        .evidence
-        .iter()
-        .map(|e| e.product.as_str())
-        .filter(|p| !p.is_empty())
-        .collect();
-    sources.sort_unstable();
-    sources.dedup();
-    let mut info = json!({
-        "analytic": {
-            "name": rule.title,
-            "type": "Behavioral",
-            "type_id": 2,
-            "uid": rule.detection.as_str(),
-            "version": rule.version,
-        },
-        "attacks": rule.attacks.iter().map(attack).collect::<Vec<_>>(),
-        "created_time": alert.created_ms,
-        "data_sources": sources,
-        "desc": rule.description,
-        "first_seen_time": finding.first_ms,
-        "last_seen_time": finding.last_ms,
-        "related_events_count": events.len(),
-        "title": rule.title,
-        "types": [rule.detection.as_str()],
-        "uid": alert.uid.to_string(),
-    });
-    if !events.is_empty() {
-        info["related_events"] = events.into_iter().take(EVIDENCE_MAX).collect();
-    }
-    info
+#[derive(Serialize)]
+struct Metadata<'a> {
+    correlation_uid: Shown<Uuid>,
+    log_name: &'a str,
+    product: Product<'a>,
+    profiles: [&'static str; 1],
+    uid: Shown<Uuid>,
+    version: &'static str,
 }
 
-fn related_event(evidence: &Evidence) -> Value {
-    json!({
-        "first_seen_time": evidence.time_ms,
-        "product": {"name": evidence.product, "vendor_name": evidence.product},
-        "title": evidence.role,
-        "uid": evidence.event_id,
-    })
+#[derive(Serialize)]
+struct Product<'a> {
+    name: &'a str,
+    vendor_name: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    version: Option<&'static str>,
 }
 
-fn attack(technique: &Technique) -> Value {
-    let mut attack = json!({
-        "tactic": {"name": technique.tactic, "uid": technique.tactic_uid},
-        "technique": {"name": technique.name, "uid": technique.uid},
-        "version": MATRIX_VERSION,
-    });
-    if let Some((uid, name)) = technique.sub {
-        attack["sub_technique"] = json!({"name": name, "uid": uid});
-    }
-    attack
-}
-
-fn user(account: &str) -> Value {
-    let mut user = json!({"name": account, "uid": account});
-    if account.contains('@') {
-        user["email_addr"] = json!(account);
-    }
-    user
-}
-
-fn evidence(evidence: &Evidence) -> Value {
-    let mut out = Map::new();
-    out.insert("name".to_owned(), json!(evidence.role));
-    if !evidence.event_id.is_empty() {
-        out.insert("uid".to_owned(), json!(evidence.event_id));
-    }
-    if !evidence.account.is_empty() {
-        out.insert("user".to_owned(), user(&evidence.account));
-    }
-    if !evidence.device.is_empty() {
-        // A `device` object needs a type that no login record states; a resource names the same thing without one.
-        let device = json!([{"name": evidence.device, "type": "device", "uid": evidence.device}]);
-        out.insert("resources".to_owned(), device);
-    }
-    if let Some(address) = evidence.address {
-        let mut endpoint = json!({"ip": address.to_string()});
-        if let Some(location) = evidence.place.as_ref().and_then(location) {
-            endpoint["location"] = location;
+impl<'a> Metadata<'a> {
+    fn of(alert: &Alert<'a>) -> Self {
+        Self {
+            correlation_uid: Shown(alert.uid),
+            log_name: alert.topic,
+            product: Product {
+                name: "falsefront",
+                vendor_name: "falsefront",
+                version: Some(env!("CARGO_PKG_VERSION")),
+            },
+            profiles: ["host"],
+            uid: Shown(alert.record_uid()),
+            version: VERSION,
         }
-        if evidence.asn > 0 {
-            endpoint["autonomous_system"] = json!({"name": evidence.organization, "number": evidence.asn});
-        }
-        out.insert("src_endpoint".to_owned(), endpoint);
     }
-    out.insert("data".to_owned(), data(evidence));
-    Value::Object(out)
 }
 
-fn data(evidence: &Evidence) -> Value {
-    let mut data: Map<String, Value> = evidence
-        .facts
-        .iter()
-        .map(|(name, value)| (name.clone(), json!(value)))
-        .collect();
-    data.insert("time".to_owned(), json!(evidence.time_ms));
+#[derive(Serialize)]
+struct FindingInfo<'a> {
+    analytic: Analytic,
+    attacks: Vec<Attack>,
+    created_time: i64,
+    data_sources: Vec<&'a str>,
+    desc: &'static str,
+    first_seen_time: i64,
+    last_seen_time: i64,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    related_events: Vec<RelatedEvent<'a>>,
+    related_events_count: usize,
+    title: &'static str,
+    types: [&'static str; 1],
+    uid: Shown<Uuid>,
+}
+
+#[derive(Serialize)]
+struct Analytic {
+    name: &'static str,
+    r#type: &'static str,
+    type_id: u8,
+    uid: &'static str,
+    version: &'static str,
+}
+
+#[derive(Serialize)]
+struct Attack {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sub_technique: Option<Named>,
+    tactic: Named,
+    technique: Named,
+    version: &'static str,
+}
+
+#[derive(Serialize)]
+struct Named {
+    name: &'static str,
+    uid: &'static str,
+}
+
+#[derive(Serialize)]
+struct RelatedEvent<'a> {
+    first_seen_time: i64,
+    product: Product<'a>,
+    title: &'a str,
+    uid: &'a str,
+}
+
+impl<'a> FindingInfo<'a> {
+    fn of(alert: &Alert<'a>) -> Self {
+        let (finding, rule) = (alert.finding, alert.rule);
+        let events = || finding.evidence.iter().filter(|e| !e.event_id.is_empty());
+        let sources = finding.evidence.iter().map(|e| e.product.as_str());
+        let mut data_sources: Vec<&str> = sources.filter(|product| !product.is_empty()).collect();
+        data_sources.sort_unstable();
+        data_sources.dedup();
+        Self {
+            analytic: Analytic {
+                name: rule.title,
+                r#type: "Behavioral",
+                type_id: 2,
+                uid: rule.detection.as_str(),
+                version: rule.version,
+            },
+            attacks: rule.attacks.iter().map(Attack::of).collect(),
+            created_time: alert.created_ms,
+            data_sources,
+            desc: rule.description,
+            first_seen_time: finding.first_ms,
+            last_seen_time: finding.last_ms,
+            related_events: events().take(EVIDENCE_MAX).map(RelatedEvent::of).collect(),
+            related_events_count: events().count(),
+            title: rule.title,
+            types: [rule.detection.as_str()],
+            uid: Shown(alert.uid),
+        }
+    }
+}
+
+impl<'a> RelatedEvent<'a> {
+    fn of(evidence: &'a Evidence) -> Self {
+        Self {
+            first_seen_time: evidence.time_ms,
+            product: Product {
+                name: &evidence.product,
+                vendor_name: &evidence.product,
+                version: None,
+            },
+            title: &evidence.role,
+            uid: &evidence.event_id,
+        }
+    }
+}
+
+impl Attack {
+    fn of(technique: &Technique) -> Self {
+        Self {
+            sub_technique: technique.sub.map(|(uid, name)| Named { name, uid }),
+            tactic: Named {
+                name: technique.tactic,
+                uid: technique.tactic_uid,
+            },
+            technique: Named {
+                name: technique.name,
+                uid: technique.uid,
+            },
+            version: MATRIX_VERSION,
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Actor<'a> {
+    user: User<'a>,
+}
+
+#[derive(Serialize)]
+struct User<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    email_addr: Option<&'a str>,
+    name: &'a str,
+    uid: &'a str,
+}
+
+impl<'a> User<'a> {
+    fn of(account: &'a str) -> Self {
+        Self {
+            email_addr: account.contains('@').then_some(account),
+            name: account,
+            uid: account,
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Resource<'a> {
+    name: &'a str,
+    r#type: &'static str,
+    uid: &'a str,
+}
+
+impl<'a> Resource<'a> {
+    fn new(name: &'a str, r#type: &'static str) -> Self {
+        Self {
+            name,
+            r#type,
+            uid: name,
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct EvidenceRecord<'a> {
+    data: BTreeMap<&'a str, Datum<'a>>,
+    name: &'a str,
+    /// A `device` object needs a type that no login record states; a resource names the same thing without one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    resources: Option<[Resource<'a>; 1]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    src_endpoint: Option<Endpoint<'a>>,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    uid: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user: Option<User<'a>>,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Datum<'a> {
+    Text(&'a str),
+    Number(i64),
+}
+
+#[derive(Serialize)]
+struct Endpoint<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    autonomous_system: Option<AutonomousSystem<'a>>,
+    ip: IpAddr,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    location: Option<Location<'a>>,
+}
+
+#[derive(Serialize)]
+struct AutonomousSystem<'a> {
+    name: &'a str,
+    number: u32,
+}
+
+#[derive(Serialize)]
+struct Location<'a> {
+    #[serde(skip_serializing_if = "str::is_empty")]
+    city: &'a str,
+    coordinates: [f64; 2],
+    #[serde(skip_serializing_if = "str::is_empty")]
+    country: &'a str,
+    lat: f64,
+    long: f64,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    region: &'a str,
+}
+
+impl<'a> EvidenceRecord<'a> {
+    fn of(evidence: &'a Evidence) -> Self {
+        let known = |text: &'a String| (!text.is_empty()).then_some(text.as_str());
+        Self {
+            data: data(evidence),
+            name: &evidence.role,
+            resources: known(&evidence.device).map(|device| [Resource::new(device, "device")]),
+            src_endpoint: evidence.address.map(|ip| Endpoint {
+                autonomous_system: (evidence.asn > 0).then_some(AutonomousSystem {
+                    name: &evidence.organization,
+                    number: evidence.asn,
+                }),
+                ip,
+                location: evidence.place.as_ref().and_then(Location::of),
+            }),
+            uid: &evidence.event_id,
+            user: known(&evidence.account).map(User::of),
+        }
+    }
+}
+
+fn data(evidence: &Evidence) -> BTreeMap<&str, Datum<'_>> {
+    let facts = evidence.facts.iter();
+    let mut data: BTreeMap<&str, Datum<'_>> = facts.map(|(name, value)| (name.as_str(), Datum::Text(value))).collect();
+    data.insert("time", Datum::Number(evidence.time_ms));
     if let Some(class) = evidence.network_class {
-        data.insert("network_class".to_owned(), json!(class.as_str()));
+        data.insert("network_class", Datum::Text(class.as_str()));
     }
     if !evidence.network_label.is_empty() {
-        data.insert("network_label".to_owned(), json!(evidence.network_label));
+        data.insert("network_label", Datum::Text(&evidence.network_label));
     }
     if let Some(place) = &evidence.place {
-        data.insert("accuracy_radius_km".to_owned(), json!(place.radius_km));
+        data.insert("accuracy_radius_km", Datum::Number(place.radius_km.into()));
     }
-    Value::Object(data)
+    data
 }
 
-/// OCSF wants a name beside coordinates; a place without any is told by `data` alone.
-fn location(place: &EvidencePlace) -> Option<Value> {
-    let mut out = json!({
-        "coordinates": [place.longitude, place.latitude],
-        "lat": place.latitude,
-        "long": place.longitude,
-    });
-    let names = [
-        ("city", &place.city),
-        ("region", &place.region),
-        ("country", &place.country),
-    ];
-    let known = names.into_iter().filter(|(_, value)| !value.is_empty());
-    let count = known.map(|(name, value)| out[name] = json!(value)).count();
-    (count > 0).then_some(out)
-}
-
-fn anomalies(account: &str, measures: &[Measure]) -> Option<Value> {
-    let parameter = |measure: &Measure, value: f64| json!({"observation_parameter": measure.name, "observations": [{"count": 1, "value": value.to_string()}]});
-    let held: Vec<&Measure> = measures.iter().filter(|m| m.limit.is_some()).collect();
-    if held.is_empty() || account.is_empty() {
-        return None;
+impl<'a> Location<'a> {
+    /// OCSF wants a name beside coordinates; a place without any is told by `data` alone.
+    fn of(place: &'a EvidencePlace) -> Option<Self> {
+        let is_named = [&place.city, &place.region, &place.country]
+            .iter()
+            .any(|name| !name.is_empty());
+        is_named.then_some(Self {
+            city: &place.city,
+            coordinates: [place.longitude, place.latitude],
+            country: &place.country,
+            lat: place.latitude,
+            long: place.longitude,
+            region: &place.region,
+        })
     }
-    Some(json!({
-        "analysis_targets": [{"name": account, "type": "user"}],
-        "anomalies": held.iter().map(|m| parameter(m, m.value)).collect::<Vec<_>>(),
-        "baselines": held.iter().map(|m| parameter(m, m.limit.unwrap_or_default())).collect::<Vec<_>>(),
-    }))
 }
 
-fn observables(accounts: &[String], evidence: &[Evidence]) -> Vec<Value> {
-    let mut out: Vec<(u32, &'static str, &'static str, String)> = accounts
-        .iter()
-        .map(|a| (4, "User Name", "resources[].name", a.clone()))
+#[derive(Serialize)]
+struct Anomalies<'a> {
+    analysis_targets: [Target<'a>; 1],
+    anomalies: Vec<Parameter<'a>>,
+    baselines: Vec<Parameter<'a>>,
+}
+
+#[derive(Serialize)]
+struct Target<'a> {
+    name: &'a str,
+    r#type: &'static str,
+}
+
+#[derive(Serialize)]
+struct Parameter<'a> {
+    observation_parameter: &'a str,
+    observations: [Observation; 1],
+}
+
+#[derive(Serialize)]
+struct Observation {
+    count: u8,
+    value: Shown<f64>,
+}
+
+impl<'a> Anomalies<'a> {
+    fn of(account: &'a str, measures: &'a [Measure]) -> Option<Self> {
+        let parameter = |measure: &'a Measure, value| Parameter {
+            observation_parameter: measure.name.as_ref(),
+            observations: [Observation {
+                count: 1,
+                value: Shown(value),
+            }],
+        };
+        let held = || measures.iter().filter_map(|m| m.limit.map(|limit| (m, limit)));
+        if account.is_empty() || held().next().is_none() {
+            return None;
+        }
+        Some(Self {
+            analysis_targets: [Target {
+                name: account,
+                r#type: "user",
+            }],
+            anomalies: held().map(|(m, _)| parameter(m, m.value)).collect(),
+            baselines: held().map(|(m, limit)| parameter(m, limit)).collect(),
+        })
+    }
+}
+
+#[derive(Serialize)]
+struct Observable {
+    name: &'static str,
+    r#type: &'static str,
+    type_id: u32,
+    value: String,
+}
+
+fn observables(accounts: &[String], evidence: &[Evidence]) -> Vec<Observable> {
+    let observable = |type_id, r#type, name, value| Observable {
+        name,
+        r#type,
+        type_id,
+        value,
+    };
+    let accounts = accounts.iter();
+    let mut out: Vec<Observable> = accounts
+        .map(|account| observable(4, "User Name", "resources[].name", account.clone()))
         .collect();
     for item in evidence.iter().take(EVIDENCE_MAX) {
         if let Some(address) = item.address {
-            out.push((2, "IP Address", "evidences[].src_endpoint.ip", address.to_string()));
+            let name = "evidences[].src_endpoint.ip";
+            out.push(observable(2, "IP Address", name, address.to_string()));
         }
         if !item.device.is_empty() {
-            out.push((10, "Resource UID", "evidences[].resources[].uid", item.device.clone()));
+            let name = "evidences[].resources[].uid";
+            out.push(observable(10, "Resource UID", name, item.device.clone()));
         }
     }
-    out.sort();
-    out.dedup();
-    let encode = |(type_id, kind, name, value)| json!({"name": name, "type": kind, "type_id": type_id, "value": value});
-    out.into_iter().map(encode).collect()
+    out.sort_by(|a, b| (a.type_id, &a.value).cmp(&(b.type_id, &b.value)));
+    out.dedup_by(|a, b| (a.type_id, &a.value) == (b.type_id, &b.value));
+    out
 }
 
 fn confidence(score: u8) -> (u8, &'static str) {

@@ -98,7 +98,10 @@ impl Beside {
             return outputs;
         }
         let filled = std::mem::replace(waiting, empty.unwrap_or_default());
-        self.is_busy = self.batches.as_ref().is_some_and(|batches| batches.send(filled).is_ok());
+        self.is_busy = self
+            .batches
+            .as_ref()
+            .is_some_and(|batches| batches.send(filled).is_ok());
         outputs.or_else(|| Some(ReplayOutputs::default()))
     }
 
