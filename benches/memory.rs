@@ -42,15 +42,23 @@ fn main() {
     };
     let reference = Arc::new(load_bytes(&bytes).unwrap().0);
     println!("{:<44} {:>10} {:>10}", "bytes an account", "ours", "goal");
-    for (what, days, events, goal) in [
-        ("seen once or twice", 1, ACCOUNTS, 512),
-        ("a week, 3 a day", 7, ACCOUNTS * 7 * 3, 512),
-        ("a month, 3 a day", 28, ACCOUNTS * 28 * 3, 512),
-        ("a month, 15 a day", 28, ACCOUNTS * 28 * 15, 1_024),
+    use Format::{GoogleWorkspace, Ocsf};
+    for (what, format, days, events, goal) in [
+        ("seen once or twice", Ocsf, 1, ACCOUNTS, 512),
+        ("a week, 3 a day", Ocsf, 7, ACCOUNTS * 7 * 3, 512),
+        ("a month, 3 a day", Ocsf, 28, ACCOUNTS * 28 * 3, 512),
+        (
+            "a month, 3 a day, long ids of events",
+            GoogleWorkspace,
+            28,
+            ACCOUNTS * 28 * 3,
+            512,
+        ),
+        ("a month, 15 a day", Ocsf, 28, ACCOUNTS * 28 * 15, 1_024),
     ] {
         let step_ms = (days * DAY_MS / events).cast_signed();
-        let records = sign_ins(Format::Ocsf, events, ACCOUNTS, Spread::Uniform, step_ms, SEED);
-        let packed = pack(&reference, &records);
+        let records = sign_ins(format, events, ACCOUNTS, Spread::Uniform, step_ms, SEED);
+        let packed = pack(&reference, format, &records);
         let mut filled = None;
         let kept = measure(|| {
             let mut accounts = Accounts::new(Arc::default(), HASH_KEY);
@@ -73,7 +81,7 @@ fn warm(reference: &Arc<Reference>) {
     let step_ms = (DAYS * DAY_MS / EVENTS).cast_signed();
     let records = sign_ins(Format::Ocsf, EVENTS, ACCOUNTS, Spread::Uniform, step_ms, SEED);
     let mut packed = Vec::new();
-    let packing = measure(|| packed = pack(reference, &records));
+    let packing = measure(|| packed = pack(reference, Format::Ocsf, &records));
     let mut accounts = Accounts::new(Arc::default(), HASH_KEY);
     let (before, after) = packed.split_at(packed.len() / 2);
     fold(&mut accounts, before);
@@ -90,7 +98,7 @@ fn warm(reference: &Arc<Reference>) {
     }
 }
 
-fn pack(reference: &Arc<Reference>, records: &Records) -> Vec<PackedRecord> {
+fn pack(reference: &Arc<Reference>, format: Format, records: &Records) -> Vec<PackedRecord> {
     let settings = IntakeSettings {
         partitions: 1,
         ..IntakeSettings::default()
@@ -107,7 +115,7 @@ fn pack(reference: &Arc<Reference>, records: &Records) -> Vec<PackedRecord> {
             append_ms: records.start_ms + offset * records.step_ms,
             value: Some(record),
         };
-        intake.record(Format::Ocsf, record);
+        intake.record(format, record);
         if (offset + 1).unsigned_abs().is_multiple_of(every) {
             packed.append(&mut intake.flush().observations);
         }

@@ -38,7 +38,7 @@ pub struct ReplayArgs {
     /// List of networks as CSV: network,class,label; may be repeated.
     #[arg(long, value_name = "FILE")]
     pub networks: Vec<PathBuf>,
-    /// Threads; the output is the same for any number.
+    /// Threads that work; with several, one more reads ahead. The output is the same for any number.
     #[arg(short, long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
     pub jobs: u16,
     /// End with exit code 1 if an alert is at least this severe: informational, low, medium, high or critical.

@@ -30,7 +30,7 @@ pub trait Windowed: Default {
     /// # Errors
     /// [`Malformed`] if the bytes are no window.
     fn read(reader: &mut SharedReader<'_, '_>) -> Result<Self, Malformed>;
-    /// Bytes it takes, estimated.
+    /// Bytes it takes on the heap, estimated.
     fn bytes(&self) -> usize;
     /// Reads a little of every line of the window, to bring them near.
     fn touch(&self) -> u64;
@@ -53,7 +53,7 @@ impl<W: Windowed> Windowed for Box<W> {
         W::read(reader).map(Box::new)
     }
     fn bytes(&self) -> usize {
-        size_of::<Self>() + (**self).bytes()
+        size_of::<W>() + (**self).bytes()
     }
     fn touch(&self) -> u64 {
         (**self).touch()
@@ -253,16 +253,12 @@ impl<W: Windowed> Chunks<W> {
         let entries: usize = self.chunks.iter().map(|chunk| chunk.windows.len()).sum();
         let sample = || self.chunks.iter().take(SAMPLED);
         let sampled: usize = sample().map(|chunk| chunk.windows.len()).sum();
-        #[allow(clippy::iter_over_hash_type, reason = "a sum is the same in any order")]
-        let bytes: usize = {
-            let mut sum = 0;
-            for chunk in sample() {
-                for (_, window) in chunk.windows.iter() {
-                    sum += window.bytes() + size_of::<Key>();
-                }
-            }
-            sum
-        };
+        let bytes: usize = sample()
+            .map(|chunk| {
+                let windows = chunk.windows.iter().map(|(_, window)| window.bytes());
+                chunk.windows.bytes() + windows.sum::<usize>()
+            })
+            .sum();
         StateSize {
             entries: entries as u64,
             bytes: (bytes * entries / sampled.max(1)) as u64,

@@ -56,6 +56,12 @@ impl<W: Default> Table<W> {
         self.len == 0
     }
 
+    /// Bytes of its slots, taken or not.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.slots.capacity() * size_of::<Option<Slot<W>>>()
+    }
+
     /// The window of a key.
     #[must_use]
     pub fn get(&self, key: Key) -> Option<&W> {

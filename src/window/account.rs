@@ -259,10 +259,10 @@ impl AccountFacts {
         self.rare().is_empty() && self.networks().iter().all(|network| network.days.count() <= 1)
     }
 
-    /// Bytes it takes, estimated.
+    /// Bytes it takes on the heap, estimated.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        size_of::<Self>() + self.block.bytes() + self.rare.as_ref().map_or(0, |rare| rare.bytes())
+        self.block.bytes() + self.rare.as_ref().map_or(0, |rare| rare.bytes())
     }
 
     fn apply_presence(

@@ -81,13 +81,19 @@ impl AccountFacts {
 
     fn read_event_ids(&mut self, reader: &mut SharedReader<'_, '_>) -> Result<(), Malformed> {
         let (since_ms, older) = (reader.plain.int()?, reader.plain.u32()?);
-        for _ in 0..count(reader)? {
+        let count = reader.plain.count()?;
+        // A program that kept more may have written them: the latest are kept.
+        let too_many = count.saturating_sub(ITEMS_MAX);
+        for index in 0..count {
             let id = Id(reader.plain.i64()?.cast_unsigned());
-            self.block.push(&id);
+            if index >= too_many {
+                self.block.push(&id);
+            }
         }
+        let older = usize::try_from(older).unwrap_or(usize::MAX).saturating_sub(too_many);
         let head = self.block.head_mut();
         head.ids_since_ms = since_ms;
-        head.ids_older = u16::try_from(older).map_err(|_| reader.plain.malformed("how many ids are older"))?;
+        head.ids_older = u16::try_from(older).unwrap_or(u16::MAX);
         Ok(())
     }
 

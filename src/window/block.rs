@@ -43,7 +43,7 @@ pub struct Head {
     pub ids_older: u16,
     /// How many texts there are.
     pub texts: u16,
-    /// How many there were after the last clearing.
+    /// How many words of them there were after the last clearing.
     pub texts_kept: u16,
 }
 
@@ -180,6 +180,16 @@ impl Block {
         self.head_mut().lens[T::LIST as usize] += 1;
     }
 
+    /// Appends so many words of texts, all zeros.
+    pub fn extend_texts(&mut self, words: usize) {
+        let (at, used) = (self.range(List::Texts).end, self.used());
+        self.make_room(used + words);
+        self.0.copy_within(at..used, at + words);
+        self.0[at..at + words].fill(0);
+        let len = self.len(List::Texts) + words;
+        self.head_mut().lens[List::Texts as usize] = u16::try_from(len).unwrap_or(u16::MAX);
+    }
+
     /// Appends an item and gives its index.
     pub fn push<T: Item>(&mut self, item: &T) -> usize {
         let index = self.len(T::LIST);
@@ -206,16 +216,17 @@ impl Block {
         }
     }
 
-    /// Reads a word of every line of the block, to bring them near.
+    /// Reads a word of every line of the block, to bring them near: of most all, of the largest what is asked for first.
     #[must_use]
     pub fn touch(&self) -> u64 {
         /// Words of a line of the cache.
         const LINE: usize = 64 / WORD;
         /// Lines of most accounts: where there are fewer the last is read again, without a choice in between.
         const LINES: usize = 9;
+        const LINES_MAX: usize = 32;
         let last = self.0.len() - 1;
         let first = (0..LINES).fold(0, |all, line| all ^ self.0[last.min(line * LINE)]);
-        let rest = (LINES * LINE..=last).step_by(LINE);
+        let rest = (LINES * LINE..=last.min(LINES_MAX * LINE)).step_by(LINE);
         rest.fold(first, |all, at| all ^ self.0[at])
     }
 

@@ -323,14 +323,11 @@ impl EntityFacts {
         self.last_append_ms < append_ms.saturating_sub(kept_ms)
     }
 
-    /// Bytes it takes, estimated.
+    /// Bytes it takes on the heap, estimated.
     #[must_use]
     pub fn bytes(&self) -> usize {
         let told = self.ties.iter().map(|tie| tie.told.len());
-        size_of::<Self>()
-            + self.ties.bytes()
-            + told.sum::<usize>()
-            + self.story.as_ref().map_or(0, |_| size_of::<Story>())
+        self.ties.bytes() + told.sum::<usize>() + self.story.as_ref().map_or(0, |_| size_of::<Story>())
     }
 }
 

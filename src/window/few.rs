@@ -51,18 +51,6 @@ impl<T> Few<T> {
         list.insert(index, item);
     }
 
-    /// Appends an item and gives its index.
-    pub fn push(&mut self, item: T) -> usize {
-        let index = self.len();
-        self.insert(index, item);
-        index
-    }
-
-    /// Removes the item at `index`, which there must be.
-    pub fn remove(&mut self, index: usize) {
-        self.several().remove(index);
-    }
-
     /// Keeps what `is_kept` says.
     pub fn retain(&mut self, mut is_kept: impl FnMut(&T) -> bool) {
         if !self.iter().all(&mut is_kept) {
@@ -110,12 +98,13 @@ mod tests {
     #[test]
     fn one_item_takes_no_heap_and_more_keep_their_order() {
         let mut few = Few::default();
-        assert_eq!((few.push(2), few.bytes()), (0, 0));
+        few.insert(0, 2);
+        assert_eq!(few.bytes(), 0);
         few.insert(0, 1);
-        assert_eq!(few.push(3), 2);
+        few.insert(2, 3);
         assert_eq!(*few, [1, 2, 3]);
         few.retain(|item| *item != 2);
-        few.remove(0);
+        few.retain(|item| *item != 1);
         assert_eq!(*few, [3]);
         few[0] += 1;
         few.retain(|item| *item == 3);

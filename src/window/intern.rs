@@ -71,7 +71,7 @@ impl Interner {
     /// How many values are kept.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.places.len() + self.networks.len() + self.claims.len() + self.travels.len()
+        self.places.len() + self.networks.len() + self.claims.len() + self.travels.len() + self.spots.len()
     }
 
     /// Whether nothing is kept.

@@ -120,8 +120,13 @@ impl Block {
         if let Some(index) = all.iter().position(|known| *known == origin) {
             return other(index);
         }
-        let is_used = |index: &usize| self.list::<Visit>().iter().any(|visit| visit.origin == other(*index));
-        match (0..all.len()).find(|index| !is_used(index)) {
+        let mut is_used = vec![false; all.len()];
+        for index in (self.list::<Visit>().iter()).filter_map(|visit| visit.origin.0.checked_sub(OTHERS)) {
+            if let Some(is_used) = is_used.get_mut(usize::from(index)) {
+                *is_used = true;
+            }
+        }
+        match is_used.iter().position(|is_used| !is_used) {
             Some(index) => {
                 self.list_mut::<Origin>()[index] = origin;
                 other(index)

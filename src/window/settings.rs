@@ -12,11 +12,11 @@ pub struct WindowSettings {
     pub retention_days: u16,
     /// Hours of located sign-ins kept for travel. A quarter of the way round the globe takes an airliner 11, all of it 22.
     pub visits_hours: u16,
-    /// Located sign-ins kept.
+    /// Located sign-ins kept; at most 128.
     pub visits_max: usize,
-    /// Networks an account is remembered on.
+    /// Networks an account is remembered on; at most 64.
     pub networks_max: usize,
-    /// Devices an account is remembered with.
+    /// Devices an account is remembered with; at most 64.
     pub devices_max: usize,
     /// Open or recent VPN sessions.
     pub sessions_max: usize,
@@ -27,7 +27,7 @@ pub struct WindowSettings {
     /// Open alert episodes.
     pub episodes_max: usize,
     /// Event ids remembered to recognize a re-delivery: those of as long as located sign-ins are kept, and of the
-    /// time before that the latest 4.
+    /// time before that the latest 4. At most 65,535.
     pub event_ids_max: usize,
     /// Accounts remembered on one device or network; more are only counted.
     pub ties_max: usize,

@@ -58,7 +58,7 @@ impl Spots {
             }
             None => {
                 self.all.push(spot);
-                // There are no more spots than rows of the databases, which 32 bits count.
+                // Those that nothing names are forgotten, and windows are not as many as 32 bits count.
                 u32::try_from(self.all.len() - 1).unwrap_or(u32::MAX)
             }
         };
@@ -70,6 +70,18 @@ impl Spots {
     #[must_use]
     pub fn get(&self, id: SpotId) -> &Spot {
         &self.all[id.0 as usize]
+    }
+
+    /// How many are named.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.numbers.len()
+    }
+
+    /// Whether none is.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.numbers.is_empty()
     }
 
     /// Forgets all but those of `used`.

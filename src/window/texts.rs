@@ -1,8 +1,8 @@
 //! The short texts that the facts of one account share, devices and products: each is kept once.
 //!
-//! They stand one behind the other, each behind its length, in words that end in zeros. An account has two or three, so
-//! finding one is a walk over some dozen bytes. Numbers stand until [`Block::keep_texts`] gives new ones. Equal texts have
-//! equal numbers.
+//! They stand one behind the other, each behind its length, in words that end in zeros. An account has two or three, and
+//! those event ids that are too long for two words, so finding one is a walk over some dozen bytes. Numbers stand until
+//! [`Block::keep_texts`] gives new ones. Equal texts have equal numbers.
 
 use bytemuck::{Pod, Zeroable};
 
@@ -19,8 +19,10 @@ pub struct TextId(u16);
 /// An event's id in two words, or in the first of them the number of the text that is too long for two.
 pub type ShortId = [u64; 2];
 
-/// Texts whose facts are gone that are not worth a clearing.
-const UNUSED_MAX: u16 = 8;
+/// Words of texts whose facts are gone that are not worth a clearing.
+const UNUSED_MAX: usize = 16;
+/// So many words of texts are cleared in any case: limits of windows leave no account more that it uses.
+const WORDS_MAX: usize = ITEMS_MAX - ITEMS_MAX / 8;
 /// A length in one byte; a longer text has this byte, then its length in four.
 const LONG: u8 = u8::MAX;
 
@@ -48,9 +50,7 @@ impl Block {
         let Some(number) = self.head().texts.checked_add(1).filter(|_| words <= ITEMS_MAX) else {
             return TextId::default();
         };
-        for _ in self.len(List::Texts)..words {
-            self.push(&TextWord(0));
-        }
+        self.extend_texts(words.saturating_sub(self.len(List::Texts)));
         let bytes: &mut [u8] = bytemuck::cast_slice_mut(self.list_mut::<TextWord>());
         let (at, behind) = bytes[end..].split_at_mut(length.len());
         at.copy_from_slice(length);
@@ -96,10 +96,14 @@ impl Block {
     /// Gives up texts that no fact uses any more, once they may be many.
     #[inline]
     pub(super) fn keep_texts(&mut self) {
-        let head = self.head();
-        if head.texts <= head.texts_kept.saturating_mul(2).saturating_add(UNUSED_MAX) {
-            return;
+        let (words, kept) = (self.len(List::Texts), usize::from(self.head().texts_kept));
+        if words > (kept + kept / 2 + UNUSED_MAX).min(WORDS_MAX) {
+            self.clear_texts();
         }
+    }
+
+    fn clear_texts(&mut self) {
+        let head = self.head();
         let mut is_used = vec![false; usize::from(head.texts) + 1];
         self.renumber(|id| {
             is_used[usize::from(id.0)] = true;
@@ -116,8 +120,8 @@ impl Block {
             }
         }
         self.renumber(|id| numbers[usize::from(id.0)]);
-        let head = self.head_mut();
-        head.texts_kept = head.texts;
+        let words = self.len(List::Texts);
+        self.head_mut().texts_kept = u16::try_from(words).unwrap_or(u16::MAX);
     }
 
     /// Gives every fact the numbers that `of` gives for those of its texts.
@@ -235,5 +239,28 @@ mod tests {
         assert_eq!(block.event_id(visits[1].event_id, visits[1].packing), long);
         assert_eq!(block.find_text("lt-5"), None);
         assert_eq!(block.head().texts, 3);
+    }
+
+    #[test]
+    fn texts_that_come_and_go_never_fill_the_room() {
+        let mut block = Block::default();
+        block.push(&Visit::zeroed());
+        for number in 0..5_000 {
+            let id = EventId::new(&format!("{number}/{}", "x".repeat(500)));
+            let (event_id, packing) = block.short_id(&id);
+            let device = block.number_text(&format!("{number}-{}", "y".repeat(500)));
+            let visit = Visit {
+                event_id,
+                packing,
+                device,
+                ..Visit::zeroed()
+            };
+            block.list_mut::<Visit>()[0] = visit;
+            block.keep_texts();
+            let visit = block.list::<Visit>()[0];
+            assert_eq!(block.event_id(visit.event_id, visit.packing), id);
+            assert_ne!(visit.device, TextId::default());
+        }
+        assert!(block.len(List::Texts) < 1_000, "{}", block.len(List::Texts));
     }
 }

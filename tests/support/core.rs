@@ -12,6 +12,7 @@ use falsefront::pipeline::accounts::Accounts;
 use falsefront::pipeline::entities::Entities;
 use falsefront::pipeline::intake::{Intake, RawRecord};
 use falsefront::pipeline::replay::{Batch, Replay, ReplayOutputs};
+use falsefront::pipeline::replay_ahead::ReplayAhead;
 use falsefront::pipeline::settings::{DetectionSettings, IntakeSettings};
 use falsefront::pipeline::{Counts, Fold, Outputs, Position, Published};
 use falsefront::service::demo_geoip::demo_databases;
@@ -195,4 +196,26 @@ pub(crate) fn replay(
         batch.push(Format::Auto, "events", number, record);
     }
     replay.run(&batch)
+}
+
+/// The alerts of a replay that runs after every so many records, and reads ahead if it has several jobs.
+pub(crate) fn replay_by(
+    together: usize,
+    settings: &Arc<DetectionSettings>,
+    reference: &Arc<Reference>,
+    records: &[&[u8]],
+    jobs: usize,
+) -> Vec<Published> {
+    let replay = Replay::new(settings, HASH_KEY, Arc::clone(reference), jobs);
+    let mut ahead = ReplayAhead::new(replay);
+    let mut alerts = Vec::new();
+    let mut take = |outputs: ReplayOutputs| alerts.extend(outputs.alerts);
+    for batch in records.chunks(together) {
+        for (number, record) in (1..).zip(batch) {
+            ahead.push(Format::Auto, "events", number, record);
+        }
+        ahead.run().into_iter().for_each(&mut take);
+    }
+    std::iter::from_fn(|| ahead.run()).for_each(take);
+    alerts
 }

@@ -110,6 +110,17 @@ fn numbers(config: &Config, problems: &mut Problems) {
     range("checkpoint_period_s", config.checkpoint_period_s, 1, 3_600);
     range("stop_limit_s", config.stop_limit_s, 1, 600);
     range("intake.partitions", u64::from(config.intake.partitions), 1, 1_000);
+    // With these an account never has more texts than its window has room for, and lists are counted in 16 bits.
+    let window = &config.detections.window;
+    for (key, value, high) in [
+        ("visits_max", window.visits_max, 128),
+        ("networks_max", window.networks_max, 64),
+        ("devices_max", window.devices_max, 64),
+        ("event_ids_max", window.event_ids_max, 65_535),
+    ] {
+        let key = format!("detections.window.{key}");
+        range(&key, u64::try_from(value).unwrap_or(u64::MAX), 1, high);
+    }
 }
 
 fn kafka(config: &Config, problems: &mut Problems) {
