@@ -261,3 +261,79 @@ impl Block {
         self.0 = all.into_boxed_slice();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The lists of a block, one by one.
+    #[derive(Default)]
+    struct Model {
+        networks: Vec<NetworkFact>,
+        devices: Vec<DeviceFact>,
+        others: Vec<Origin>,
+        visits: Vec<Visit>,
+        ids: Vec<Id>,
+    }
+
+    /// Numbers from a seed: a linear congruential generator (Knuth's constants).
+    struct Numbers(u64);
+
+    impl Numbers {
+        fn below(&mut self, limit: usize) -> usize {
+            self.0 = self
+                .0
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            usize::try_from(self.0 >> 33).unwrap() % limit
+        }
+    }
+
+    /// Inserts an item of any bytes into both, or removes a few from both.
+    fn change<T: Item + PartialEq + std::fmt::Debug>(block: &mut Block, list: &mut Vec<T>, numbers: &mut Numbers) {
+        if numbers.below(5) < 3 {
+            let index = numbers.below(list.len() + 1);
+            let mut item = T::zeroed();
+            let byte = u8::try_from(numbers.below(256)).unwrap();
+            bytemuck::bytes_of_mut(&mut item).fill(byte);
+            block.insert(index, &item);
+            list.insert(index, item);
+        } else {
+            let start = numbers.below(list.len() + 1);
+            let end = start + numbers.below(list.len() + 1 - start);
+            block.remove::<T>(start..end);
+            list.drain(start..end);
+        }
+    }
+
+    #[test]
+    fn lists_beside_each_other_are_as_lists_apart() {
+        for seed in 0..20 {
+            let (mut block, mut model, mut numbers) = (Block::default(), Model::default(), Numbers(seed));
+            for round in 0..500_i64 {
+                match numbers.below(6) {
+                    0 => change(&mut block, &mut model.networks, &mut numbers),
+                    1 => change(&mut block, &mut model.devices, &mut numbers),
+                    2 => change(&mut block, &mut model.others, &mut numbers),
+                    3 => change(&mut block, &mut model.visits, &mut numbers),
+                    4 => change(&mut block, &mut model.ids, &mut numbers),
+                    _ => {
+                        block.give_room_back();
+                        let used = block.used();
+                        let most = (used + used / 4 + 40).max(WORDS_MIN);
+                        assert!(block.bytes() <= most * WORD, "{used} used of {} bytes", block.bytes());
+                    }
+                }
+                block.head_mut().last_append_ms = round;
+                assert_eq!(block.head().last_append_ms, round);
+                assert_eq!(block.list::<NetworkFact>(), model.networks);
+                assert_eq!(block.list::<DeviceFact>(), model.devices);
+                assert_eq!(block.list::<Origin>(), model.others);
+                assert_eq!(block.list::<Visit>(), model.visits);
+                assert_eq!(block.list::<Id>(), model.ids);
+                let _ = block.touch();
+                assert!(block.used() * WORD <= block.bytes());
+            }
+        }
+    }
+}
