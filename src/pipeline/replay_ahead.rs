@@ -26,9 +26,9 @@ enum Work {
 
 /// A thread that runs a batch at a time, and gives it back to be filled again.
 struct Beside {
-    /// `None` once nothing more is to come.
-    batches: Option<SyncSender<Batch>>,
+    batches: SyncSender<Batch>,
     done: Receiver<(ReplayOutputs, Batch)>,
+    /// `None` once it was found to have ended.
     thread: Option<JoinHandle<()>>,
     is_busy: bool,
 }
@@ -82,7 +82,7 @@ impl Beside {
             }
         });
         Self {
-            batches: Some(batches),
+            batches,
             done,
             thread: Some(thread),
             is_busy: false,
@@ -98,27 +98,19 @@ impl Beside {
             return outputs;
         }
         let filled = std::mem::replace(waiting, empty.unwrap_or_default());
-        self.is_busy = self
-            .batches
-            .as_ref()
-            .is_some_and(|batches| batches.send(filled).is_ok());
+        self.is_busy = self.batches.send(filled).is_ok();
         outputs.or_else(|| Some(ReplayOutputs::default()))
     }
 
+    /// What the thread made of its batch. It ends before only if it panics, and then so does this.
     fn receive(&mut self) -> Option<(ReplayOutputs, Batch)> {
         let received = self.done.recv().ok();
-        if received.is_none() {
-            self.join();
-        }
-        received
-    }
-
-    /// Ends the thread, and panics if it did.
-    fn join(&mut self) {
-        self.batches = None;
-        if let Some(Err(panic)) = self.thread.take().map(JoinHandle::join) {
+        if received.is_none()
+            && let Some(Err(panic)) = self.thread.take().map(JoinHandle::join)
+        {
             std::panic::resume_unwind(panic);
         }
+        received
     }
 }
 

@@ -2,7 +2,8 @@
 
 use super::block::{Block, ITEMS_MAX, List};
 use super::days::Days;
-pub use super::network_fact::{DeviceFact, NetworkFact, Told};
+pub use super::device_fact::DeviceFact;
+pub use super::network_fact::{NetworkFact, Told};
 use super::origin::{Address, Origin, OriginId};
 use super::rare;
 pub use super::rare::{PeripheralFact, Rare, RdpFact, SessionFact, ToolFact};
@@ -275,6 +276,8 @@ impl AccountFacts {
         change: &mut Change,
     ) {
         let day = day_of(seen.order_ms);
+        let device = seen.event.device.as_ref();
+        let device_id = device.map(|device| self.block.number_text(&device.id));
         if let Some(address) = seen.event.source_ip {
             let address = Address::of(address);
             let (event_id, packing) = self.block.short_id(&seen.event.id);
@@ -282,7 +285,7 @@ impl AccountFacts {
                 event_id,
                 packing,
                 product: self.block.number_text(&seen.event.product),
-                device: self.block.number_text(device_id(seen)),
+                device: device_id.unwrap_or_default(),
             };
             let index = self.apply_network(seen, address, named, settings.networks_max, spots);
             change.network = Some(index);
@@ -298,8 +301,8 @@ impl AccountFacts {
                 network.away.mark(day);
             }
         }
-        if let Some(device) = &seen.event.device {
-            let index = self.device_index(&device.id, device.fingerprint, seen.order_ms, settings.devices_max);
+        if let (Some(device), Some(id)) = (device, device_id) {
+            let index = self.device_index(id, device.fingerprint, seen.order_ms, settings.devices_max);
             change.tie_changed |= self.devices_mut()[index].days.mark(day);
             change.device = Some(index);
         }
@@ -380,8 +383,7 @@ impl AccountFacts {
         index
     }
 
-    fn device_index(&mut self, id: &str, is_fingerprint: bool, time_ms: i64, devices_max: usize) -> usize {
-        let id = self.block.number_text(id);
+    fn device_index(&mut self, id: TextId, is_fingerprint: bool, time_ms: i64, devices_max: usize) -> usize {
         let found = self.devices().iter().position(|device| device.id == id);
         let index = found.unwrap_or_else(|| {
             while self.devices().len() >= devices_max.clamp(1, ITEMS_MAX) {
@@ -461,12 +463,8 @@ fn ids_kept(settings: &WindowSettings) -> Kept {
 }
 
 /// Whether an observation of that address came from an origin.
-pub(super) fn is_at(seen: &Observation<'_>, address: Address, origin: Origin, spots: &Spots) -> bool {
+fn is_at(seen: &Observation<'_>, address: Address, origin: Origin, spots: &Spots) -> bool {
     origin.address == address && spots.get(origin.spot).is_of(seen)
-}
-
-fn device_id<'s>(seen: &'s Observation<'_>) -> &'s str {
-    seen.event.device.as_ref().map_or("", |device| device.id.as_ref())
 }
 
 fn lateness(order_ms: i64, append_ms: i64, allowed_ms: i64) -> Lateness {

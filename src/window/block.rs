@@ -11,7 +11,8 @@ use std::ops::Range;
 use bytemuck::{Pod, Zeroable};
 
 use super::days::Days;
-use super::network_fact::{DeviceFact, NetworkFact};
+use super::device_fact::DeviceFact;
+use super::network_fact::NetworkFact;
 use super::origin::Origin;
 use super::recent_ids::Id;
 use super::visits::Visit;
@@ -110,7 +111,7 @@ impl Item for Id {
 /// Words of a block at least: those of an account that was seen a few times on one network with one device.
 const WORDS_MIN: usize = 56;
 
-/// Words of a block that has room for so many: four sizes in a doubling, which allocators have, too, and fewer below 1 KiB.
+/// Words of a block that has room for so many: four sizes in a doubling, as allocators have, and fewer below 512 bytes.
 fn size_for(words: usize) -> usize {
     const STEP_MIN: usize = 16;
     if words <= WORDS_MIN {

@@ -1,4 +1,4 @@
-//! Networks and devices as an account's window remembers them, and what one line of the Internet is called.
+//! A network as an account's window remembers it, and what one line of the Internet is called.
 
 use std::fmt::{self, Write as _};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -42,25 +42,6 @@ pub struct NetworkFact {
     pub(super) room: [u8; 6],
 }
 
-/// A device the account used.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
-#[repr(C)]
-pub struct DeviceFact {
-    /// Days of use.
-    pub days: Days,
-    /// First and latest use, ms.
-    pub first_ms: i64,
-    /// See `first_ms`.
-    pub last_ms: i64,
-    /// The last link told of it.
-    pub told: Told,
-    /// Id, among the account's texts.
-    pub id: TextId,
-    /// 1 if it is a browser fingerprint: weak.
-    pub(super) fingerprint: u8,
-    pub(super) room: [u8; 5],
-}
-
 impl NetworkFact {
     /// A network that nothing is known of but where it is.
     #[must_use]
@@ -101,27 +82,6 @@ impl NetworkFact {
     #[must_use]
     pub fn name(&self) -> NetworkName {
         network_name(self.address.ip())
-    }
-}
-
-impl DeviceFact {
-    /// A device that was used at that time.
-    #[must_use]
-    pub fn new(id: TextId, is_fingerprint: bool, time_ms: i64) -> Self {
-        Self {
-            id,
-            fingerprint: is_fingerprint.into(),
-            first_ms: time_ms,
-            last_ms: time_ms,
-            told: Told::NEVER,
-            ..Self::zeroed()
-        }
-    }
-
-    /// Whether it is a browser fingerprint: weak.
-    #[must_use]
-    pub fn is_fingerprint(&self) -> bool {
-        self.fingerprint != 0
     }
 }
 

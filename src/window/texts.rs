@@ -7,7 +7,8 @@
 use bytemuck::{Pod, Zeroable};
 
 use super::block::{Block, ITEMS_MAX, List, TextWord};
-use super::network_fact::{DeviceFact, NetworkFact};
+use super::device_fact::DeviceFact;
+use super::network_fact::NetworkFact;
 use super::visits::Visit;
 use crate::model::event_id::EventId;
 
@@ -16,7 +17,8 @@ use crate::model::event_id::EventId;
 #[repr(transparent)]
 pub struct TextId(u16);
 
-/// An event's id in two words, or in the first of them the number of the text that is too long for two.
+/// An event's id in two words, or in the first of them the number of the text that is too long for two. How it is packed
+/// stands apart from it, where a fact has a byte of room.
 pub type ShortId = [u64; 2];
 
 /// Words of texts whose facts are gone that are not worth a clearing.

@@ -352,6 +352,24 @@ mod tests {
     }
 
     #[test]
+    fn a_window_larger_than_its_block_is_refused() {
+        for (key, most) in [
+            ("visits_max", 128),
+            ("networks_max", 64),
+            ("devices_max", 64),
+            ("event_ids_max", 65_535),
+        ] {
+            let with = |value: u32| format!("{GOOD}[detections.window]\n{key} = {value}\n");
+            let error = error(&with(most + 1));
+            assert!(
+                error.contains(&format!("{} is not between 1 and {most}", most + 1)),
+                "{error}"
+            );
+            assert!(load_text(&with(most), &[]).is_ok(), "{key} = {most}");
+        }
+    }
+
+    #[test]
     fn the_environment_overrides_the_file_and_its_slips_are_caught() {
         let variables = [
             ("FALSEFRONT_KAFKA__BROKERS", "b:1,c:2"),
