@@ -46,6 +46,7 @@ impl Trial {
             guarantee: Guarantee::ExactlyOnce,
             transaction_timeout: Duration::from_secs(10),
             has_reader: true,
+            compression: "lz4",
             metrics: None,
         };
         KafkaLog::open(settings).unwrap()

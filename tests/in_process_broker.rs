@@ -100,6 +100,7 @@ fn a_consumer_closes_while_it_is_given_partitions() {
             guarantee: Guarantee::ExactlyOnce,
             transaction_timeout: Duration::from_secs(10),
             has_reader: false,
+            compression: "lz4",
             metrics: None,
         })
         .unwrap()

@@ -10,8 +10,8 @@ use falsefront::model::event_id::EventId;
 use falsefront::model::link::{Latest, PackedLatest};
 use falsefront::model::{EntityKind, Link};
 use falsefront::pipeline::intake::{Intake, RawRecord};
-use falsefront::pipeline::packed::Unpacked;
 use falsefront::pipeline::settings::{DetectionSettings, IntakeSettings};
+use falsefront::pipeline::unpacked::Unpacked;
 use falsefront::pipeline::{Counts, Fold};
 use falsefront::service::reference::ReferenceBytes;
 use falsefront::window::account::{AccountFacts, ClaimDistance};
@@ -198,7 +198,7 @@ fn one_account_keeps_every_list_within_its_limit() {
         let taken = intake.flush();
         counts.merge(&taken.counts);
         for packed in &taken.observations {
-            let unpacked = Unpacked::read(&packed.value, &mut interner).unwrap();
+            let unpacked = Unpacked::read(&packed.value, HASH_KEY, &mut interner).unwrap();
             for index in 0..unpacked.len() {
                 let seen = unpacked.observation(index);
                 facts.apply(&seen, seen.order_ms, ClaimDistance::Away, &limits, &mut interner.spots);

@@ -10,8 +10,8 @@ use falsefront::intake::Format;
 use falsefront::pipeline::accounts::Accounts;
 use falsefront::pipeline::entities::Entities;
 use falsefront::pipeline::intake::{Intake, RawRecord};
-use falsefront::pipeline::packed::Unpacked;
 use falsefront::pipeline::settings::{DetectionSettings, IntakeSettings};
+use falsefront::pipeline::unpacked::Unpacked;
 use falsefront::pipeline::{Fold, Outputs, Position, Published};
 use falsefront::service::reference::ReferenceBytes;
 use falsefront::service::worker::Fused;
@@ -378,7 +378,7 @@ fn packed_observations_come_back() {
         let records = in_order(&acts);
         let packed = packed(&records);
         let mut interner = Interner::default();
-        let unpacked = Unpacked::read(&packed, &mut interner).unwrap();
+        let unpacked = Unpacked::read(&packed, HASH_KEY, &mut interner).unwrap();
         prop_assert_eq!(unpacked.len(), records.len());
         for (index, record) in records.iter().enumerate() {
             let seen = unpacked.observation(index);
@@ -391,7 +391,22 @@ fn packed_observations_come_back() {
             .unwrap();
             prop_assert_eq!(seen.key, HASH_KEY.account(seen.event.account.as_str()));
         }
-        Ok(())
+        // Taken a few at a time they are the same.
+        let mut few = Unpacked::open(&packed, HASH_KEY).unwrap();
+        let mut next = 0;
+        loop {
+            let group = few.advance(7, &mut interner).unwrap();
+            prop_assert_eq!(group.start, next);
+            prop_assert_eq!(group.len(), 7.min(records.len() - next));
+            next = group.end;
+            for index in group.clone() {
+                let (ours, all) = (few.observation(index), unpacked.observation(index));
+                prop_assert_eq!(format!("{ours:?}"), format!("{all:?}"));
+            }
+            if group.is_empty() {
+                return Ok(());
+            }
+        }
     });
 }
 

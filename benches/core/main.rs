@@ -29,10 +29,10 @@ use falsefront::model::key::HashKey;
 use falsefront::pipeline::accounts::Accounts;
 use falsefront::pipeline::entities::Entities;
 use falsefront::pipeline::intake::{Intake, PackedRecord, RawRecord};
-use falsefront::pipeline::packed::Unpacked;
 use falsefront::pipeline::replay::Replay;
 use falsefront::pipeline::replay_ahead::ReplayAhead;
 use falsefront::pipeline::settings::{DetectionSettings, IntakeSettings};
+use falsefront::pipeline::unpacked::Unpacked;
 use falsefront::pipeline::{Fold as _, Outputs, Position};
 use falsefront::service::demo_geoip::demo_databases;
 use falsefront::service::reference::{ReferenceBytes, load_bytes};
@@ -312,7 +312,7 @@ fn packing(reference: &Arc<Reference>) {
         || (),
         |()| {
             for record in &packed {
-                black_box(Unpacked::read(&record.value, &mut interner).unwrap().len());
+                black_box(Unpacked::read(&record.value, HASH_KEY, &mut interner).unwrap().len());
             }
         },
     );

@@ -11,7 +11,7 @@ use falsefront::generate::random::Random;
 use falsefront::intake::Format;
 use falsefront::pipeline::accounts::Accounts;
 use falsefront::pipeline::intake::PackedRecord;
-use falsefront::pipeline::packed::Unpacked;
+use falsefront::pipeline::unpacked::Unpacked;
 use falsefront::pipeline::{Fold as _, Outputs, Position};
 use falsefront::window::account::{AccountFacts, Change};
 use falsefront::window::intern::Interner;
@@ -30,7 +30,7 @@ pub(crate) fn one_account(reference: &Arc<Reference>) {
     let mut interner = Interner::default();
     let read: Vec<Unpacked<'_>> = packed
         .iter()
-        .map(|record| Unpacked::read(&record.value, &mut interner).unwrap())
+        .map(|record| Unpacked::read(&record.value, HASH_KEY, &mut interner).unwrap())
         .collect();
     let seen: Vec<_> = read
         .iter()

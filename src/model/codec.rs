@@ -145,7 +145,7 @@ impl Writer {
 }
 
 /// Reads what [`Writer`] wrote; text is borrowed.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Reader<'a> {
     bytes: &'a [u8],
     at: usize,

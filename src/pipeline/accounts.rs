@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::links::{self, Due};
-use super::packed::Unpacked;
 use super::publish::{self, Publisher};
 use super::settings::DetectionSettings;
 use super::state::{Chunks, TOUCHED_MAX, Windowed};
+use super::unpacked::Unpacked;
 use super::{CodecError, Counts, Fold, Outputs, Position, StateSize};
 use crate::alert;
 use crate::detections::{claimed_location, impossible_travel, remote_desktop_relay};
@@ -111,8 +111,7 @@ impl Accounts {
         resume: Option<&[i64]>,
         outputs: &mut Outputs,
     ) -> Result<(), CodecError> {
-        // Read whole before the first observation is folded, so that a record is folded whole or not at all.
-        let unpacked = Unpacked::read(record, &mut self.interner)?;
+        let mut unpacked = Unpacked::open(record, self.framer.hash_key)?;
         if let Positions::Apart(positions) = positions
             && positions.len() != unpacked.len()
         {
@@ -124,10 +123,12 @@ impl Accounts {
         }
         // Of those at the same offset, for the digest.
         let (mut before, mut number) = (None, 0);
-        for start in (0..unpacked.len()).step_by(TOUCHED_MAX) {
-            let group = start..unpacked.len().min(start + TOUCHED_MAX);
-            let keys = group.clone().map(|index| unpacked.key(index));
-            self.chunks.touch(keys);
+        loop {
+            let group = unpacked.advance(TOUCHED_MAX, &mut self.interner)?;
+            if group.is_empty() {
+                return Ok(());
+            }
+            self.chunks.touch(unpacked.keys());
             for index in group {
                 let seen = unpacked.observation(index);
                 let position = positions.of(index, unpacked.clock_ms());
@@ -140,7 +141,6 @@ impl Accounts {
                 }
             }
         }
-        Ok(())
     }
 
     /// Brings the windows of those keys near, at most [`TOUCHED_MAX`], before their observations are folded.

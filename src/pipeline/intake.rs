@@ -253,8 +253,8 @@ impl Intake {
             claim: claim.map_or(&*self.unknown_claim, |id| reference.claim(id)),
             travel: claim.and_then(|id| reference.travel_on(id, day_of(order_ms))),
         };
-        let key = self.hash_key.account(account);
-        let partition = key.partition(u32::try_from(self.packers.len()).unwrap_or(1));
+        let partitions = u32::try_from(self.packers.len()).unwrap_or(1);
+        let partition = self.hash_key.account(account).partition(partitions);
         let index = usize::try_from(partition).unwrap_or(0);
         let packer = self.packers[index].get_or_insert_with(|| {
             let mut packer = Packer::new(reference.versions());
@@ -264,7 +264,7 @@ impl Intake {
             packer
         });
         packer.advance(record.append_ms);
-        packer.push(event, key, order_ms, time_suspect, joined);
+        packer.push(event, order_ms, time_suspect, joined);
         if packer.len() >= self.settings.packed_bytes_max {
             Self::finish(partition, self.packers[index].take(), &mut self.outputs);
         }

@@ -14,6 +14,7 @@ pub mod entities;
 pub mod intake;
 pub mod packed;
 mod packed_texts;
+pub mod unpacked;
 pub mod settings;
 pub mod links;
 pub mod publish;
@@ -41,7 +42,8 @@ pub trait Fold {
     /// Folds one record and appends what it caused to `outputs`.
     ///
     /// # Errors
-    /// [`CodecError`] if the record was not written by the stage before; nothing was folded then.
+    /// [`CodecError`] if the record was not written by the stage before; what stands ahead of the fault may have been
+    /// folded, the same with every folding.
     fn fold(&mut self, position: Position, record: &[u8], outputs: &mut Outputs) -> Result<(), CodecError>;
 
     /// Folds a record whose observations stand at positions of their own, in their order: what one record each would do.

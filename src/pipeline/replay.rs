@@ -14,9 +14,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use super::accounts::Accounts;
 use super::entities::Entities;
 use super::intake::{DeadLetter, Intake, PackedRecord, RawRecord};
-use super::packed::Unpacked;
 use super::settings::{DetectionSettings, IntakeSettings};
 use super::state::TOUCHED_MAX;
+use super::unpacked::Unpacked;
 use super::{Counts, Fold, Links, Outputs, Position, Published};
 use crate::enrich::Reference;
 use crate::intake::Format;
@@ -228,8 +228,9 @@ impl Replay {
         let count = |records: &Vec<PackedRecord>| records.iter().map(|record| i64::from(record.count)).sum();
         self.observations += packed.iter().map(count).max().unwrap_or(0);
         let work: Vec<_> = (0..).zip(self.accounts.iter_mut().zip(packed)).collect();
+        let hash_key = self.hash_key;
         parallel(self.jobs, work, |(partition, (accounts, records))| {
-            Lane::read(partition, records, tick, accounts.interner()).fold(accounts, base)
+            Lane::read(partition, records, tick, hash_key, accounts.interner()).fold(accounts, base)
         })
     }
 
@@ -311,11 +312,17 @@ struct Ordered {
 
 impl<'p> Lane<'p> {
     /// Reads observations, and orders them by event time. An event from beyond belief takes the batch's latest time.
-    fn read(partition: u32, records: &'p [PackedRecord], tick: Tick, interner: &mut Interner) -> Self {
+    fn read(
+        partition: u32,
+        records: &'p [PackedRecord],
+        tick: Tick,
+        hash_key: HashKey,
+        interner: &mut Interner,
+    ) -> Self {
         // What intake packed in this process can be read back; a record that cannot would be a defect, not data.
         let records: Vec<Unpacked<'p>> = records
             .iter()
-            .filter_map(|record| Unpacked::read(&record.value, interner).ok())
+            .filter_map(|record| Unpacked::read(&record.value, hash_key, interner).ok())
             .collect();
         let turn = |record, index, time_ms: i64| {
             let time_suspect = time_ms > tick.believable_ms;

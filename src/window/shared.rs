@@ -156,10 +156,15 @@ impl<'a, 'i> SharedReader<'a, 'i> {
         "the number of a travel written before"
     );
 
-    /// The shared values read so far.
+    /// A reader that goes on where another stopped, as [`SharedReader::into_parts`] left it.
+    pub fn resuming(plain: Reader<'a>, known: Dictionary, interner: &'i mut Interner) -> Self {
+        Self { plain, interner, known }
+    }
+
+    /// The plain values not read yet, and the shared ones read so far.
     #[must_use]
-    pub fn into_dictionary(self) -> Dictionary {
-        self.known
+    pub fn into_parts(self) -> (Reader<'a>, Dictionary) {
+        (self.plain, self.known)
     }
 
     /// A place.

@@ -6,8 +6,8 @@ use falsefront::enrich::Reference;
 use falsefront::generate::{Company, Params};
 use falsefront::intake::Format;
 use falsefront::pipeline::intake::{Intake, RawRecord};
-use falsefront::pipeline::packed::Unpacked;
 use falsefront::pipeline::settings::{DetectionSettings, IntakeSettings};
+use falsefront::pipeline::unpacked::Unpacked;
 use falsefront::service::demo_geoip::demo_databases;
 use falsefront::service::log::TopicPartition;
 use falsefront::service::reference::{ReferenceBytes, load_bytes};
@@ -58,7 +58,7 @@ fn ids<'a>(values: impl Iterator<Item = &'a [u8]>) -> Vec<String> {
     let mut ids = Vec::new();
     for value in values {
         let mut interner = Interner::default();
-        let unpacked = Unpacked::read(value, &mut interner).unwrap();
+        let unpacked = Unpacked::read(value, HASH_KEY, &mut interner).unwrap();
         ids.extend((0..unpacked.len()).map(|index| unpacked.observation(index).event.id.to_string()));
     }
     ids.sort();

@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 
 use falsefront::intake::Format;
+use falsefront::model::key::HashKey;
 use falsefront::pipeline::intake::RawRecord;
-use falsefront::pipeline::packed::Unpacked;
+use falsefront::pipeline::unpacked::Unpacked;
 use falsefront::service::kafka::io::Writer;
 use falsefront::service::worker::stage::Take;
 use falsefront::window::intern::Interner;
@@ -116,7 +117,8 @@ impl Feed {
 
 /// Ids of the observations in a record.
 pub(crate) fn ids(record: &[u8], interner: &mut Interner) -> anyhow::Result<Vec<String>> {
-    let unpacked = Unpacked::read(record, interner)?;
+    // Ids stand for themselves, under any hash key.
+    let unpacked = Unpacked::read(record, HashKey([0; 16]), interner)?;
     let ids = (0..unpacked.len()).map(|index| unpacked.observation(index).event.id.to_string());
     Ok(ids.collect())
 }

@@ -83,6 +83,8 @@ pub struct LogSettings {
     /// Partitions are read outside of the group too, to restore state. A reader takes a second to come up, so it is
     /// made with the rest.
     pub has_reader: bool,
+    /// How what it produces is compressed: a `compression.type` of librdkafka.
+    pub compression: &'static str,
     /// Receives the lag.
     pub metrics: Option<Metrics>,
 }
@@ -197,7 +199,7 @@ fn producer(settings: &LogSettings, deliveries: &Deliveries) -> Result<ServedPro
         // A commit flushes. Until then nothing is due: a thread of librdkafka spins while messages are due that it may not
         // send yet, as when a broker owes five answers because a follower is gone.
         ("linger.ms", "1000".to_owned()),
-        ("compression.type", "lz4".to_owned()),
+        ("compression.type", settings.compression.to_owned()),
         ("batch.size", "1000000".to_owned()),
         ("queue.buffering.max.kbytes", "65536".to_owned()),
         ("queue.buffering.max.messages", "200000".to_owned()),

@@ -1,0 +1,422 @@
+//! Packed observations read back.
+
+use std::borrow::Cow;
+
+use super::CodecError;
+use super::packed::{
+    CLOCK, COUNT, HAS_ANONYMIZER, HAS_APP, HAS_DEVICE, HAS_MFA, HAS_PERIPHERAL, HAS_SESSION, HAS_TOOL, HAS_USER_AGENT,
+    TEXTS, VERSION,
+};
+use super::packed_texts::TextReader;
+use crate::model::codec::{Malformed, Reader};
+use crate::model::event_id::EventId;
+use crate::model::key::HashKey;
+use crate::model::{
+    Account, Device, Edid, Event, EventKind, Key, Mfa, Observation, Outcome, Peripheral, Tool, ToolKind,
+};
+use crate::window::intern::Interner;
+use crate::window::shared::{Dictionary, SharedReader};
+
+/// Bytes of every observation without its texts, at least.
+const OBSERVATION_BYTES_MIN: usize = 11;
+
+/// A packed record, of whose observations some were read. Taken a few at a time they stay in the nearest cache until they
+/// are folded; read all at once they can be taken in any order.
+#[derive(Debug)]
+pub struct Unpacked<'a> {
+    clock_ms: i64,
+    count: usize,
+    hash_key: HashKey,
+    data_versions: &'a str,
+    plain: Reader<'a>,
+    texts: TextReader<'a>,
+    known: Dictionary,
+    /// Of the observation read last.
+    order_ms: i64,
+    /// Of the observation read last.
+    product: &'a str,
+    /// Those read last, and how many were read before them.
+    heads: Vec<Head<'a>>,
+    before: usize,
+}
+
+impl<'a> Unpacked<'a> {
+    /// Opens a record whose accounts are named under `hash_key`, and reads nothing of it yet.
+    ///
+    /// # Errors
+    /// [`CodecError`] if the record is of another version, or does not begin as one of a [`Packer`](super::packed::Packer) does.
+    pub fn open(record: &'a [u8], hash_key: HashKey) -> Result<Self, CodecError> {
+        let version = record.first().copied().unwrap_or_default();
+        if version != VERSION {
+            let detail =
+                format!("version {version}, this program reads version {VERSION}: run the version that wrote it");
+            return Err(CodecError {
+                what: "packed observations",
+                at: 0,
+                detail,
+            });
+        }
+        let (clock_ms, count, numbers, texts) = cut(record).map_err(malformed)?;
+        let mut plain = Reader::new(numbers);
+        let data_versions = plain.skip(TEXTS.end).and_then(|()| plain.str()).map_err(malformed)?;
+        Ok(Self {
+            clock_ms,
+            count,
+            hash_key,
+            data_versions,
+            plain,
+            texts: TextReader::new(texts),
+            known: Dictionary::default(),
+            order_ms: 0,
+            product: "",
+            heads: Vec::new(),
+            before: 0,
+        })
+    }
+
+    /// Opens a record and reads all of it.
+    ///
+    /// # Errors
+    /// As [`Unpacked::open`] and [`Unpacked::advance`].
+    pub fn read(record: &'a [u8], hash_key: HashKey, interner: &mut Interner) -> Result<Self, CodecError> {
+        let mut unpacked = Self::open(record, hash_key)?;
+        unpacked.advance(usize::MAX, interner)?;
+        Ok(unpacked)
+    }
+
+    /// Reads the next observations, at most `count_max`, in place of those read before; says which they are of the
+    /// record's. None are left once they are none.
+    ///
+    /// # Errors
+    /// [`CodecError`] if one of them was not written by a [`Packer`](super::packed::Packer), or if they are not as many as promised.
+    pub fn advance(&mut self, count_max: usize, interner: &mut Interner) -> Result<std::ops::Range<usize>, CodecError> {
+        self.before += self.heads.len();
+        self.heads.clear();
+        // An observation takes more bytes than these, so a count that is a lie reserves no more than the record is long.
+        let left = self
+            .count
+            .saturating_sub(self.before)
+            .min(self.plain.rest().len() / OBSERVATION_BYTES_MIN);
+        self.heads.reserve(left.min(count_max));
+        let mut unpacker = Unpacker {
+            reader: SharedReader::resuming(
+                std::mem::take(&mut self.plain),
+                std::mem::take(&mut self.known),
+                interner,
+            ),
+            texts: &mut self.texts,
+            hash_key: self.hash_key,
+            order_ms: self.order_ms,
+            product: self.product,
+        };
+        let mut outcome = Ok(());
+        while outcome.is_ok() && self.heads.len() < count_max && !unpacker.reader.plain.is_at_end() {
+            outcome = unpacker.read(&mut self.heads);
+        }
+        (self.order_ms, self.product) = (unpacker.order_ms, unpacker.product);
+        (self.plain, self.known) = unpacker.reader.into_parts();
+        outcome.map_err(malformed)?;
+        let read = self.before..self.before + self.heads.len();
+        let is_whole = read.end == self.count && self.texts.is_at_end();
+        if self.plain.is_at_end() && !is_whole {
+            return Err(malformed(
+                self.plain.malformed("as many observations and texts as promised"),
+            ));
+        }
+        Ok(read)
+    }
+
+    /// Latest append time of the sources' records inside, ms.
+    #[must_use]
+    pub fn clock_ms(&self) -> i64 {
+        self.clock_ms
+    }
+
+    /// How many observations the record says there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.count
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// Event time of each that was read last, ms.
+    pub fn times_ms(&self) -> impl Iterator<Item = i64> {
+        self.heads.iter().map(|head| head.event.time_ms)
+    }
+
+    /// Keys of the accounts of those that were read last.
+    pub fn keys(&self) -> impl Iterator<Item = Key> + Clone {
+        self.heads.iter().map(|head| head.key)
+    }
+
+    /// Key of the account of the observation at `index` of the record, one of those that were read last.
+    #[must_use]
+    pub fn key(&self, index: usize) -> Key {
+        self.heads[index - self.before].key
+    }
+
+    /// The observation at `index` of the record, one of those that were read last.
+    #[must_use]
+    pub fn observation(&self, index: usize) -> Observation<'_> {
+        let head = &self.heads[index - self.before];
+        Observation {
+            event: &head.event,
+            key: head.key,
+            order_ms: head.order_ms,
+            time_suspect: head.time_suspect,
+            place: head.place.map(|number| self.known.place(number)),
+            network: self.known.network(head.network),
+            claim: self.known.claim(head.claim),
+            travel: head.travel.map(|number| self.known.travel(number)),
+            data_versions: self.data_versions,
+        }
+    }
+}
+
+/// The clock, the number of observations, everything before the texts, and the texts.
+fn cut(record: &[u8]) -> Result<(i64, usize, &[u8], &str), Malformed> {
+    let malformed = |at, what| Malformed { at, what };
+    let number = |at: std::ops::Range<usize>| {
+        let bytes = record.get(at.clone()).and_then(|bytes| bytes.first_chunk());
+        bytes
+            .map(|bytes| u32::from_le_bytes(*bytes) as usize)
+            .ok_or(malformed(at.start, "a number of 32 bits"))
+    };
+    let clock = record.get(CLOCK).and_then(|bytes| bytes.first_chunk());
+    let clock_ms = i64::from_le_bytes(*clock.ok_or(malformed(CLOCK.start, "the clock"))?);
+    let (count, length) = (number(COUNT)?, number(TEXTS)?);
+    let start = record.len().checked_sub(length).filter(|start| *start >= TEXTS.end);
+    let start = start.ok_or(malformed(TEXTS.start, "texts that fit the record"))?;
+    let (numbers, texts) = record.split_at(start);
+    let texts = simdutf8::compat::from_utf8(texts).map_err(|error| malformed(start + error.valid_up_to(), "UTF-8"))?;
+    Ok((clock_ms, count, numbers, texts))
+}
+
+/// Reads observations one after the other.
+struct Unpacker<'a, 'i> {
+    reader: SharedReader<'a, 'i>,
+    texts: &'i mut TextReader<'a>,
+    hash_key: HashKey,
+    /// Of the observation before.
+    order_ms: i64,
+    /// Of the observation before.
+    product: &'a str,
+}
+
+impl<'a> Unpacker<'a, '_> {
+    /// Appends the next observation.
+    fn read(&mut self, heads: &mut Vec<Head<'a>>) -> Result<(), Malformed> {
+        let plain = &mut self.reader.plain;
+        let order_ms = self.order_ms.wrapping_add(plain.int()?);
+        let time_ms = order_ms.wrapping_add(plain.int()?);
+        let kind = event_kind(plain)?;
+        let flags = plain.u8()?;
+        let outcome = match flags & 3 {
+            0 => Outcome::Success,
+            1 => Outcome::Failure,
+            _ => Outcome::Unknown,
+        };
+        let id = EventId::read(plain)?;
+        let account = Account::of_canonical(self.str()?);
+        if flags & 1 << 4 == 0 {
+            self.product = self.str()?;
+        }
+        let key = self.hash_key.account(account.as_str());
+        let source_ip = self.reader.plain.ip()?;
+        let vpn_ip = if flags & 1 << 7 != 0 {
+            self.reader.plain.ip()?
+        } else {
+            None
+        };
+        let mut event = Event {
+            id,
+            time_ms,
+            kind,
+            account,
+            account_aliases: Vec::new(),
+            source_ip,
+            outcome,
+            device: None,
+            session: None,
+            app: None,
+            mfa: None,
+            user_agent: None,
+            vpn_ip,
+            anonymizer: None,
+            tool: None,
+            peripheral: None,
+            interactive: flags & 4 != 0,
+            product: Cow::Borrowed(self.product),
+        };
+        self.details(&mut event)?;
+        self.order_ms = order_ms;
+        heads.push(Head {
+            event,
+            key,
+            order_ms,
+            time_suspect: flags & 8 != 0,
+            place: if flags & 1 << 5 != 0 {
+                Some(self.reader.place_number()?)
+            } else {
+                None
+            },
+            network: self.reader.network_number()?,
+            claim: self.reader.claim_number()?,
+            travel: if flags & 1 << 6 != 0 {
+                Some(self.reader.travel_number()?)
+            } else {
+                None
+            },
+        });
+        Ok(())
+    }
+
+    fn str(&mut self) -> Result<&'a str, Malformed> {
+        self.texts.text(&mut self.reader.plain)
+    }
+
+    fn text(&mut self) -> Result<Cow<'a, str>, Malformed> {
+        self.str().map(Cow::Borrowed)
+    }
+
+    fn opt_text(&mut self) -> Result<Option<Cow<'a, str>>, Malformed> {
+        let text = self.texts.opt_text(&mut self.reader.plain)?;
+        Ok(text.map(Cow::Borrowed))
+    }
+
+    fn shared(&mut self) -> Result<Cow<'a, str>, Malformed> {
+        self.texts.shared(&mut self.reader.plain).map(Cow::Borrowed)
+    }
+
+    fn details(&mut self, event: &mut Event<'a>) -> Result<(), Malformed> {
+        let mask = self.reader.plain.u8()?;
+        if mask & HAS_DEVICE != 0 {
+            let (id, hostname) = (self.text()?, self.opt_text()?);
+            let flags = self.reader.plain.u8()?;
+            event.device = Some(Device {
+                id,
+                hostname,
+                managed: match flags & 3 {
+                    0 => Some(false),
+                    1 => Some(true),
+                    _ => None,
+                },
+                fingerprint: flags & 4 != 0,
+            });
+        }
+        if mask & HAS_SESSION != 0 {
+            event.session = Some(self.text()?);
+        }
+        if mask & HAS_APP != 0 {
+            event.app = Some(self.shared()?);
+        }
+        if mask & HAS_MFA != 0 {
+            event.mfa = Some(Mfa {
+                used: self.reader.plain.bool()?,
+                method: self.opt_text()?,
+                factor: self.opt_text()?,
+            });
+        }
+        if mask & HAS_USER_AGENT != 0 {
+            event.user_agent = Some(self.shared()?);
+        }
+        if mask & HAS_ANONYMIZER != 0 {
+            event.anonymizer = Some(self.shared()?);
+        }
+        if mask & HAS_TOOL != 0 {
+            event.tool = Some(Box::new(Tool {
+                name: self.text()?,
+                kind: tool_kind(&mut self.reader.plain)?,
+                indicator: self.opt_text()?,
+                unattended: self.reader.plain.bool()?,
+            }));
+        }
+        if mask & HAS_PERIPHERAL != 0 {
+            event.peripheral = Some(Box::new(self.peripheral()?));
+        }
+        Ok(())
+    }
+
+    fn usb_id(&mut self) -> Result<Option<u16>, Malformed> {
+        let code = self.reader.plain.uint_below(u64::from(u16::MAX) + 1, "a USB id")?;
+        Ok(code.checked_sub(1).and_then(|id| u16::try_from(id).ok()))
+    }
+
+    fn peripheral(&mut self) -> Result<Peripheral<'a>, Malformed> {
+        let (vendor_id, product_id) = (self.usb_id()?, self.usb_id()?);
+        let (manufacturer, product, serial) = (self.opt_text()?, self.opt_text()?, self.opt_text()?);
+        let shown = self.reader.plain.u8()?;
+        let edid = if self.reader.plain.bool()? {
+            Some(Edid {
+                manufacturer: self.opt_text()?,
+                model: self.opt_text()?,
+                serial: self.opt_text()?,
+            })
+        } else {
+            None
+        };
+        Ok(Peripheral {
+            vendor_id,
+            product_id,
+            manufacturer,
+            product,
+            serial,
+            keyboard: shown & 1 != 0,
+            mouse: shown & 2 != 0,
+            storage: shown & 4 != 0,
+            edid,
+        })
+    }
+}
+
+/// An observation whose shared values are still numbers.
+#[derive(Debug)]
+struct Head<'a> {
+    event: Event<'a>,
+    key: Key,
+    order_ms: i64,
+    time_suspect: bool,
+    place: Option<usize>,
+    network: usize,
+    claim: usize,
+    travel: Option<usize>,
+}
+
+#[allow(clippy::needless_pass_by_value, reason = "the shape `map_err` wants")]
+fn malformed(error: Malformed) -> CodecError {
+    CodecError {
+        what: "packed observations",
+        at: error.at,
+        detail: format!("expected {}", error.what),
+    }
+}
+
+fn event_kind(reader: &mut Reader<'_>) -> Result<EventKind, Malformed> {
+    const KINDS: [EventKind; 11] = [
+        EventKind::Login,
+        EventKind::Logout,
+        EventKind::VpnOpen,
+        EventKind::VpnRenew,
+        EventKind::VpnClose,
+        EventKind::RdpLogon,
+        EventKind::ToolSeen,
+        EventKind::PeripheralAttached,
+        EventKind::FactorEnrolled,
+        EventKind::ProfileChanged,
+        EventKind::Activity,
+    ];
+    let code = reader.u8()?;
+    KINDS
+        .get(usize::from(code))
+        .copied()
+        .ok_or_else(|| reader.malformed("an event kind"))
+}
+
+fn tool_kind(reader: &mut Reader<'_>) -> Result<ToolKind, Malformed> {
+    crate::window::account_codec::tool_kind(reader)
+}
