@@ -22,6 +22,7 @@ pub(super) struct Person<'a> {
 /// An empty or masked candidate gives way to the next. A machine's name or an oversized one refuses the whole
 /// event: the names beside it belong to the same machine, or to the same forged record. `field` names the
 /// candidates in a rejection.
+#[inline]
 pub(super) fn resolve<'a>(
     candidates: impl IntoIterator<Item = Cow<'a, str>>,
     field: &str,
@@ -46,6 +47,7 @@ pub(super) fn resolve<'a>(
 }
 
 impl<'a> Person<'a> {
+    #[inline]
     fn add(&mut self, alias: Account<'a>) {
         if alias != self.account && !self.aliases.contains(&alias) && self.aliases.len() < ALIASES_MAX {
             self.aliases.push(alias);
@@ -53,6 +55,7 @@ impl<'a> Person<'a> {
     }
 }
 
+#[inline]
 fn canonical(name: Cow<'_, str>) -> Result<Account<'_>, AccountRefusal> {
     match name {
         Cow::Borrowed(name) => Account::canonical(name),

@@ -20,6 +20,7 @@ pub(super) struct Place(u32);
 
 impl Place {
     /// The place of the last of so many values.
+    #[inline]
     pub(super) fn last_of(count: usize) -> Option<Self> {
         u32::try_from(count).ok().map(Self)
     }
@@ -60,6 +61,7 @@ impl Span {
     }
 
     /// The same value, counted from byte `start`, which is not behind it.
+    #[inline]
     pub(super) fn less(self, start: usize) -> Self {
         Self {
             start: self.start - start,
@@ -77,6 +79,7 @@ pub(super) struct Values<'v, 'a> {
 }
 
 impl<'v, 'a> Values<'v, 'a> {
+    #[inline]
     pub(super) fn new(record: &'a str, spans: &'v [Span]) -> Self {
         Self { record, spans }
     }
@@ -113,6 +116,7 @@ impl<'v, 'a> Values<'v, 'a> {
     }
 
     #[cold]
+    #[inline]
     fn unescaped(self, span: Span) -> Cow<'a, str> {
         let quoted = self.record.get(span.start - 1..=span.end).unwrap_or_default();
         Cow::Owned(serde_json::from_str(quoted).unwrap_or_default())
@@ -154,6 +158,7 @@ impl<'v, 'a> Values<'v, 'a> {
     }
 
     /// True or false, written as such, as text or as 0 and 1.
+    #[inline]
     pub(super) fn flag(self, place: Place) -> Option<bool> {
         if let Kind::Flag(flag) = self.span(place)?.kind {
             return Some(flag);
@@ -165,6 +170,7 @@ impl<'v, 'a> Values<'v, 'a> {
     }
 
     /// A USB vendor or product id: hexadecimal as text, with or without `0x`, or a plain number.
+    #[inline]
     pub(super) fn usb_id(self, place: Place) -> Option<u16> {
         let span = self.span(place)?;
         match span.kind {
@@ -199,6 +205,7 @@ impl<'v, 'a> Values<'v, 'a> {
 }
 
 #[cold]
+#[inline]
 fn no_time(text: &str, field: &str) -> Rejection {
     if text.trim().is_empty() {
         return reject(
@@ -273,6 +280,7 @@ fn is_placeholder(text: &str) -> bool {
 }
 
 /// A USB id: up to four hexadecimal digits, with or without `0x`.
+#[inline]
 pub(super) fn hex_id(text: &str) -> Option<u16> {
     let text = text.trim();
     let digits = text

@@ -24,6 +24,7 @@ pub enum AccountRefusal {
 impl AccountRefusal {
     /// The reason as it appears in dead letters and metric labels.
     #[must_use]
+    #[inline]
     pub fn reason(self) -> &'static str {
         match self {
             Self::Missing => "account_missing",
@@ -46,6 +47,7 @@ impl<'a> Account<'a> {
     ///
     /// # Errors
     /// [`AccountRefusal`] for names that would merge unrelated people or that are no person's.
+    #[inline]
     pub fn canonical(name: &'a str) -> Result<Self, AccountRefusal> {
         if is_plainly_canonical(name) {
             return Ok(Self(Cow::Borrowed(name)));
@@ -58,10 +60,12 @@ impl<'a> Account<'a> {
 
     /// The account of a name that [`Account::canonical`] gave before, as packed observations hold it.
     #[must_use]
+    #[inline]
     pub fn of_canonical(name: &'a str) -> Self {
         Self(Cow::Borrowed(name))
     }
 
+    #[inline]
     fn canonical_of_any(name: &'a str) -> Result<Self, AccountRefusal> {
         let name = name.trim();
         let name = name.rsplit_once('\\').map_or(name, |(_, user)| user);
@@ -96,12 +100,14 @@ impl<'a> Account<'a> {
 
     /// The canonical spelling.
     #[must_use]
+    #[inline]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
     /// The same account, owning its name.
     #[must_use]
+    #[inline]
     pub fn into_owned(self) -> Account<'static> {
         Account(Cow::Owned(self.0.into_owned()))
     }
@@ -109,6 +115,7 @@ impl<'a> Account<'a> {
 
 /// Whether the name is canonical at first sight, as most are: one lower-case word of letters, digits and joiners, too
 /// long for a placeholder or a principal.
+#[inline]
 fn is_plainly_canonical(name: &str) -> bool {
     const PLACEHOLDER_BYTES_MAX: usize = "anonymous".len();
     const IS_JOINED: [bool; 256] = {
@@ -127,6 +134,7 @@ fn is_plainly_canonical(name: &str) -> bool {
         && bytes.iter().all(|byte| IS_JOINED[usize::from(*byte)])
 }
 
+#[inline]
 fn is_mask(name: &str) -> bool {
     const PLACEHOLDERS: [&str; 12] = [
         "n/a",
@@ -146,6 +154,7 @@ fn is_mask(name: &str) -> bool {
     symbols_only || PLACEHOLDERS.iter().any(|p| name.eq_ignore_ascii_case(p))
 }
 
+#[inline]
 fn is_machine(name: &str) -> bool {
     // Well-known Windows principals, Microsoft Learn "Security identifiers".
     const PRINCIPALS: [&str; 6] = [

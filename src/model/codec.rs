@@ -25,51 +25,60 @@ pub struct Writer {
 impl Writer {
     /// A writer that appends to `bytes`.
     #[must_use]
+    #[inline]
     pub fn appending(bytes: Vec<u8>) -> Self {
         Self { bytes }
     }
 
     /// What was written.
     #[must_use]
+    #[inline]
     pub fn into_bytes(self) -> Vec<u8> {
         self.bytes
     }
 
     /// What was written, still here.
     #[must_use]
+    #[inline]
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes
     }
 
     /// Forgets what was written and keeps the room.
+    #[inline]
     pub fn clear(&mut self) {
         self.bytes.clear();
     }
 
     /// Makes room for so many bytes more.
+    #[inline]
     pub fn reserve(&mut self, bytes: usize) {
         self.bytes.reserve(bytes);
     }
 
     /// Bytes written so far.
     #[must_use]
+    #[inline]
     pub fn len(&self) -> usize {
         self.bytes.len()
     }
 
     /// Whether nothing was written.
     #[must_use]
+    #[inline]
     pub fn is_empty(&self) -> bool {
         self.bytes.is_empty()
     }
 
     /// One byte.
+    #[inline]
     pub fn u8(&mut self, value: u8) {
         self.bytes.push(value);
     }
 
     /// Unsigned, LEB128.
     #[allow(clippy::cast_possible_truncation, reason = "masked to seven bits")]
+    #[inline]
     pub fn uint(&mut self, mut value: u64) {
         while value >= 0x80 {
             self.bytes.push((value as u8) | 0x80);
@@ -80,32 +89,38 @@ impl Writer {
 
     /// Signed, zigzag LEB128.
     #[allow(clippy::cast_sign_loss, reason = "zigzag maps the sign to the lowest bit")]
+    #[inline]
     pub fn int(&mut self, value: i64) {
         self.uint(((value << 1) ^ (value >> 63)) as u64);
     }
 
     /// 128 bits, little-endian.
+    #[inline]
     pub fn u128(&mut self, value: u128) {
         self.bytes.extend_from_slice(&value.to_le_bytes());
     }
 
     /// A double, exactly.
+    #[inline]
     pub fn f64(&mut self, value: f64) {
         self.bytes.extend_from_slice(&value.to_le_bytes());
     }
 
     /// A truth value.
+    #[inline]
     pub fn bool(&mut self, value: bool) {
         self.u8(u8::from(value));
     }
 
     /// Text with its length.
+    #[inline]
     pub fn str(&mut self, value: &str) {
         self.uint(value.len() as u64);
         self.bytes.extend_from_slice(value.as_bytes());
     }
 
     /// Text or its absence.
+    #[inline]
     pub fn opt_str(&mut self, value: Option<&str>) {
         match value {
             None => self.u8(0),
@@ -117,6 +132,7 @@ impl Writer {
     }
 
     /// An address: one byte of family, then its bytes.
+    #[inline]
     pub fn ip(&mut self, value: Option<IpAddr>) {
         match value {
             None => self.u8(0),
@@ -132,6 +148,7 @@ impl Writer {
     }
 
     /// The first `count` of some bytes. A copy of a fixed length takes a fraction of one that is not.
+    #[inline]
     pub fn first_of<const N: usize>(&mut self, bytes: &[u8; N], count: usize) {
         let end = self.bytes.len() + count.min(N);
         self.bytes.extend_from_slice(bytes);
@@ -139,6 +156,7 @@ impl Writer {
     }
 
     /// Bytes as they are.
+    #[inline]
     pub fn raw(&mut self, value: &[u8]) {
         self.bytes.extend_from_slice(value);
     }
@@ -154,30 +172,35 @@ pub struct Reader<'a> {
 impl<'a> Reader<'a> {
     /// A reader over `bytes`.
     #[must_use]
+    #[inline]
     pub fn new(bytes: &'a [u8]) -> Self {
         Self { bytes, at: 0 }
     }
 
     /// Position of the next byte.
     #[must_use]
+    #[inline]
     pub fn at(&self) -> usize {
         self.at
     }
 
     /// The bytes not read yet.
     #[must_use]
+    #[inline]
     pub fn rest(&self) -> &'a [u8] {
         &self.bytes[self.at..]
     }
 
     /// Whether everything was read.
     #[must_use]
+    #[inline]
     pub fn is_at_end(&self) -> bool {
         self.at == self.bytes.len()
     }
 
     /// An error at the current position.
     #[must_use]
+    #[inline]
     pub fn malformed(&self, what: &'static str) -> Malformed {
         Malformed { at: self.at, what }
     }
@@ -186,6 +209,7 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// [`Malformed`] if there are fewer.
+    #[inline]
     pub fn skip(&mut self, count: usize) -> Result<(), Malformed> {
         self.raw(count).map(|_| ())
     }
@@ -194,10 +218,12 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// [`Malformed`] if there are fewer.
+    #[inline]
     pub fn raw(&mut self, count: usize) -> Result<&'a [u8], Malformed> {
         self.take(count, "more bytes")
     }
 
+    #[inline]
     fn take(&mut self, count: usize, what: &'static str) -> Result<&'a [u8], Malformed> {
         let end = self.at.checked_add(count).filter(|end| *end <= self.bytes.len());
         let Some(end) = end else {
@@ -208,6 +234,7 @@ impl<'a> Reader<'a> {
         Ok(taken)
     }
 
+    #[inline]
     fn array<const N: usize>(&mut self, what: &'static str) -> Result<[u8; N], Malformed> {
         let at = self.at;
         self.take(N, what)?.try_into().map_err(|_| Malformed { at, what })
@@ -217,6 +244,7 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// [`Malformed`] at the end of the bytes; so for all readers below.
+    #[inline]
     pub fn u8(&mut self) -> Result<u8, Malformed> {
         Ok(self.array::<1>("a byte")?[0])
     }
@@ -225,12 +253,17 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// [`Malformed`] if truncated or longer than 64 bits.
+    #[inline]
     pub fn uint(&mut self) -> Result<u64, Malformed> {
         // Most are lengths and numbers below 128.
         if let Some(byte @ ..0x80) = self.bytes.get(self.at) {
             self.at += 1;
             return Ok(u64::from(*byte));
         }
+        self.long_uint()
+    }
+
+    fn long_uint(&mut self) -> Result<u64, Malformed> {
         let mut value = 0u64;
         for shift in (0..64).step_by(7) {
             let byte = self.u8()?;
@@ -247,6 +280,7 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// As [`Reader::uint`].
     #[allow(clippy::cast_possible_wrap, reason = "zigzag maps the lowest bit to the sign")]
+    #[inline]
     pub fn int(&mut self) -> Result<i64, Malformed> {
         let value = self.uint()?;
         Ok((value >> 1) as i64 ^ -((value & 1) as i64))
@@ -256,6 +290,7 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// [`Malformed`] if larger.
+    #[inline]
     pub fn uint_below(&mut self, max: u64, what: &'static str) -> Result<u64, Malformed> {
         let value = self.uint()?;
         if value > max {
@@ -269,6 +304,7 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// [`Malformed`] if more items are promised than bytes remain.
+    #[inline]
     pub fn count(&mut self) -> Result<usize, Malformed> {
         let left = (self.bytes.len() - self.at) as u64;
         let count = self.uint_below(left, "a count that fits the bytes left")?;
@@ -279,6 +315,7 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// [`Malformed`] if larger.
+    #[inline]
     pub fn u16(&mut self) -> Result<u16, Malformed> {
         let value = self.uint_below(u64::from(u16::MAX), "16 bits")?;
         u16::try_from(value).map_err(|_| self.malformed("16 bits"))
@@ -288,6 +325,7 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// [`Malformed`] if larger.
+    #[inline]
     pub fn u32(&mut self) -> Result<u32, Malformed> {
         let value = self.uint_below(u64::from(u32::MAX), "32 bits")?;
         u32::try_from(value).map_err(|_| self.malformed("32 bits"))
@@ -297,6 +335,7 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// [`Malformed`] if out of range.
+    #[inline]
     pub fn i32(&mut self) -> Result<i32, Malformed> {
         let value = self.int()?;
         i32::try_from(value).map_err(|_| self.malformed("32 bits, signed"))
@@ -306,6 +345,7 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// [`Malformed`] if truncated.
+    #[inline]
     pub fn u128(&mut self) -> Result<u128, Malformed> {
         Ok(u128::from_le_bytes(self.array("128 bits")?))
     }
@@ -314,6 +354,7 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// [`Malformed`] if truncated.
+    #[inline]
     pub fn i64(&mut self) -> Result<i64, Malformed> {
         Ok(i64::from_le_bytes(self.array("64 bits")?))
     }
@@ -322,6 +363,7 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// [`Malformed`] if truncated.
+    #[inline]
     pub fn f64(&mut self) -> Result<f64, Malformed> {
         Ok(f64::from_le_bytes(self.array("a double")?))
     }
@@ -330,6 +372,7 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// [`Malformed`] if neither 0 nor 1.
+    #[inline]
     pub fn bool(&mut self) -> Result<bool, Malformed> {
         match self.u8()? {
             0 => Ok(false),
@@ -342,6 +385,7 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// [`Malformed`] if truncated or not UTF-8.
+    #[inline]
     pub fn str(&mut self) -> Result<&'a str, Malformed> {
         let count = self.count()?;
         let at = self.at;
@@ -352,6 +396,7 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// [`Malformed`] if truncated.
+    #[inline]
     pub fn bytes(&mut self) -> Result<&'a [u8], Malformed> {
         let count = self.count()?;
         self.take(count, "bytes")
@@ -361,6 +406,7 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// As [`Reader::str`].
+    #[inline]
     pub fn opt_str(&mut self) -> Result<Option<&'a str>, Malformed> {
         if self.bool()? { Ok(Some(self.str()?)) } else { Ok(None) }
     }
@@ -369,6 +415,7 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// [`Malformed`] if the family is neither 0, 4 nor 6.
+    #[inline]
     pub fn ip(&mut self) -> Result<Option<IpAddr>, Malformed> {
         match self.u8()? {
             0 => Ok(None),

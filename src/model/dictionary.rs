@@ -19,6 +19,7 @@ struct Known {
 }
 
 impl Known {
+    #[inline]
     fn reference<T>(&mut self, writer: &mut Writer, value: &T, write: impl FnOnce(&T, &mut Writer)) {
         let address = std::ptr::from_ref(value) as usize;
         let next = self.numbers.len() as u64;
@@ -47,18 +48,22 @@ pub struct DictionaryWriter {
 
 impl DictionaryWriter {
     /// A place.
+    #[inline]
     pub fn place(&mut self, writer: &mut Writer, place: &Place) {
         self.places.reference(writer, place, write_place);
     }
     /// A network.
+    #[inline]
     pub fn network(&mut self, writer: &mut Writer, network: &Network) {
         self.networks.reference(writer, network, write_network);
     }
     /// A claim.
+    #[inline]
     pub fn claim(&mut self, writer: &mut Writer, claim: &Claim) {
         self.claims.reference(writer, claim, write_claim);
     }
     /// Travel.
+    #[inline]
     pub fn travel(&mut self, writer: &mut Writer, travel: &Travel) {
         self.travels.reference(writer, travel, write_travel);
     }
@@ -77,6 +82,7 @@ pub enum Reference<'a> {
 ///
 /// # Errors
 /// [`Malformed`] if the bytes are no reference.
+#[inline]
 pub fn read_reference<'a>(reader: &mut Reader<'a>) -> Result<Reference<'a>, Malformed> {
     match reader.uint()? {
         0 => Ok(Reference::Entry(reader.bytes()?)),

@@ -44,14 +44,17 @@ const UUID: u8 = 2;
 const LONG: u8 = u8::MAX;
 
 impl Packing {
+    #[inline]
     fn new(what: u8, length: usize) -> Self {
         Self(what << 6 | u8::try_from(length).unwrap_or_default())
     }
 
+    #[inline]
     fn what(self) -> u8 {
         self.0 >> 6
     }
 
+    #[inline]
     fn length(self) -> usize {
         usize::from(self.0 & 0x3f)
     }
@@ -117,6 +120,7 @@ pub fn words_of_text(text: &str, mut each: impl FnMut(u64)) {
 }
 
 impl Default for EventId {
+    #[inline]
     fn default() -> Self {
         Self(Form::packed(Packing::new(TEXT, 0), Words::default()))
     }
@@ -125,6 +129,7 @@ impl Default for EventId {
 impl EventId {
     /// The id of that text.
     #[must_use]
+    #[inline]
     pub fn new(text: &str) -> Self {
         Self::of(Cow::Borrowed(text))
     }
@@ -147,6 +152,7 @@ impl EventId {
 
     /// Whether it is the empty text.
     #[must_use]
+    #[inline]
     pub fn is_empty(&self) -> bool {
         matches!(self.0, Form::Packed(Packing(0), ..))
     }
@@ -168,6 +174,7 @@ impl EventId {
 
     /// The id that was [in two words](EventId::in_two_words).
     #[must_use]
+    #[inline]
     pub fn of_two_words(words: [u64; 2], packing: u8) -> Self {
         Self(Form::Packed(Packing(packing), [0; LAST], words))
     }
@@ -245,6 +252,7 @@ impl fmt::Display for EventId {
 }
 
 impl Serialize for EventId {
+    #[inline]
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
     }

@@ -22,16 +22,19 @@ pub struct HashKey(pub [u8; 16]);
 impl HashKey {
     /// Key of an account.
     #[must_use]
+    #[inline]
     pub fn account(&self, canonical: &str) -> Key {
         self.digest(b'a', canonical.as_bytes())
     }
 
     /// Key of a device, network or other shared thing.
     #[must_use]
+    #[inline]
     pub fn entity(&self, kind: EntityKind, name: &str) -> EntityKey {
         self.digest(kind as u8, name.as_bytes())
     }
 
+    #[inline]
     fn digest(&self, domain: u8, bytes: &[u8]) -> Key {
         let mut hasher = SipHasher24::new_with_key(&self.0);
         // In one piece: two writes take the hasher longer than the copy.
@@ -54,6 +57,7 @@ impl Key {
         clippy::cast_possible_truncation,
         reason = "a product of two 32-bit numbers, shifted by 32"
     )]
+    #[inline]
     pub fn partition(self, count: u32) -> u32 {
         let high = (self.0 >> 96) as u64;
         ((high * u64::from(count)) >> 32) as u32
@@ -65,6 +69,7 @@ impl Key {
         clippy::cast_possible_truncation,
         reason = "a product of two 16-bit numbers, shifted by 16"
     )]
+    #[inline]
     pub fn chunk(self, count: u16) -> u16 {
         let low = u32::from((self.0 as u64 >> 48) as u16);
         ((low * u32::from(count)) >> 16) as u16

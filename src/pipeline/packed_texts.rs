@@ -29,28 +29,33 @@ struct Shared {
 
 impl TextWriter {
     /// Bytes so far.
+    #[inline]
     pub(super) fn len(&self) -> usize {
         self.all.len()
     }
 
     /// All texts.
+    #[inline]
     pub(super) fn as_str(&self) -> &str {
         &self.all
     }
 
     /// A text.
+    #[inline]
     pub(super) fn text(&mut self, plain: &mut Writer, text: &str) {
         plain.uint(text.len() as u64);
         self.all.push_str(text);
     }
 
     /// A text or none: the length is one more than that of the text.
+    #[inline]
     pub(super) fn opt_text(&mut self, plain: &mut Writer, text: Option<&str>) {
         plain.uint(text.map_or(0, |text| text.len() as u64 + 1));
         self.all.push_str(text.unwrap_or_default());
     }
 
     /// A text that others are likely to have too: by number where it was written before.
+    #[inline]
     pub(super) fn shared(&mut self, plain: &mut Writer, text: &str) {
         let hash = FixedState::default().hash_one(text.as_bytes());
         let all = self.all.as_bytes();
@@ -82,6 +87,7 @@ pub(super) struct TextReader<'a> {
 }
 
 impl<'a> TextReader<'a> {
+    #[inline]
     pub(super) fn new(all: &'a str) -> Self {
         Self {
             rest: all,
@@ -90,17 +96,20 @@ impl<'a> TextReader<'a> {
     }
 
     /// Whether every text was given back.
+    #[inline]
     pub(super) fn is_at_end(&self) -> bool {
         self.rest.is_empty()
     }
 
     /// What [`TextWriter::text`] took.
+    #[inline]
     pub(super) fn text(&mut self, plain: &mut Reader<'_>) -> Result<&'a str, Malformed> {
         let length = plain.uint()?;
         self.take(plain, length)
     }
 
     /// What [`TextWriter::opt_text`] took.
+    #[inline]
     pub(super) fn opt_text(&mut self, plain: &mut Reader<'_>) -> Result<Option<&'a str>, Malformed> {
         match plain.uint()?.checked_sub(1) {
             Some(length) => self.take(plain, length).map(Some),
@@ -109,6 +118,7 @@ impl<'a> TextReader<'a> {
     }
 
     /// What [`TextWriter::shared`] took.
+    #[inline]
     pub(super) fn shared(&mut self, plain: &mut Reader<'_>) -> Result<&'a str, Malformed> {
         let Some(index) = plain.uint()?.checked_sub(1) else {
             let text = self.text(plain)?;
@@ -123,6 +133,7 @@ impl<'a> TextReader<'a> {
             .ok_or_else(|| plain.malformed("the number of a text written before"))
     }
 
+    #[inline]
     fn take(&mut self, plain: &Reader<'_>, length: u64) -> Result<&'a str, Malformed> {
         let length = usize::try_from(length).unwrap_or(usize::MAX);
         let Some((taken, rest)) = self.rest.split_at_checked(length) else {

@@ -35,8 +35,10 @@ pub struct Unpacked<'a> {
     order_ms: i64,
     /// Of the observation read last.
     product: &'a str,
-    /// Those read last, and how many were read before them.
+    /// Those read last come first; the room of others that were is used again.
     heads: Vec<Head<'a>>,
+    /// How many were read last, and how many before them.
+    last: usize,
     before: usize,
 }
 
@@ -70,6 +72,7 @@ impl<'a> Unpacked<'a> {
             order_ms: 0,
             product: "",
             heads: Vec::new(),
+            last: 0,
             before: 0,
         })
     }
@@ -78,6 +81,7 @@ impl<'a> Unpacked<'a> {
     ///
     /// # Errors
     /// As [`Unpacked::open`] and [`Unpacked::advance`].
+    #[inline]
     pub fn read(record: &'a [u8], hash_key: HashKey, interner: &mut Interner) -> Result<Self, CodecError> {
         let mut unpacked = Self::open(record, hash_key)?;
         unpacked.advance(usize::MAX, interner)?;
@@ -90,14 +94,12 @@ impl<'a> Unpacked<'a> {
     /// # Errors
     /// [`CodecError`] if one of them was not written by a [`Packer`](super::packed::Packer), or if they are not as many as promised.
     pub fn advance(&mut self, count_max: usize, interner: &mut Interner) -> Result<std::ops::Range<usize>, CodecError> {
-        self.before += self.heads.len();
-        self.heads.clear();
+        self.before += self.last;
+        self.last = 0;
         // An observation takes more bytes than these, so a count that is a lie reserves no more than the record is long.
-        let left = self
-            .count
-            .saturating_sub(self.before)
-            .min(self.plain.rest().len() / OBSERVATION_BYTES_MIN);
-        self.heads.reserve(left.min(count_max));
+        let left = self.count.saturating_sub(self.before);
+        let left = left.min(self.plain.rest().len() / OBSERVATION_BYTES_MIN).min(count_max);
+        self.heads.reserve(left.saturating_sub(self.heads.len()));
         let mut unpacker = Unpacker {
             reader: SharedReader::resuming(
                 std::mem::take(&mut self.plain),
@@ -110,13 +112,17 @@ impl<'a> Unpacked<'a> {
             product: self.product,
         };
         let mut outcome = Ok(());
-        while outcome.is_ok() && self.heads.len() < count_max && !unpacker.reader.plain.is_at_end() {
-            outcome = unpacker.read(&mut self.heads);
+        while outcome.is_ok() && self.last < count_max && !unpacker.reader.plain.is_at_end() {
+            if self.heads.len() == self.last {
+                self.heads.push(Head::blank());
+            }
+            outcome = unpacker.read(&mut self.heads[self.last]);
+            self.last += usize::from(outcome.is_ok());
         }
         (self.order_ms, self.product) = (unpacker.order_ms, unpacker.product);
         (self.plain, self.known) = unpacker.reader.into_parts();
         outcome.map_err(malformed)?;
-        let read = self.before..self.before + self.heads.len();
+        let read = self.before..self.before + self.last;
         let is_whole = read.end == self.count && self.texts.is_at_end();
         if self.plain.is_at_end() && !is_whole {
             return Err(malformed(
@@ -144,26 +150,34 @@ impl<'a> Unpacked<'a> {
         self.count == 0
     }
 
+    #[inline]
+    fn last_read(&self) -> &[Head<'a>] {
+        &self.heads[..self.last]
+    }
+
     /// Event time of each that was read last, ms.
     pub fn times_ms(&self) -> impl Iterator<Item = i64> {
-        self.heads.iter().map(|head| head.event.time_ms)
+        self.last_read().iter().map(|head| head.event.time_ms)
     }
 
     /// Keys of the accounts of those that were read last.
+    #[inline]
     pub fn keys(&self) -> impl Iterator<Item = Key> + Clone {
-        self.heads.iter().map(|head| head.key)
+        self.last_read().iter().map(|head| head.key)
     }
 
     /// Key of the account of the observation at `index` of the record, one of those that were read last.
     #[must_use]
+    #[inline]
     pub fn key(&self, index: usize) -> Key {
-        self.heads[index - self.before].key
+        self.last_read()[index - self.before].key
     }
 
     /// The observation at `index` of the record, one of those that were read last.
     #[must_use]
+    #[inline]
     pub fn observation(&self, index: usize) -> Observation<'_> {
-        let head = &self.heads[index - self.before];
+        let head = &self.last_read()[index - self.before];
         Observation {
             event: &head.event,
             key: head.key,
@@ -209,137 +223,132 @@ struct Unpacker<'a, 'i> {
 }
 
 impl<'a> Unpacker<'a, '_> {
-    /// Appends the next observation.
-    fn read(&mut self, heads: &mut Vec<Head<'a>>) -> Result<(), Malformed> {
+    /// Reads the next observation in place of another: a copy of its few hundred bytes would take as long as reading it.
+    #[inline]
+    fn read(&mut self, head: &mut Head<'a>) -> Result<(), Malformed> {
         let plain = &mut self.reader.plain;
-        let order_ms = self.order_ms.wrapping_add(plain.int()?);
-        let time_ms = order_ms.wrapping_add(plain.int()?);
-        let kind = event_kind(plain)?;
+        head.order_ms = self.order_ms.wrapping_add(plain.int()?);
+        self.order_ms = head.order_ms;
+        let event = &mut head.event;
+        event.time_ms = head.order_ms.wrapping_add(plain.int()?);
+        event.kind = event_kind(plain)?;
         let flags = plain.u8()?;
-        let outcome = match flags & 3 {
+        let has = |flag: u8| flags & flag != 0;
+        event.outcome = match flags & 3 {
             0 => Outcome::Success,
             1 => Outcome::Failure,
             _ => Outcome::Unknown,
         };
-        let id = EventId::read(plain)?;
-        let account = Account::of_canonical(self.str()?);
-        if flags & 1 << 4 == 0 {
+        event.interactive = has(1 << 2);
+        head.time_suspect = has(1 << 3);
+        event.id = EventId::read(plain)?;
+        event.account = Account::of_canonical(self.str()?);
+        head.key = self.hash_key.account(event.account.as_str());
+        if !has(1 << 4) {
             self.product = self.str()?;
         }
-        let key = self.hash_key.account(account.as_str());
-        let source_ip = self.reader.plain.ip()?;
-        let vpn_ip = if flags & 1 << 7 != 0 {
-            self.reader.plain.ip()?
+        event.product = Cow::Borrowed(self.product);
+        event.source_ip = self.reader.plain.ip()?;
+        event.vpn_ip = if has(1 << 7) { self.reader.plain.ip()? } else { None };
+        self.details(event)?;
+        head.place = if has(1 << 5) {
+            Some(self.reader.place_number()?)
         } else {
             None
         };
-        let mut event = Event {
-            id,
-            time_ms,
-            kind,
-            account,
-            account_aliases: Vec::new(),
-            source_ip,
-            outcome,
-            device: None,
-            session: None,
-            app: None,
-            mfa: None,
-            user_agent: None,
-            vpn_ip,
-            anonymizer: None,
-            tool: None,
-            peripheral: None,
-            interactive: flags & 4 != 0,
-            product: Cow::Borrowed(self.product),
+        head.network = self.reader.network_number()?;
+        head.claim = self.reader.claim_number()?;
+        head.travel = if has(1 << 6) {
+            Some(self.reader.travel_number()?)
+        } else {
+            None
         };
-        self.details(&mut event)?;
-        self.order_ms = order_ms;
-        heads.push(Head {
-            event,
-            key,
-            order_ms,
-            time_suspect: flags & 8 != 0,
-            place: if flags & 1 << 5 != 0 {
-                Some(self.reader.place_number()?)
-            } else {
-                None
-            },
-            network: self.reader.network_number()?,
-            claim: self.reader.claim_number()?,
-            travel: if flags & 1 << 6 != 0 {
-                Some(self.reader.travel_number()?)
-            } else {
-                None
-            },
-        });
         Ok(())
     }
 
+    #[inline]
     fn str(&mut self) -> Result<&'a str, Malformed> {
         self.texts.text(&mut self.reader.plain)
     }
 
+    #[inline]
     fn text(&mut self) -> Result<Cow<'a, str>, Malformed> {
         self.str().map(Cow::Borrowed)
     }
 
+    #[inline]
     fn opt_text(&mut self) -> Result<Option<Cow<'a, str>>, Malformed> {
         let text = self.texts.opt_text(&mut self.reader.plain)?;
         Ok(text.map(Cow::Borrowed))
     }
 
+    #[inline]
     fn shared(&mut self) -> Result<Cow<'a, str>, Malformed> {
         self.texts.shared(&mut self.reader.plain).map(Cow::Borrowed)
     }
 
+    #[inline]
     fn details(&mut self, event: &mut Event<'a>) -> Result<(), Malformed> {
         let mask = self.reader.plain.u8()?;
-        if mask & HAS_DEVICE != 0 {
-            let (id, hostname) = (self.text()?, self.opt_text()?);
-            let flags = self.reader.plain.u8()?;
-            event.device = Some(Device {
-                id,
-                hostname,
-                managed: match flags & 3 {
-                    0 => Some(false),
-                    1 => Some(true),
-                    _ => None,
-                },
-                fingerprint: flags & 4 != 0,
-            });
-        }
-        if mask & HAS_SESSION != 0 {
-            event.session = Some(self.text()?);
-        }
-        if mask & HAS_APP != 0 {
-            event.app = Some(self.shared()?);
-        }
-        if mask & HAS_MFA != 0 {
-            event.mfa = Some(Mfa {
-                used: self.reader.plain.bool()?,
-                method: self.opt_text()?,
-                factor: self.opt_text()?,
-            });
-        }
-        if mask & HAS_USER_AGENT != 0 {
-            event.user_agent = Some(self.shared()?);
-        }
-        if mask & HAS_ANONYMIZER != 0 {
-            event.anonymizer = Some(self.shared()?);
-        }
-        if mask & HAS_TOOL != 0 {
-            event.tool = Some(Box::new(Tool {
-                name: self.text()?,
-                kind: tool_kind(&mut self.reader.plain)?,
-                indicator: self.opt_text()?,
-                unattended: self.reader.plain.bool()?,
-            }));
-        }
-        if mask & HAS_PERIPHERAL != 0 {
-            event.peripheral = Some(Box::new(self.peripheral()?));
-        }
+        let has = |flag: u8| mask & flag != 0;
+        event.device = if has(HAS_DEVICE) { Some(self.device()?) } else { None };
+        event.session = if has(HAS_SESSION) { Some(self.text()?) } else { None };
+        event.app = if has(HAS_APP) { Some(self.shared()?) } else { None };
+        event.mfa = if has(HAS_MFA) { Some(self.mfa()?) } else { None };
+        event.user_agent = if has(HAS_USER_AGENT) {
+            Some(self.shared()?)
+        } else {
+            None
+        };
+        event.anonymizer = if has(HAS_ANONYMIZER) {
+            Some(self.shared()?)
+        } else {
+            None
+        };
+        event.tool = if has(HAS_TOOL) {
+            Some(Box::new(self.tool()?))
+        } else {
+            None
+        };
+        event.peripheral = if has(HAS_PERIPHERAL) {
+            Some(Box::new(self.peripheral()?))
+        } else {
+            None
+        };
         Ok(())
+    }
+
+    #[inline]
+    fn device(&mut self) -> Result<Device<'a>, Malformed> {
+        let (id, hostname) = (self.text()?, self.opt_text()?);
+        let flags = self.reader.plain.u8()?;
+        Ok(Device {
+            id,
+            hostname,
+            managed: match flags & 3 {
+                0 => Some(false),
+                1 => Some(true),
+                _ => None,
+            },
+            fingerprint: flags & 4 != 0,
+        })
+    }
+
+    fn mfa(&mut self) -> Result<Mfa<'a>, Malformed> {
+        Ok(Mfa {
+            used: self.reader.plain.bool()?,
+            method: self.opt_text()?,
+            factor: self.opt_text()?,
+        })
+    }
+
+    fn tool(&mut self) -> Result<Tool<'a>, Malformed> {
+        Ok(Tool {
+            name: self.text()?,
+            kind: tool_kind(&mut self.reader.plain)?,
+            indicator: self.opt_text()?,
+            unattended: self.reader.plain.bool()?,
+        })
     }
 
     fn usb_id(&mut self) -> Result<Option<u16>, Malformed> {
@@ -385,6 +394,41 @@ struct Head<'a> {
     network: usize,
     claim: usize,
     travel: Option<usize>,
+}
+
+impl Head<'_> {
+    /// Room to read an observation into.
+    fn blank() -> Self {
+        Self {
+            event: Event {
+                id: EventId::default(),
+                time_ms: 0,
+                kind: EventKind::Login,
+                account: Account::of_canonical(""),
+                account_aliases: Vec::new(),
+                source_ip: None,
+                outcome: Outcome::Unknown,
+                device: None,
+                session: None,
+                app: None,
+                mfa: None,
+                user_agent: None,
+                vpn_ip: None,
+                anonymizer: None,
+                tool: None,
+                peripheral: None,
+                interactive: false,
+                product: Cow::Borrowed(""),
+            },
+            key: Key(0),
+            order_ms: 0,
+            time_suspect: false,
+            place: None,
+            network: 0,
+            claim: 0,
+            travel: None,
+        }
+    }
 }
 
 #[allow(clippy::needless_pass_by_value, reason = "the shape `map_err` wants")]

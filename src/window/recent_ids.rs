@@ -30,6 +30,7 @@ pub struct Kept {
 
 impl Block {
     /// Remembers an id that came at `append_ms`. False if it was known.
+    #[inline]
     pub(super) fn remember(&mut self, id: Id, append_ms: i64, kept: Kept) -> bool {
         self.turn(append_ms, kept);
         if holds(self.list(), id) {
@@ -52,6 +53,7 @@ impl Block {
     }
 
     /// Lets the older generation go when its time has come.
+    #[inline]
     fn turn(&mut self, append_ms: i64, kept: Kept) {
         let lasted_ms = append_ms.saturating_sub(self.head().ids_since_ms);
         if lasted_ms < kept.kept_ms {
@@ -72,6 +74,7 @@ impl Block {
         head.ids_since_ms = append_ms;
     }
 
+    #[inline]
     fn straighten(&mut self) {
         let oldest = usize::from(self.head().ids_oldest);
         if oldest != 0 {
@@ -82,6 +85,7 @@ impl Block {
 
     /// All ids, oldest first, in two parts.
     #[must_use]
+    #[inline]
     pub(super) fn ids(&self) -> [&[Id]; 2] {
         let (younger, older) = self.list::<Id>().split_at(self.head().ids_oldest.into());
         [older, younger]
@@ -89,6 +93,7 @@ impl Block {
 }
 
 /// Whether an id is among them: eight at a time without a choice in between.
+#[inline]
 fn holds(ids: &[Id], id: Id) -> bool {
     let (eights, rest) = ids.as_chunks::<8>();
     let is_in = |some: &[Id]| some.iter().fold(false, |found, known| found | (*known == id));
@@ -98,6 +103,7 @@ fn holds(ids: &[Id], id: Id) -> bool {
 /// 64-bit hash of an event's id and product, eight bytes at a time: a folded product of 64 by 64 bits, as in wyhash
 /// (Wang Yi, public domain).
 #[must_use]
+#[inline]
 pub fn id_hash(id: &EventId, product: &str) -> Id {
     let mut state = 0;
     let mut add = |word| state = fold(state, word);
@@ -107,6 +113,7 @@ pub fn id_hash(id: &EventId, product: &str) -> Id {
 }
 
 #[allow(clippy::cast_possible_truncation, reason = "the halves of 128 bits")]
+#[inline]
 fn fold(state: u64, word: u64) -> u64 {
     let wide = u128::from(state.rotate_left(29) ^ word ^ 0x9e37_79b9_7f4a_7c15) * 0xe703_7ed1_a0b4_28db;
     wide as u64 ^ (wide >> 64) as u64

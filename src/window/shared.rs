@@ -19,6 +19,7 @@ pub struct SharedWriter {
 impl SharedWriter {
     /// A writer that appends to `bytes`.
     #[must_use]
+    #[inline]
     pub fn appending(bytes: Vec<u8>) -> Self {
         Self {
             plain: Writer::appending(bytes),
@@ -27,10 +28,12 @@ impl SharedWriter {
     }
 
     /// A place.
+    #[inline]
     pub fn place(&mut self, place: &Place) {
         self.dictionary.place(&mut self.plain, place);
     }
     /// A place or its absence.
+    #[inline]
     pub fn opt_place(&mut self, place: Option<&Place>) {
         self.plain.bool(place.is_some());
         if let Some(place) = place {
@@ -38,14 +41,17 @@ impl SharedWriter {
         }
     }
     /// A network.
+    #[inline]
     pub fn network(&mut self, network: &Network) {
         self.dictionary.network(&mut self.plain, network);
     }
     /// A claim.
+    #[inline]
     pub fn claim(&mut self, claim: &Claim) {
         self.dictionary.claim(&mut self.plain, claim);
     }
     /// Approved travel.
+    #[inline]
     pub fn travel(&mut self, travel: &Travel) {
         self.dictionary.travel(&mut self.plain, travel);
     }
@@ -63,21 +69,25 @@ pub struct Dictionary {
 impl Dictionary {
     /// The place with that number.
     #[must_use]
+    #[inline]
     pub fn place(&self, number: usize) -> &Arc<Place> {
         &self.places[number]
     }
     /// The network with that number.
     #[must_use]
+    #[inline]
     pub fn network(&self, number: usize) -> &Arc<Network> {
         &self.networks[number]
     }
     /// The claim with that number.
     #[must_use]
+    #[inline]
     pub fn claim(&self, number: usize) -> &Arc<Claim> {
         &self.claims[number]
     }
     /// The travel with that number.
     #[must_use]
+    #[inline]
     pub fn travel(&self, number: usize) -> &Arc<Travel> {
         &self.travels[number]
     }
@@ -115,6 +125,7 @@ macro_rules! shared {
 
 impl<'a, 'i> SharedReader<'a, 'i> {
     /// A reader over `bytes`.
+    #[inline]
     pub fn new(bytes: &'a [u8], interner: &'i mut Interner) -> Self {
         Self {
             plain: Reader::new(bytes),
@@ -157,12 +168,14 @@ impl<'a, 'i> SharedReader<'a, 'i> {
     );
 
     /// A reader that goes on where another stopped, as [`SharedReader::into_parts`] left it.
+    #[inline]
     pub fn resuming(plain: Reader<'a>, known: Dictionary, interner: &'i mut Interner) -> Self {
         Self { plain, interner, known }
     }
 
     /// The plain values not read yet, and the shared ones read so far.
     #[must_use]
+    #[inline]
     pub fn into_parts(self) -> (Reader<'a>, Dictionary) {
         (self.plain, self.known)
     }
@@ -171,6 +184,7 @@ impl<'a, 'i> SharedReader<'a, 'i> {
     ///
     /// # Errors
     /// As [`SharedReader::place_number`].
+    #[inline]
     pub fn place(&mut self) -> Result<Arc<Place>, Malformed> {
         let number = self.place_number()?;
         Ok(Arc::clone(self.known.place(number)))
@@ -180,6 +194,7 @@ impl<'a, 'i> SharedReader<'a, 'i> {
     ///
     /// # Errors
     /// As [`SharedReader::place_number`].
+    #[inline]
     pub fn opt_place(&mut self) -> Result<Option<Arc<Place>>, Malformed> {
         if self.plain.bool()? {
             self.place().map(Some)
@@ -189,6 +204,7 @@ impl<'a, 'i> SharedReader<'a, 'i> {
     }
 
     /// The numbers of networks with their places.
+    #[inline]
     pub fn spots(&mut self) -> &mut Spots {
         &mut self.interner.spots
     }
@@ -197,6 +213,7 @@ impl<'a, 'i> SharedReader<'a, 'i> {
     ///
     /// # Errors
     /// As [`SharedReader::network_number`].
+    #[inline]
     pub fn network(&mut self) -> Result<Arc<Network>, Malformed> {
         let number = self.network_number()?;
         Ok(Arc::clone(self.known.network(number)))
