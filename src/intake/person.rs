@@ -22,7 +22,6 @@ pub(super) struct Person<'a> {
 /// An empty or masked candidate gives way to the next. A machine's name or an oversized one refuses the whole
 /// event: the names beside it belong to the same machine, or to the same forged record. `field` names the
 /// candidates in a rejection.
-#[inline]
 pub(super) fn resolve<'a>(
     candidates: impl IntoIterator<Item = Cow<'a, str>>,
     field: &str,
@@ -47,7 +46,6 @@ pub(super) fn resolve<'a>(
 }
 
 impl<'a> Person<'a> {
-    #[inline]
     fn add(&mut self, alias: Account<'a>) {
         if alias != self.account && !self.aliases.contains(&alias) && self.aliases.len() < ALIASES_MAX {
             self.aliases.push(alias);

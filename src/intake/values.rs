@@ -20,7 +20,6 @@ pub(super) struct Place(u32);
 
 impl Place {
     /// The place of the last of so many values.
-    #[inline]
     pub(super) fn last_of(count: usize) -> Option<Self> {
         u32::try_from(count).ok().map(Self)
     }
@@ -61,7 +60,6 @@ impl Span {
     }
 
     /// The same value, counted from byte `start`, which is not behind it.
-    #[inline]
     pub(super) fn less(self, start: usize) -> Self {
         Self {
             start: self.start - start,
@@ -170,7 +168,6 @@ impl<'v, 'a> Values<'v, 'a> {
     }
 
     /// A USB vendor or product id: hexadecimal as text, with or without `0x`, or a plain number.
-    #[inline]
     pub(super) fn usb_id(self, place: Place) -> Option<u16> {
         let span = self.span(place)?;
         match span.kind {
@@ -205,7 +202,6 @@ impl<'v, 'a> Values<'v, 'a> {
 }
 
 #[cold]
-#[inline]
 fn no_time(text: &str, field: &str) -> Rejection {
     if text.trim().is_empty() {
         return reject(
@@ -280,7 +276,6 @@ fn is_placeholder(text: &str) -> bool {
 }
 
 /// A USB id: up to four hexadecimal digits, with or without `0x`.
-#[inline]
 pub(super) fn hex_id(text: &str) -> Option<u16> {
     let text = text.trim();
     let digits = text

@@ -24,7 +24,6 @@ pub enum AccountRefusal {
 impl AccountRefusal {
     /// The reason as it appears in dead letters and metric labels.
     #[must_use]
-    #[inline]
     pub fn reason(self) -> &'static str {
         match self {
             Self::Missing => "account_missing",
@@ -65,7 +64,6 @@ impl<'a> Account<'a> {
         Self(Cow::Borrowed(name))
     }
 
-    #[inline]
     fn canonical_of_any(name: &'a str) -> Result<Self, AccountRefusal> {
         let name = name.trim();
         let name = name.rsplit_once('\\').map_or(name, |(_, user)| user);
@@ -107,7 +105,6 @@ impl<'a> Account<'a> {
 
     /// The same account, owning its name.
     #[must_use]
-    #[inline]
     pub fn into_owned(self) -> Account<'static> {
         Account(Cow::Owned(self.0.into_owned()))
     }
@@ -134,7 +131,6 @@ fn is_plainly_canonical(name: &str) -> bool {
         && bytes.iter().all(|byte| IS_JOINED[usize::from(*byte)])
 }
 
-#[inline]
 fn is_mask(name: &str) -> bool {
     const PLACEHOLDERS: [&str; 12] = [
         "n/a",
@@ -154,7 +150,6 @@ fn is_mask(name: &str) -> bool {
     symbols_only || PLACEHOLDERS.iter().any(|p| name.eq_ignore_ascii_case(p))
 }
 
-#[inline]
 fn is_machine(name: &str) -> bool {
     // Well-known Windows principals, Microsoft Learn "Security identifiers".
     const PRINCIPALS: [&str; 6] = [

@@ -63,7 +63,6 @@ impl DictionaryWriter {
         self.claims.reference(writer, claim, write_claim);
     }
     /// Travel.
-    #[inline]
     pub fn travel(&mut self, writer: &mut Writer, travel: &Travel) {
         self.travels.reference(writer, travel, write_travel);
     }

@@ -46,31 +46,24 @@ pub trait Windowed: Default {
 
 /// A window that is kept apart from its place in the table.
 impl<W: Windowed> Windowed for Box<W> {
-    #[inline]
     fn write(&self, shared: &Interner, writer: &mut SharedWriter) {
         (**self).write(shared, writer);
     }
-    #[inline]
     fn read(reader: &mut SharedReader<'_, '_>) -> Result<Self, Malformed> {
         W::read(reader).map(Box::new)
     }
-    #[inline]
     fn bytes(&self) -> usize {
         size_of::<W>() + (**self).bytes()
     }
-    #[inline]
     fn touch(&self) -> u64 {
         (**self).touch()
     }
-    #[inline]
     fn touch_apart(&self) -> u64 {
         (**self).touch_apart()
     }
-    #[inline]
     fn last_append_ms(&self) -> i64 {
         (**self).last_append_ms()
     }
-    #[inline]
     fn is_provisional(&self) -> bool {
         (**self).is_provisional()
     }
@@ -94,7 +87,6 @@ pub struct Chunks<W> {
 impl<W: Windowed> Chunks<W> {
     /// No windows, and room for about `windows_max`.
     #[must_use]
-    #[inline]
     pub fn new(windows_max: usize) -> Self {
         let empty = || Chunk {
             windows: Table::default(),
@@ -113,7 +105,6 @@ impl<W: Windowed> Chunks<W> {
         clippy::unused_self,
         reason = "the number is a property of the state, whatever its source"
     )]
-    #[inline]
     pub fn count(&self) -> u16 {
         CHUNKS
     }
@@ -121,41 +112,35 @@ impl<W: Windowed> Chunks<W> {
     /// The chunk of a key.
     #[must_use]
     #[allow(clippy::unused_self, reason = "as `count`")]
-    #[inline]
     pub fn chunk_of(&self, key: Key) -> u16 {
         key.chunk(CHUNKS)
     }
 
     /// Whether a chunk takes part in folding a record at `offset`: always, or from its own offset on after a restore.
     #[must_use]
-    #[inline]
     pub fn takes_part(resume: Option<&[i64]>, chunk: u16, offset: i64) -> bool {
         resume.is_none_or(|resume| resume.get(usize::from(chunk)).is_some_and(|from| *from <= offset))
     }
 
     /// Every window, in no order that means anything.
-    #[inline]
     pub fn all(&self) -> impl Iterator<Item = &W> {
         let windows = self.chunks.iter().flat_map(|chunk| chunk.windows.iter());
         windows.map(|(_, window)| window)
     }
 
     /// Windows of a chunk.
-    #[inline]
     pub fn windows(&mut self, chunk: u16) -> &mut Table<W> {
         &mut self.chunks[usize::from(chunk)].windows
     }
 
     /// The window of a key, if there is one.
     #[must_use]
-    #[inline]
     pub fn window(&self, chunk: u16, key: Key) -> Option<&W> {
         self.chunks[usize::from(chunk)].windows.get(key)
     }
 
     /// Reads a little of the windows of those keys, at most [`TOUCHED_MAX`], so that they come from memory side by side
     /// and not one after the other: first their places in the tables, then the windows, then what lies apart from them.
-    #[inline]
     pub fn touch(&self, keys: impl Iterator<Item = Key> + Clone) {
         let mut windows: [Option<&W>; TOUCHED_MAX] = [None; TOUCHED_MAX];
         let chunk = |key: Key| &self.chunks[usize::from(self.chunk_of(key))].windows;
@@ -167,7 +152,6 @@ impl<W: Windowed> Chunks<W> {
     }
 
     /// Adds one input to the digest: key and position, so that an input folded twice or never shows.
-    #[inline]
     pub fn count_input(&mut self, chunk: u16, key: Key, offset: i64, index: u32) {
         let position = (u128::from(offset.cast_unsigned()) << 32) | u128::from(index);
         // Keys are keyed hashes, so no two inputs meet by accident.
@@ -178,7 +162,6 @@ impl<W: Windowed> Chunks<W> {
 
     /// Before an input: drops a chunk's expired windows if that was not done for a day. The chunk's own inputs decide
     /// when, so a restored chunk is swept at the same ones as the original. Says whether it was.
-    #[inline]
     pub fn tidy(&mut self, chunk: u16, append_ms: i64, is_expired: impl Fn(&W) -> bool) -> bool {
         let chunk = &mut self.chunks[usize::from(chunk)];
         if append_ms < chunk.swept_ms.saturating_add(SWEEP_MS) {
@@ -191,14 +174,12 @@ impl<W: Windowed> Chunks<W> {
 
     /// Whether a chunk has no room for one more window.
     #[must_use]
-    #[inline]
     pub fn is_full(&self, chunk: u16) -> bool {
         self.chunks[usize::from(chunk)].windows.len() >= self.chunk_max
     }
 
     /// Gives up some provisional windows of a full chunk, those longest without an input first. Says how many; none if
     /// every window is worth keeping.
-    #[inline]
     pub fn make_room(&mut self, chunk: u16) -> u64 {
         let windows = &mut self.chunks[usize::from(chunk)].windows;
         let provisional = windows.iter().filter(|(_, window)| window.is_provisional());
@@ -215,7 +196,6 @@ impl<W: Windowed> Chunks<W> {
     }
 
     /// Appends a chunk: version, digest, number of windows, then key and window in the order of keys.
-    #[inline]
     pub fn write(&self, chunk: u16, shared: &Interner, bytes: &mut Vec<u8>) {
         let Some(chunk) = self.chunks.get(usize::from(chunk)) else {
             return;
@@ -241,7 +221,6 @@ impl<W: Windowed> Chunks<W> {
     ///
     /// # Errors
     /// [`CodecError`] if the bytes are no chunk; it is empty then.
-    #[inline]
     pub fn read(&mut self, chunk: u16, bytes: &[u8], interner: &mut Interner) -> Result<(), CodecError> {
         let slot = self.chunks.get_mut(usize::from(chunk)).ok_or_else(|| CodecError {
             what: "state chunk",
@@ -262,14 +241,12 @@ impl<W: Windowed> Chunks<W> {
 
     /// Wrapping sum of the chunks' digests.
     #[must_use]
-    #[inline]
     pub fn digest(&self) -> u128 {
         self.chunks.iter().fold(0, |sum, chunk| sum.wrapping_add(chunk.folded))
     }
 
     /// How much is kept. The bytes are those of a sample of windows, scaled.
     #[must_use]
-    #[inline]
     pub fn size(&self) -> StateSize {
         /// Chunks whose windows are measured.
         const SAMPLED: usize = 4;
@@ -290,7 +267,6 @@ impl<W: Windowed> Chunks<W> {
 
     /// Bytes of every chunk, for tests that compare two states.
     #[must_use]
-    #[inline]
     pub fn snapshot(&self, shared: &Interner) -> BTreeMap<u16, Vec<u8>> {
         (0..CHUNKS)
             .map(|chunk| {
@@ -303,13 +279,11 @@ impl<W: Windowed> Chunks<W> {
 }
 
 /// Brings windows near, side by side: first themselves, then what lies apart from them.
-#[inline]
 fn touch<'w, W: Windowed + 'w>(windows: impl Iterator<Item = &'w W> + Clone) {
     std::hint::black_box(windows.clone().fold(0, |all, window| all ^ window.touch()));
     std::hint::black_box(windows.fold(0, |all, window| all ^ window.touch_apart()));
 }
 
-#[inline]
 fn read_chunk<W: Windowed>(bytes: &[u8], interner: &mut Interner) -> Result<Chunk<W>, Malformed> {
     let mut reader = SharedReader::new(bytes, interner);
     if reader.plain.u8()? != CHUNK_VERSION {
@@ -335,7 +309,6 @@ fn read_chunk<W: Windowed>(bytes: &[u8], interner: &mut Interner) -> Result<Chun
 
 /// Finalizer of MurmurHash3 (Appleby, public domain) on both halves, crossed.
 #[allow(clippy::cast_possible_truncation, reason = "the halves of 128 bits")]
-#[inline]
 fn mix(value: u128) -> u128 {
     let half = |mut h: u64| {
         h = (h ^ (h >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);

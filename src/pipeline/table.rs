@@ -25,7 +25,6 @@ const SLOTS_MIN: usize = 4;
 const CHUNK_BITS: u32 = 16;
 
 impl<W> Default for Table<W> {
-    #[inline]
     fn default() -> Self {
         Self {
             slots: Vec::new(),
@@ -37,7 +36,6 @@ impl<W> Default for Table<W> {
 impl<W: Default> Table<W> {
     /// An empty table with room for so many windows.
     #[must_use]
-    #[inline]
     pub fn with_room(windows: usize) -> Self {
         let mut table = Self::default();
         if windows > 0 {
@@ -48,35 +46,30 @@ impl<W: Default> Table<W> {
 
     /// How many windows there are.
     #[must_use]
-    #[inline]
     pub fn len(&self) -> usize {
         self.len
     }
 
     /// Whether there is none.
     #[must_use]
-    #[inline]
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 
     /// Bytes of its slots, taken or not.
     #[must_use]
-    #[inline]
     pub fn bytes(&self) -> usize {
         self.slots.capacity() * size_of::<Option<Slot<W>>>()
     }
 
     /// The window of a key.
     #[must_use]
-    #[inline]
     pub fn get(&self, key: Key) -> Option<&W> {
         let index = self.find(key).ok()?;
         self.slots[index].as_ref().map(|slot| &slot.window)
     }
 
     /// The window of a key. Where there is none an empty one begins, if it may.
-    #[inline]
     pub fn get_or_begin(&mut self, key: Key, may_begin: bool) -> Option<&mut W> {
         let index = match self.find(key) {
             Ok(index) => index,
@@ -87,7 +80,6 @@ impl<W: Default> Table<W> {
     }
 
     /// Puts a window in, in place of the key's former one.
-    #[inline]
     pub fn insert(&mut self, key: Key, window: W) {
         match self.find(key) {
             Ok(index) => {
@@ -102,7 +94,6 @@ impl<W: Default> Table<W> {
     }
 
     /// Keeps the windows that `is_kept` says.
-    #[inline]
     pub fn retain(&mut self, mut is_kept: impl FnMut(Key, &W) -> bool) {
         let mut gone = 0;
         for place in &mut self.slots {
@@ -119,7 +110,6 @@ impl<W: Default> Table<W> {
     }
 
     /// Every key and window, in no order that means anything.
-    #[inline]
     pub fn iter(&self) -> impl Iterator<Item = (Key, &W)> {
         let slots = self.slots.iter().flatten();
         slots.map(|slot| (slot.key(), &slot.window))
@@ -127,13 +117,11 @@ impl<W: Default> Table<W> {
 
     /// Reads where a key stands if nobody stands in its place, to bring it near.
     #[must_use]
-    #[inline]
     pub fn touch(&self, key: Key) -> u64 {
         let place = self.slots.get(self.home(key));
         place.and_then(Option::as_ref).map_or(0, |slot| slot.low)
     }
 
-    #[inline]
     fn home(&self, key: Key) -> usize {
         // The upper bits say in which chunk a key is.
         let spread = u128::from(low(key) << CHUNK_BITS) * self.slots.len() as u128;
@@ -141,7 +129,6 @@ impl<W: Default> Table<W> {
     }
 
     /// Where a key stands, or the free slot where it would.
-    #[inline]
     fn find(&self, key: Key) -> Result<usize, usize> {
         if self.slots.is_empty() {
             return Err(0);
@@ -156,12 +143,10 @@ impl<W: Default> Table<W> {
         }
     }
 
-    #[inline]
     fn behind(&self, index: usize) -> usize {
         if index + 1 == self.slots.len() { 0 } else { index + 1 }
     }
 
-    #[inline]
     fn begin(&mut self, key: Key, free: usize, window: W) -> usize {
         let mut free = free;
         if (self.len + 1) * 4 > self.slots.len() * 3 {
@@ -177,7 +162,6 @@ impl<W: Default> Table<W> {
         free
     }
 
-    #[inline]
     fn resize(&mut self, slots: usize) {
         let mut fresh = Vec::new();
         fresh.reserve_exact(slots);
@@ -195,26 +179,22 @@ impl<W: Default> Table<W> {
 }
 
 impl<W> Slot<W> {
-    #[inline]
     fn key(&self) -> Key {
         Key(u128::from(self.high) << 64 | u128::from(self.low))
     }
 }
 
 /// Slots for so many windows: at most three quarters are taken.
-#[inline]
 fn slots_for(windows: usize) -> usize {
     (windows * 4).div_ceil(3).max(SLOTS_MIN)
 }
 
 #[allow(clippy::cast_possible_truncation, reason = "the halves of 128 bits")]
-#[inline]
 fn low(key: Key) -> u64 {
     key.0 as u64
 }
 
 #[allow(clippy::cast_possible_truncation, reason = "the halves of 128 bits")]
-#[inline]
 fn high(key: Key) -> u64 {
     (key.0 >> 64) as u64
 }

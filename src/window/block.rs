@@ -112,7 +112,6 @@ impl Item for Id {
 const WORDS_MIN: usize = 56;
 
 /// Words of a block that has room for so many: four sizes in a doubling, as allocators have, and fewer below 512 bytes.
-#[inline]
 fn size_for(words: usize) -> usize {
     const STEP_MIN: usize = 16;
     if words <= WORDS_MIN {
@@ -129,7 +128,6 @@ pub const ITEMS_MAX: usize = u16::MAX as usize;
 pub struct Block(Box<[u64]>);
 
 impl Default for Block {
-    #[inline]
     fn default() -> Self {
         let mut block = Self(vec![0; WORDS_MIN].into_boxed_slice());
         block.head_mut().oldest_ms = i64::MAX;
@@ -146,7 +144,6 @@ impl Block {
     }
 
     /// The head, to be changed.
-    #[inline]
     pub fn head_mut(&mut self) -> &mut Head {
         bytemuck::from_bytes_mut(bytemuck::cast_slice_mut(&mut self.0[..HEAD]))
     }
@@ -167,13 +164,11 @@ impl Block {
 
     /// How many items a list has.
     #[must_use]
-    #[inline]
     pub fn len(&self, list: List) -> usize {
         usize::from(self.head().lens[list as usize])
     }
 
     /// Inserts an item at `index`. A list of [`ITEMS_MAX`] stays as it is.
-    #[inline]
     pub fn insert<T: Item>(&mut self, index: usize, item: &T) {
         let width = WIDTHS[T::LIST as usize];
         if self.len(T::LIST) == ITEMS_MAX {
@@ -187,7 +182,6 @@ impl Block {
     }
 
     /// Appends so many words of texts, all zeros.
-    #[inline]
     pub fn extend_texts(&mut self, words: usize) {
         let (at, used) = (self.range(List::Texts).end, self.used());
         self.make_room(used + words);
@@ -198,7 +192,6 @@ impl Block {
     }
 
     /// Appends an item and gives its index.
-    #[inline]
     pub fn push<T: Item>(&mut self, item: &T) -> usize {
         let index = self.len(T::LIST);
         self.insert(index, item);
@@ -206,7 +199,6 @@ impl Block {
     }
 
     /// Removes items.
-    #[inline]
     pub fn remove<T: Item>(&mut self, items: Range<usize>) {
         let width = WIDTHS[T::LIST as usize];
         let (start, used) = (self.range(T::LIST).start, self.used());
@@ -216,7 +208,6 @@ impl Block {
     }
 
     /// Gives room back where there is much more than is used: as many items come again, and each change is an allocation.
-    #[inline]
     pub fn give_room_back(&mut self) {
         /// Words of room that are worth keeping: those of what comes and goes in a day.
         const KEPT: usize = 16;
@@ -228,7 +219,6 @@ impl Block {
 
     /// Reads a word of every line of the block, to bring them near: of most all, of the largest what is asked for first.
     #[must_use]
-    #[inline]
     pub fn touch(&self) -> u64 {
         /// Words of a line of the cache.
         const LINE: usize = 64 / WORD;
@@ -243,7 +233,6 @@ impl Block {
 
     /// Bytes on the heap.
     #[must_use]
-    #[inline]
     pub fn bytes(&self) -> usize {
         size_of_val(&*self.0)
     }
@@ -256,19 +245,16 @@ impl Block {
         start..start + words(list)
     }
 
-    #[inline]
     fn used(&self) -> usize {
         self.range(List::Ids).end
     }
 
-    #[inline]
     fn make_room(&mut self, words: usize) {
         if words > self.0.len() {
             self.resize(size_for(words));
         }
     }
 
-    #[inline]
     fn resize(&mut self, words: usize) {
         let mut all = std::mem::take(&mut self.0).into_vec();
         all.reserve_exact(words.saturating_sub(all.len()));

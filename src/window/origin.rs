@@ -37,19 +37,16 @@ impl Address {
 
     /// The address.
     #[must_use]
-    #[inline]
     pub fn ip(self) -> IpAddr {
         Ipv6Addr::from_bits(u128::from(self.high) << 64 | u128::from(self.low)).to_canonical()
     }
 
     /// Whether both are one line: the same IPv4 address, or the same IPv6 /64.
     #[must_use]
-    #[inline]
     pub fn is_on_line_of(self, other: Self) -> bool {
         self.high == other.high && (self.low == other.low || !(self.is_v4() || other.is_v4()))
     }
 
-    #[inline]
     fn is_v4(self) -> bool {
         self.high == 0 && self.low >> 32 == MAPPED
     }
@@ -90,21 +87,18 @@ impl Origin {
 impl OriginId {
     /// That of the network at `index`.
     #[must_use]
-    #[inline]
     pub(super) fn of_network(index: usize) -> Self {
         Self(u16::try_from(index).map_or(OTHERS - 1, |index| index.min(OTHERS - 1)))
     }
 
     /// Whether it is that of the network at `index`.
     #[must_use]
-    #[inline]
     pub(super) fn is_of_network(self, index: usize) -> bool {
         self == Self::of_network(index)
     }
 
     /// The number after the network at `index` went.
     #[must_use]
-    #[inline]
     pub(super) fn after_removal(self, index: usize) -> Self {
         let is_behind = self.0 < OTHERS && usize::from(self.0) > index;
         Self(if is_behind { self.0 - 1 } else { self.0 })
@@ -124,7 +118,6 @@ impl Block {
 
     /// The number of an origin that no network has; it is added if it is not there. What no visit names is
     /// overwritten.
-    #[inline]
     pub(super) fn number_other(&mut self, origin: Origin) -> OriginId {
         let all = self.list::<Origin>();
         if let Some(index) = all.iter().position(|known| *known == origin) {
@@ -146,7 +139,6 @@ impl Block {
     }
 
     /// Lets all other origins go once no visit names one.
-    #[inline]
     pub(super) fn clear_others(&mut self) {
         let count = self.len(List::Others);
         if count > 0 && self.list::<Visit>().iter().all(|visit| visit.origin.0 < OTHERS) {
@@ -155,7 +147,6 @@ impl Block {
     }
 }
 
-#[inline]
 fn other(index: usize) -> OriginId {
     // Visits are a few dozen, so their origins are.
     OriginId(u16::try_from(index).map_or(u16::MAX, |index| OTHERS.saturating_add(index)))

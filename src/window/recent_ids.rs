@@ -53,7 +53,6 @@ impl Block {
     }
 
     /// Lets the older generation go when its time has come.
-    #[inline]
     fn turn(&mut self, append_ms: i64, kept: Kept) {
         let lasted_ms = append_ms.saturating_sub(self.head().ids_since_ms);
         if lasted_ms < kept.kept_ms {
@@ -74,7 +73,6 @@ impl Block {
         head.ids_since_ms = append_ms;
     }
 
-    #[inline]
     fn straighten(&mut self) {
         let oldest = usize::from(self.head().ids_oldest);
         if oldest != 0 {
@@ -85,7 +83,6 @@ impl Block {
 
     /// All ids, oldest first, in two parts.
     #[must_use]
-    #[inline]
     pub(super) fn ids(&self) -> [&[Id]; 2] {
         let (younger, older) = self.list::<Id>().split_at(self.head().ids_oldest.into());
         [older, younger]
@@ -113,7 +110,6 @@ pub fn id_hash(id: &EventId, product: &str) -> Id {
 }
 
 #[allow(clippy::cast_possible_truncation, reason = "the halves of 128 bits")]
-#[inline]
 fn fold(state: u64, word: u64) -> u64 {
     let wide = u128::from(state.rotate_left(29) ^ word ^ 0x9e37_79b9_7f4a_7c15) * 0xe703_7ed1_a0b4_28db;
     wide as u64 ^ (wide >> 64) as u64

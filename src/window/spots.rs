@@ -35,7 +35,6 @@ pub struct Spots {
 impl Spot {
     /// Whether an observation came from here.
     #[must_use]
-    #[inline]
     pub fn is_of(&self, seen: &Observation<'_>) -> bool {
         Arc::ptr_eq(&self.network, seen.network) && self.place.as_ref().map(Arc::as_ptr) == seen.place.map(Arc::as_ptr)
     }
@@ -77,20 +76,17 @@ impl Spots {
 
     /// How many are named.
     #[must_use]
-    #[inline]
     pub fn len(&self) -> usize {
         self.numbers.len()
     }
 
     /// Whether none is.
     #[must_use]
-    #[inline]
     pub fn is_empty(&self) -> bool {
         self.numbers.is_empty()
     }
 
     /// Forgets all but those of `used`.
-    #[inline]
     pub fn keep(&mut self, used: impl Iterator<Item = SpotId>) {
         let mut is_used = vec![false; self.all.len()];
         for id in used {
@@ -108,7 +104,6 @@ impl Spots {
 }
 
 /// Where the only copies of both are.
-#[inline]
 fn copies(network: &Arc<Network>, place: Option<&Arc<Place>>) -> (usize, usize) {
     let place = place.map_or(0, |place| Arc::as_ptr(place).addr());
     (Arc::as_ptr(network).addr(), place)

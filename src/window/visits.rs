@@ -42,7 +42,6 @@ pub enum Inserted {
 impl Block {
     /// Inserts `visit` where its time belongs. Of a stay at one address that ended before `settled_ms` (nothing can come
     /// between any more) the first and the last are kept. A full ring gives up its oldest.
-    #[inline]
     pub(super) fn insert_visit(&mut self, visit: &Visit, visits_max: usize, settled_ms: i64) -> Inserted {
         self.shorten_stays(settled_ms);
         let all = self.list::<Visit>();
@@ -63,7 +62,6 @@ impl Block {
     }
 
     /// Visits of one moment are told apart by what does not depend on the order of their arrival.
-    #[inline]
     fn is_before(&self, one: &Visit, other: &Visit) -> bool {
         let tell_apart = |visit: &Visit| {
             let id = self.event_id(visit.event_id, visit.packing).to_string();
@@ -76,7 +74,6 @@ impl Block {
         }
     }
 
-    #[inline]
     fn shorten_stays(&mut self, settled_ms: i64) {
         let is_settled = |visit: &Visit| visit.order_ms < settled_ms;
         // Three of a stay are needed before one goes.
@@ -92,7 +89,6 @@ impl Block {
     }
 
     /// The first of three visits in a row at one address.
-    #[inline]
     fn stay_of_three(&self, range: Range<usize>) -> Option<usize> {
         let start = range.start;
         let visits = &self.list::<Visit>()[range];
@@ -103,13 +99,11 @@ impl Block {
         visits.windows(3).position(is_stay).map(|at| start + at)
     }
 
-    #[inline]
     fn is_same_address(&self, one: OriginId, other: OriginId) -> bool {
         one == other || self.origin(one).address == self.origin(other).address
     }
 
     /// Forgets visits before `horizon_ms`.
-    #[inline]
     pub(super) fn forget_visits(&mut self, horizon_ms: i64) {
         let all = self.list::<Visit>();
         if all.first().is_some_and(|oldest| oldest.order_ms < horizon_ms) {
