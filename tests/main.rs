@@ -8,6 +8,7 @@ mod scenarios;
 mod golden;
 mod alerts_schema;
 mod properties;
+mod packed;
 mod limits;
 mod tidy;
 mod in_process_broker;

@@ -9,30 +9,31 @@ use falsefront::enrich::Reference;
 use falsefront::intake::Format;
 use falsefront::pipeline::accounts::Accounts;
 use falsefront::pipeline::entities::Entities;
-use falsefront::pipeline::intake::{Intake, RawRecord};
+use falsefront::pipeline::intake::Intake;
 use falsefront::pipeline::settings::{DetectionSettings, IntakeSettings};
-use falsefront::pipeline::unpacked::Unpacked;
 use falsefront::pipeline::{Fold, Outputs, Position, Published};
 use falsefront::service::reference::ReferenceBytes;
 use falsefront::service::worker::Fused;
 use falsefront::service::worker::stage::LiveIntake;
-use falsefront::window::intern::Interner;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRunner};
 use serde_json::Value;
 
 use crate::support::core::{self, Core, HASH_KEY, Lane};
-use crate::support::ocsf::{
-    HOUR_MS, MINUTE_MS, START_MS, Who, failed_login, login, process, remote_desktop, tunnel, usb,
-};
+use crate::support::ocsf::{MINUTE_MS, START_MS, Who, failed_login, login, process, remote_desktop, tunnel, usb};
 use crate::support::scenario::{lines, same};
 
 /// The seed where none is given: a test that fails only sometimes helps nobody.
 const SEED: u64 = 20_260_302;
 
 /// Runs `test` over `cases` values; `FALSEFRONT_SEED` and `FALSEFRONT_CASES` look elsewhere and longer.
-fn check<S: Strategy>(name: &str, cases: u32, values: &S, test: impl Fn(S::Value) -> Result<(), TestCaseError>) {
+pub(crate) fn check<S: Strategy>(
+    name: &str,
+    cases: u32,
+    values: &S,
+    test: impl Fn(S::Value) -> Result<(), TestCaseError>,
+) {
     let number = |name: &str| std::env::var(name).ok().and_then(|value| value.parse::<u64>().ok());
     let seed = number("FALSEFRONT_SEED").unwrap_or(SEED);
     let cases = number("FALSEFRONT_CASES").map_or(cases, |cases| u32::try_from(cases).unwrap());
@@ -46,9 +47,7 @@ fn check<S: Strategy>(name: &str, cases: u32, values: &S, test: impl Fn(S::Value
     };
     let mut runner = TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &bytes));
     if let Err(error) = runner.run(values, test) {
-        panic!(
-            "{error}\nreplay: FALSEFRONT_SEED={seed} FALSEFRONT_CASES={cases} cargo test --test main properties::{name}"
-        );
+        panic!("{error}\nreplay: FALSEFRONT_SEED={seed} FALSEFRONT_CASES={cases} cargo test --test main {name}");
     }
 }
 
@@ -72,7 +71,7 @@ const ACCOUNTS: [&str; 4] = [
 
 /// Something somebody did.
 #[derive(Clone, Debug)]
-struct Act {
+pub(crate) struct Act {
     account: usize,
     device: usize,
     address: usize,
@@ -93,7 +92,7 @@ enum What {
     Usb(&'static str),
 }
 
-fn acts(most: usize) -> impl Strategy<Value = Vec<Act>> {
+pub(crate) fn acts(most: usize) -> impl Strategy<Value = Vec<Act>> {
     let what = prop_oneof![
         8 => Just(What::Login),
         1 => Just(What::FailedLogin),
@@ -148,7 +147,7 @@ fn records(acts: &[Act]) -> Vec<(i64, Vec<u8>)> {
     acts.iter().enumerate().map(record).collect()
 }
 
-fn in_order(acts: &[Act]) -> Vec<Vec<u8>> {
+pub(crate) fn in_order(acts: &[Act]) -> Vec<Vec<u8>> {
     records(acts).into_iter().map(|(_, record)| record).collect()
 }
 
@@ -156,7 +155,7 @@ fn slices(records: &[Vec<u8>]) -> Vec<&[u8]> {
     records.iter().map(Vec::as_slice).collect()
 }
 
-fn reference() -> Arc<Reference> {
+pub(crate) fn reference() -> Arc<Reference> {
     let roster = "account,kind,employer,country,region,city,hire_date\n\
         ann@corp.example,contractor,Quillstaff,US,TX,Austin,2026-02-20\n\
         ben@corp.example,contractor,Northbench,US,MA,Boston,\n\
@@ -170,7 +169,7 @@ fn reference() -> Arc<Reference> {
     })
 }
 
-fn settings() -> Arc<DetectionSettings> {
+pub(crate) fn settings() -> Arc<DetectionSettings> {
     Arc::default()
 }
 
@@ -351,74 +350,15 @@ fn a_record_delivered_again_changes_nothing() {
     );
 }
 
-fn packed(records: &[Vec<u8>]) -> Vec<u8> {
-    let settings = IntakeSettings {
-        partitions: 1,
-        ..IntakeSettings::default()
-    };
-    let mut intake = Intake::new(settings, HASH_KEY, reference());
-    for (offset, record) in (0..).zip(records) {
-        let raw = RawRecord {
-            topic: "events",
-            partition: 0,
-            offset,
-            append_ms: START_MS + 1_000 * HOUR_MS,
-            value: Some(record),
-        };
-        intake.record(Format::Auto, raw);
-    }
-    let mut packed = intake.flush().observations;
-    assert_eq!(packed.len(), 1);
-    packed.remove(0).value
-}
-
-#[test]
-fn packed_observations_come_back() {
-    check("packed_observations_come_back", 32, &acts(40), |acts| {
-        let records = in_order(&acts);
-        let packed = packed(&records);
-        let mut interner = Interner::default();
-        let unpacked = Unpacked::read(&packed, HASH_KEY, &mut interner).unwrap();
-        prop_assert_eq!(unpacked.len(), records.len());
-        for (index, record) in records.iter().enumerate() {
-            let seen = unpacked.observation(index);
-            falsefront::intake::decode(Format::Auto, record, &mut |_, event| {
-                let mut event = event.unwrap();
-                // Aliases have done their work once the account is resolved.
-                event.account_aliases.clear();
-                assert_eq!(*seen.event, event);
-            })
-            .unwrap();
-            prop_assert_eq!(seen.key, HASH_KEY.account(seen.event.account.as_str()));
-        }
-        // Taken a few at a time they are the same.
-        let mut few = Unpacked::open(&packed, HASH_KEY).unwrap();
-        let mut next = 0;
-        loop {
-            let group = few.advance(7, &mut interner).unwrap();
-            prop_assert_eq!(group.start, next);
-            prop_assert_eq!(group.len(), 7.min(records.len() - next));
-            next = group.end;
-            for index in group.clone() {
-                let (ours, all) = (few.observation(index), unpacked.observation(index));
-                prop_assert_eq!(format!("{ours:?}"), format!("{all:?}"));
-            }
-            if group.is_empty() {
-                return Ok(());
-            }
-        }
-    });
-}
-
 /// Changes to bytes: where, to what; or cut off there.
-fn damage() -> impl Strategy<Value = Vec<(prop::sample::Index, u8, bool)>> {
+pub(crate) fn damage() -> impl Strategy<Value = Vec<(prop::sample::Index, u8, bool)>> {
     vec(
         (any::<prop::sample::Index>(), any::<u8>(), prop::bool::weighted(0.1)),
         1..4,
     )
 }
 
-fn damaged(mut bytes: Vec<u8>, damage: &[(prop::sample::Index, u8, bool)]) -> Vec<u8> {
+pub(crate) fn damaged(mut bytes: Vec<u8>, damage: &[(prop::sample::Index, u8, bool)]) -> Vec<u8> {
     for (index, value, is_cut) in damage {
         if bytes.is_empty() {
             break;

@@ -89,7 +89,7 @@ fn main() {
     };
     let bytes = bench.feed();
     println!(
-        "{events} Okta events of {bytes} B of {accounts} known accounts, uniform, lz4, {PARTITIONS} partitions; exactly once, \
+        "{events} Okta events of {bytes} B of {accounts} known accounts, uniform, in lz4, {PARTITIONS} partitions; exactly once, \
          100 ms commits; broker and service on {} cores",
         std::thread::available_parallelism().map_or(0, usize::from)
     );

@@ -114,7 +114,6 @@ impl<'v, 'a> Values<'v, 'a> {
     }
 
     #[cold]
-    #[inline]
     fn unescaped(self, span: Span) -> Cow<'a, str> {
         let quoted = self.record.get(span.start - 1..=span.end).unwrap_or_default();
         Cow::Owned(serde_json::from_str(quoted).unwrap_or_default())

@@ -84,7 +84,7 @@ mod tests {
     fn a_key_is_the_hash_of_its_domain_and_name_whatever_their_length() {
         let key = HashKey(*b"0123456789abcdef");
         for length in [0, 1, 7, 8, JOINED - 2, JOINED - 1, JOINED, 200] {
-            let name = "ä".repeat(length).split_at(length - length % 2).0.to_owned();
+            let name = "a".repeat(length);
             let mut hasher = SipHasher24::new_with_key(&key.0);
             hasher.write(format!("a{name}").as_bytes());
             assert_eq!(key.account(&name), Key(hasher.finish128().as_u128()), "{length}");

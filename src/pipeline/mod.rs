@@ -42,8 +42,8 @@ pub trait Fold {
     /// Folds one record and appends what it caused to `outputs`.
     ///
     /// # Errors
-    /// [`CodecError`] if the record was not written by the stage before; what stands ahead of the fault may have been
-    /// folded, the same with every folding.
+    /// [`CodecError`] if the record was not written by the stage before. What stands in it ahead of the fault may have been
+    /// folded; then it is with every folding.
     fn fold(&mut self, position: Position, record: &[u8], outputs: &mut Outputs) -> Result<(), CodecError>;
 
     /// Folds a record whose observations stand at positions of their own, in their order: what one record each would do.

@@ -9,8 +9,8 @@
 //! end, so that they are checked to be UTF-8 in one go; an observation holds their lengths only. What many events say alike,
 //! a browser or an application, stands among them once. Ids of events stand in half the bytes of their text, and keys of
 //! accounts are hashed anew from their names: nothing else in an observation is as long and as hard to compress. So a record
-//! is as short as its rows with keys were once compressed, and is not compressed. Producing a Kafka message costs
-//! microseconds and folding an observation a fraction of one, hence hundreds to a record.
+//! is sent as it is. Producing a Kafka message costs microseconds and folding an observation a fraction of one, hence
+//! hundreds to a record.
 
 use std::net::IpAddr;
 

@@ -40,6 +40,8 @@ pub struct Unpacked<'a> {
     /// How many were read last, and how many before them.
     last: usize,
     before: usize,
+    /// What is wrong behind them.
+    fault: Option<Malformed>,
 }
 
 impl<'a> Unpacked<'a> {
@@ -74,6 +76,7 @@ impl<'a> Unpacked<'a> {
             heads: Vec::new(),
             last: 0,
             before: 0,
+            fault: None,
         })
     }
 
@@ -85,21 +88,28 @@ impl<'a> Unpacked<'a> {
     pub fn read(record: &'a [u8], hash_key: HashKey, interner: &mut Interner) -> Result<Self, CodecError> {
         let mut unpacked = Self::open(record, hash_key)?;
         unpacked.advance(usize::MAX, interner)?;
-        Ok(unpacked)
+        match unpacked.fault.take() {
+            Some(fault) => Err(malformed(fault)),
+            None => Ok(unpacked),
+        }
     }
 
-    /// Reads the next observations, at most `count_max`, in place of those read before; says which they are of the
-    /// record's. None are left once they are none.
+    /// Reads the next observations, at most `count_max`, in place of those read before, and says which they are of the
+    /// record's; an empty range once all were read.
     ///
     /// # Errors
-    /// [`CodecError`] if one of them was not written by a [`Packer`](super::packed::Packer), or if they are not as many as promised.
+    /// [`CodecError`] once all are read that stand ahead of what was not written by a [`Packer`](super::packed::Packer),
+    /// or of fewer or more than were promised: how many are read does not depend on `count_max`.
     pub fn advance(&mut self, count_max: usize, interner: &mut Interner) -> Result<std::ops::Range<usize>, CodecError> {
         self.before += self.last;
         self.last = 0;
+        if let Some(fault) = &self.fault {
+            return Err(malformed(fault.clone()));
+        }
         // An observation takes more bytes than these, so a count that is a lie reserves no more than the record is long.
-        let left = self.count.saturating_sub(self.before);
-        let left = left.min(self.plain.rest().len() / OBSERVATION_BYTES_MIN).min(count_max);
-        self.heads.reserve(left.saturating_sub(self.heads.len()));
+        let left = self.count - self.before;
+        let room = left.min(self.plain.rest().len() / OBSERVATION_BYTES_MIN).min(count_max);
+        self.heads.reserve(room.saturating_sub(self.heads.len()));
         let mut unpacker = Unpacker {
             reader: SharedReader::resuming(
                 std::mem::take(&mut self.plain),
@@ -111,25 +121,25 @@ impl<'a> Unpacked<'a> {
             order_ms: self.order_ms,
             product: self.product,
         };
-        let mut outcome = Ok(());
-        while outcome.is_ok() && self.last < count_max && !unpacker.reader.plain.is_at_end() {
+        while self.fault.is_none() && self.last < left.min(count_max) {
             if self.heads.len() == self.last {
                 self.heads.push(Head::blank());
             }
-            outcome = unpacker.read(&mut self.heads[self.last]);
-            self.last += usize::from(outcome.is_ok());
+            match unpacker.read(&mut self.heads[self.last]) {
+                Ok(()) => self.last += 1,
+                Err(fault) => self.fault = Some(fault),
+            }
         }
         (self.order_ms, self.product) = (unpacker.order_ms, unpacker.product);
         (self.plain, self.known) = unpacker.reader.into_parts();
-        outcome.map_err(malformed)?;
-        let read = self.before..self.before + self.last;
-        let is_whole = read.end == self.count && self.texts.is_at_end();
-        if self.plain.is_at_end() && !is_whole {
-            return Err(malformed(
-                self.plain.malformed("as many observations and texts as promised"),
-            ));
+        let is_last = self.last == left && self.fault.is_none();
+        if is_last && !(self.plain.is_at_end() && self.texts.is_at_end()) {
+            self.fault = Some(self.plain.malformed("as many observations and texts as promised"));
         }
-        Ok(read)
+        match &self.fault {
+            Some(fault) if self.last == 0 => Err(malformed(fault.clone())),
+            _ => Ok(self.before..self.before + self.last),
+        }
     }
 
     /// Latest append time of the sources' records inside, ms.
@@ -138,7 +148,7 @@ impl<'a> Unpacked<'a> {
         self.clock_ms
     }
 
-    /// How many observations the record says there are.
+    /// How many observations the record says there are; it has no more.
     #[must_use]
     pub fn len(&self) -> usize {
         self.count

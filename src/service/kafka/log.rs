@@ -83,7 +83,7 @@ pub struct LogSettings {
     /// Partitions are read outside of the group too, to restore state. A reader takes a second to come up, so it is
     /// made with the rest.
     pub has_reader: bool,
-    /// How what it produces is compressed: a `compression.type` of librdkafka.
+    /// How what it produces is compressed, unless an operator says otherwise: a `compression.type` of librdkafka.
     pub compression: &'static str,
     /// Receives the lag.
     pub metrics: Option<Metrics>,

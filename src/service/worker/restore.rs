@@ -439,7 +439,7 @@ impl Restore {
             offset: record.offset,
             append_ms: self.append_ms,
         };
-        // What could not be folded became a dead letter the first time, and changed nothing then either.
+        // What could not be folded became a dead letter the first time; what stands ahead of it was folded, as it is now.
         if fold
             .refold(position, record.value.unwrap_or_default(), &self.resume)
             .is_ok()

@@ -1,0 +1,165 @@
+//! Packed records: what was packed comes back, and of a record that is damaged what stands ahead of the damage.
+
+use falsefront::intake::Format;
+use falsefront::pipeline::accounts::Accounts;
+use falsefront::pipeline::intake::{Intake, RawRecord};
+use falsefront::pipeline::settings::IntakeSettings;
+use falsefront::pipeline::unpacked::Unpacked;
+use falsefront::pipeline::{Fold as _, Outputs, Position};
+use falsefront::window::intern::Interner;
+use proptest::prelude::*;
+
+use crate::properties::{acts, check, damage, damaged, in_order, reference, settings};
+use crate::support::core::{self, HASH_KEY};
+use crate::support::ocsf::{HOUR_MS, START_MS};
+
+fn packed(records: &[Vec<u8>]) -> Vec<u8> {
+    let settings = IntakeSettings {
+        partitions: 1,
+        ..IntakeSettings::default()
+    };
+    let mut intake = Intake::new(settings, HASH_KEY, reference());
+    for (offset, record) in (0..).zip(records) {
+        let raw = RawRecord {
+            topic: "events",
+            partition: 0,
+            offset,
+            append_ms: START_MS + 1_000 * HOUR_MS,
+            value: Some(record),
+        };
+        intake.record(Format::Auto, raw);
+    }
+    let mut packed = intake.flush().observations;
+    assert_eq!(packed.len(), 1);
+    packed.remove(0).value
+}
+
+#[test]
+fn packed_observations_come_back() {
+    check("packed_observations_come_back", 32, &acts(40), |acts| {
+        let records = in_order(&acts);
+        let packed = packed(&records);
+        let mut interner = Interner::default();
+        let unpacked = Unpacked::read(&packed, HASH_KEY, &mut interner).unwrap();
+        prop_assert_eq!(unpacked.len(), records.len());
+        for (index, record) in records.iter().enumerate() {
+            let seen = unpacked.observation(index);
+            falsefront::intake::decode(Format::Auto, record, &mut |_, event| {
+                let mut event = event.unwrap();
+                // Aliases have done their work once the account is resolved.
+                event.account_aliases.clear();
+                assert_eq!(*seen.event, event);
+            })
+            .unwrap();
+            prop_assert_eq!(seen.key, HASH_KEY.account(seen.event.account.as_str()));
+        }
+        // Taken a few at a time they are the same.
+        let mut few = Unpacked::open(&packed, HASH_KEY).unwrap();
+        let mut next = 0;
+        loop {
+            let group = few.advance(7, &mut interner).unwrap();
+            prop_assert_eq!(group.start, next);
+            prop_assert_eq!(group.len(), 7.min(records.len() - next));
+            next = group.end;
+            for index in group.clone() {
+                let (ours, all) = (few.observation(index), unpacked.observation(index));
+                prop_assert_eq!(format!("{ours:?}"), format!("{all:?}"));
+            }
+            if group.is_empty() {
+                return Ok(());
+            }
+        }
+    });
+}
+
+#[test]
+fn a_record_damaged_within_is_folded_up_to_there_alike_in_a_restore() {
+    let strategy = (acts(120), damage(), prop::collection::vec(any::<bool>(), 256));
+    check(
+        "a_record_damaged_within_is_folded_up_to_there_alike_in_a_restore",
+        48,
+        &strategy,
+        |(acts, damage, takes_part)| {
+            let records = in_order(&acts);
+            let bytes = damaged(packed(&records), &damage);
+            let (mut once, mut again) = (Interner::default(), Interner::default());
+            let refused = Unpacked::read(&bytes, HASH_KEY, &mut once).is_err();
+            // How many observations stand ahead of the fault does not depend on how many are taken at a time.
+            let counts = [1, 32].map(|count_max| {
+                let mut unpacked = Unpacked::open(&bytes, HASH_KEY).ok()?;
+                let mut read = 0;
+                while let Ok(group) = unpacked.advance(count_max, &mut again) {
+                    if group.is_empty() {
+                        return Some((read, true));
+                    }
+                    read = group.end;
+                }
+                assert!(
+                    unpacked.advance(count_max, &mut again).is_err(),
+                    "read on behind a fault"
+                );
+                Some((read, false))
+            });
+            prop_assert_eq!(counts[0], counts[1]);
+            prop_assert_eq!(!refused, counts[0].is_some_and(|(_, is_whole)| is_whole));
+            let at = Position {
+                offset: 7,
+                append_ms: START_MS,
+            };
+            let mut folded = Accounts::new(settings(), HASH_KEY);
+            prop_assert_eq!(folded.fold(at, &bytes, &mut Outputs::default()).is_err(), refused);
+            // Chunks from a checkpoint behind the record, and the others from the log.
+            let mut restored = Accounts::new(settings(), HASH_KEY);
+            let resume: Vec<i64> = takes_part
+                .iter()
+                .map(|takes_part| if *takes_part { 0 } else { 8 })
+                .collect();
+            for chunk in (0..folded.chunk_count()).filter(|chunk| !takes_part[usize::from(*chunk)]) {
+                let mut written = Vec::new();
+                folded.write_chunk(chunk, &mut written);
+                restored.read_chunk(chunk, &written).unwrap();
+            }
+            prop_assert_eq!(restored.refold(at, &bytes, &resume).is_err(), refused);
+            prop_assert_eq!(core::state_of(&restored), core::state_of(&folded));
+            Ok(())
+        },
+    );
+}
+
+#[test]
+fn a_record_of_more_or_fewer_observations_than_promised_is_refused_behind_those() {
+    /// Where a record says how many there are, and how long its texts.
+    const COUNT: std::ops::Range<usize> = 9..13;
+    let records: Vec<Vec<u8>> = (0..40)
+        .map(|number| {
+            let time = START_MS + number;
+            format!(r#"{{"class_uid":3002,"activity_id":1,"status_id":1,"time":{time},"user":{{"name":"a{number}"}}}}"#)
+        })
+        .map(String::into_bytes)
+        .collect();
+    let bytes = packed(&records);
+    for (promised, read) in [(0_u32, 0), (31, 31), (39, 39), (41, 40), (u32::MAX, 40)] {
+        let mut lie = bytes.clone();
+        lie[COUNT].copy_from_slice(&promised.to_le_bytes());
+        let mut interner = Interner::default();
+        assert!(Unpacked::read(&lie, HASH_KEY, &mut interner).is_err(), "{promised}");
+        let mut unpacked = Unpacked::open(&lie, HASH_KEY).unwrap();
+        let mut last = 0;
+        while let Ok(group) = unpacked.advance(32, &mut interner) {
+            last = group.end;
+        }
+        assert_eq!(last, read, "{promised}");
+        let mut accounts = Accounts::new(settings(), HASH_KEY);
+        let positions = vec![
+            Position {
+                offset: 1,
+                append_ms: START_MS
+            };
+            read.max(39)
+        ];
+        assert!(
+            accounts.fold_apart(&positions, &lie, &mut Outputs::default()).is_err(),
+            "{promised}"
+        );
+    }
+}
