@@ -216,18 +216,17 @@ pub struct Edid<'a> {
     pub serial: Option<Cow<'a, str>>,
 }
 
-#[cfg(test)]
 impl Event<'_> {
-    /// What tests begin with: a person's success, with an address and nothing else.
-    pub(crate) fn sample(kind: EventKind, id: &str) -> Self {
+    /// An event of which nothing is known yet: room to read one into.
+    pub(crate) fn blank() -> Self {
         Self {
-            id: EventId::new(id),
+            id: EventId::default(),
             time_ms: 0,
-            kind,
-            account: Account::canonical("r.lee").unwrap(),
+            kind: EventKind::Activity,
+            account: Account::of_canonical(""),
             account_aliases: Vec::new(),
-            source_ip: Some("240.1.0.7".parse().unwrap()),
-            outcome: Outcome::Success,
+            source_ip: None,
+            outcome: Outcome::Unknown,
             device: None,
             session: None,
             app: None,
@@ -237,8 +236,23 @@ impl Event<'_> {
             anonymizer: None,
             tool: None,
             peripheral: None,
+            interactive: false,
+            product: Cow::Borrowed(""),
+        }
+    }
+
+    /// What tests begin with: a person's success, with an address and nothing else.
+    #[cfg(test)]
+    pub(crate) fn sample(kind: EventKind, id: &str) -> Self {
+        Self {
+            id: EventId::new(id),
+            kind,
+            account: Account::canonical("r.lee").unwrap(),
+            source_ip: Some("240.1.0.7".parse().unwrap()),
+            outcome: Outcome::Success,
             interactive: true,
             product: "okta".into(),
+            ..Self::blank()
         }
     }
 }

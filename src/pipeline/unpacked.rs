@@ -11,9 +11,8 @@ use super::packed_texts::TextReader;
 use crate::model::codec::{Malformed, Reader};
 use crate::model::event_id::EventId;
 use crate::model::key::HashKey;
-use crate::model::{
-    Account, Device, Edid, Event, EventKind, Key, Mfa, Observation, Outcome, Peripheral, Tool, ToolKind,
-};
+use crate::model::{Account, Device, Edid, Event, EventKind, Key, Mfa, Observation, Outcome, Peripheral, Tool};
+use crate::window::account_codec::tool_kind;
 use crate::window::intern::Interner;
 use crate::window::shared::{Dictionary, SharedReader};
 
@@ -410,26 +409,7 @@ impl Head<'_> {
     /// Room to read an observation into.
     fn blank() -> Self {
         Self {
-            event: Event {
-                id: EventId::default(),
-                time_ms: 0,
-                kind: EventKind::Login,
-                account: Account::of_canonical(""),
-                account_aliases: Vec::new(),
-                source_ip: None,
-                outcome: Outcome::Unknown,
-                device: None,
-                session: None,
-                app: None,
-                mfa: None,
-                user_agent: None,
-                vpn_ip: None,
-                anonymizer: None,
-                tool: None,
-                peripheral: None,
-                interactive: false,
-                product: Cow::Borrowed(""),
-            },
+            event: Event::blank(),
             key: Key(0),
             order_ms: 0,
             time_suspect: false,
@@ -469,8 +449,4 @@ fn event_kind(reader: &mut Reader<'_>) -> Result<EventKind, Malformed> {
         .get(usize::from(code))
         .copied()
         .ok_or_else(|| reader.malformed("an event kind"))
-}
-
-fn tool_kind(reader: &mut Reader<'_>) -> Result<ToolKind, Malformed> {
-    crate::window::account_codec::tool_kind(reader)
 }
