@@ -14,6 +14,7 @@ mod tidy;
 mod in_process_broker;
 mod chaos;
 mod guard;
+mod direct_fetch;
 mod real_kafka;
 mod secure_kafka;
 mod simulation;

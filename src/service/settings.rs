@@ -9,7 +9,7 @@ use std::hash::Hasher;
 
 use crate::model::key::HashKey;
 
-use super::config::{Config, Kafka, SaslMechanism};
+use super::config::{Config, Fetch, Kafka, SaslMechanism};
 use super::kafka::Connection;
 use super::reference::ReferenceFiles;
 use super::secret::Secret;
@@ -95,6 +95,7 @@ pub fn connection(config: &Config) -> Result<Connection, SettingsError> {
         librdkafka: librdkafka
             .map(|(key, value)| (key.clone(), value.to_string()))
             .collect(),
+        is_direct: kafka.fetch == Fetch::Direct,
     })
 }
 

@@ -128,8 +128,22 @@ pub struct Kafka {
     pub ssl_key_password: Option<Secret>,
     /// File with that password.
     pub ssl_key_password_file: Option<PathBuf>,
+    /// How events are read.
+    pub fetch: Fetch,
     /// Other librdkafka settings, from a list of harmless ones.
     pub librdkafka: BTreeMap<String, Scalar>,
+}
+
+/// How partitions are read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Fetch {
+    /// Over connections of our own where those to the brokers are not protected and no librdkafka setting is about
+    /// reading; elsewhere, and where anything is amiss, through librdkafka.
+    #[default]
+    Direct,
+    /// Through librdkafka.
+    Librdkafka,
 }
 
 /// How a connection is protected.

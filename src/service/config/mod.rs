@@ -9,5 +9,5 @@ mod security;
 mod suggest;
 mod conceal;
 
-pub use file::{Config, Kafka, SaslMechanism};
+pub use file::{Config, Fetch, Kafka, SaslMechanism};
 pub use layers::{ConfigError, Problem, load, load_offline};

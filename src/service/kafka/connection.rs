@@ -73,6 +73,8 @@ pub struct Connection {
     pub security: BTreeMap<&'static str, Secret>,
     /// From [`ALLOWED`].
     pub librdkafka: BTreeMap<String, String>,
+    /// Partitions may be read over connections of our own.
+    pub is_direct: bool,
 }
 
 /// Kind of a client.
@@ -91,6 +93,25 @@ impl Connection {
             brokers: brokers.to_owned(),
             ..Self::default()
         }
+    }
+
+    /// Whether partitions are read over connections of our own: those know neither encryption nor passwords nor any of
+    /// librdkafka's settings of connections and reading.
+    pub(super) fn may_be_read_directly(&self) -> bool {
+        const ABOUT_READING: [&str; 7] = [
+            "broker.",
+            "client.rack",
+            "fetch.",
+            "queued.",
+            "receive.",
+            "socket.",
+            "connections.",
+        ];
+        let protocol = self.security.get("security.protocol");
+        let is_about_reading = |key: &String| ABOUT_READING.iter().any(|start| key.starts_with(start));
+        self.is_direct
+            && protocol.is_none_or(|protocol| protocol.reveal() == "plaintext")
+            && !self.librdkafka.keys().any(is_about_reading)
     }
 
     /// Settings of a client with the protocol's own on top.

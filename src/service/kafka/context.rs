@@ -1,7 +1,7 @@
 //! What librdkafka calls back: rebalances, statistics, deliveries. Everything is put down as plain values for the
 //! worker's thread to pick up.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -13,9 +13,10 @@ use rdkafka::message::DeliveryResult;
 use rdkafka::producer::ProducerContext;
 use rdkafka::statistics::Statistics;
 use rdkafka::types::RDKafkaRespErr;
-use rdkafka::{Message, TopicPartitionList};
+use rdkafka::{Message, Offset, TopicPartitionList};
 
-use crate::service::log::{Rebalance, TopicPartition};
+use super::failure::describe;
+use crate::service::log::{Failure, Rebalance, TopicPartition};
 use crate::service::metrics::Metrics;
 
 pub(super) fn plain(list: &TopicPartitionList) -> Vec<TopicPartition> {
@@ -23,6 +24,15 @@ pub(super) fn plain(list: &TopicPartitionList) -> Vec<TopicPartition> {
         .iter()
         .map(|element| TopicPartition::new(element.topic(), element.partition()))
         .collect()
+}
+
+pub(super) fn list(partitions: &[TopicPartition], offset: Offset) -> Result<TopicPartitionList, Failure> {
+    let mut list = TopicPartitionList::with_capacity(partitions.len());
+    for at in partitions {
+        list.add_partition_offset(&at.topic, at.partition, offset)
+            .map_err(|error| Failure::Stop(describe(&error)))?;
+    }
+    Ok(list)
 }
 
 pub(super) fn forward(level: RDKafkaLogLevel, facility: &str, message: &str) {
@@ -57,6 +67,8 @@ pub(super) struct Group {
     /// The consumer is being dropped: nobody is left to answer but the callback itself.
     pub(super) is_closing: AtomicBool,
     metrics: Option<Metrics>,
+    /// Partitions of whose lag somebody else tells.
+    told: Mutex<BTreeSet<TopicPartition>>,
 }
 
 impl Group {
@@ -65,7 +77,13 @@ impl Group {
             rebalances: Mutex::new(VecDeque::new()),
             is_closing: AtomicBool::new(false),
             metrics,
+            told: Mutex::default(),
         }
+    }
+
+    /// Somebody else tells the lag of these partitions from now on, and of no others.
+    pub(super) fn tells_lag_except(&self, partitions: BTreeSet<TopicPartition>) {
+        *self.told.lock().unwrap_or_else(PoisonError::into_inner) = partitions;
     }
 
     pub(super) fn has_next(&self) -> bool {
@@ -93,10 +111,12 @@ impl ClientContext for Group {
     }
     fn stats(&self, statistics: Statistics) {
         let Some(metrics) = &self.metrics else { return };
+        let told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         #[expect(clippy::iter_over_hash_type, reason = "each value goes to a gauge of its own")]
         for (name, topic) in &statistics.topics {
             for (partition, state) in &topic.partitions {
-                if *partition >= 0 && state.consumer_lag >= 0 && state.fetch_state == "active" {
+                let is_known = *partition >= 0 && state.consumer_lag >= 0 && state.fetch_state == "active";
+                if is_known && !told.contains(&TopicPartition::new(name, *partition)) {
                     metrics.set_lag(name, *partition, state.consumer_lag);
                 }
             }

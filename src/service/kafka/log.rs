@@ -12,11 +12,15 @@ use rdkafka::producer::{BaseRecord, Producer};
 use rdkafka::{Offset, TopicPartitionList};
 use siphasher::sip::SipHasher24;
 
-use crate::service::log::{Failure, Guarantee, Isolation, Log, Outgoing, Polled, Rebalance, Take, TopicPartition};
+use crate::service::log::{
+    Failure, Guarantee, Isolation, Log, Outgoing, Polled, Rebalance, Record, Take, TopicPartition,
+};
 use crate::service::metrics::Metrics;
 
-use super::connection::{Connection, Kind};
-use super::context::{Deliveries, Group, Quiet};
+use super::clients::{consumer, producer, side_consumer};
+use super::connection::Connection;
+use super::context::{Deliveries, Group, Quiet, list};
+use super::direct::{Direct, resume_at};
 use super::failure::{consumption, describe, question, transactional};
 use super::native::{self, BatchConsumer};
 use super::records::{batched, now_ms, record};
@@ -26,11 +30,6 @@ use super::served::ServedProducer;
 const ASK: Duration = Duration::from_secs(5);
 /// Longest the committed offsets may take: while a transaction holds them the broker does not answer.
 const ASK_COMMITTED: Duration = Duration::from_secs(2);
-/// Longest a new producer may take to connect: on a starved broker a shorter attempt, begun anew each time, never
-/// succeeds.
-const CONNECT: Duration = Duration::from_secs(15);
-/// Longest a new producer may take to end its predecessor's transaction.
-const INIT: Duration = Duration::from_secs(20);
 
 /// How partitions come to a worker.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -93,7 +92,7 @@ impl LogSettings {
     /// Name of the static member. It says which topics are subscribed to: whoever comes back under the same name is handed
     /// what it had before, and would never read a source that was added (`GroupCoordinator` rebalances a stable group for
     /// another protocol only, not for another subscription).
-    fn instance(&self) -> String {
+    pub(super) fn instance(&self) -> String {
         let Membership::Group(topics) = &self.membership else {
             return self.member.clone();
         };
@@ -119,6 +118,7 @@ pub struct KafkaLog {
     reading: Vec<TopicPartition>,
     watcher: BaseConsumer<Quiet>,
     consumer: BatchConsumer<Group>,
+    direct: Option<Direct>,
     fixed: Option<Vec<TopicPartition>>,
     /// What [`Log::wait_paused`] came upon.
     failure: Option<Failure>,
@@ -154,8 +154,13 @@ impl KafkaLog {
             }
             Membership::Fixed(partitions) => fixed = Some(partitions.clone()),
         }
+        let direct = match settings.membership {
+            Membership::Group(_) => Direct::new(&settings.connection, settings.metrics.clone()),
+            Membership::Fixed(_) => None,
+        };
         Ok(Self {
             settings,
+            direct,
             began: Instant::now(),
             producer,
             deliveries,
@@ -171,6 +176,12 @@ impl KafkaLog {
         })
     }
 
+    fn stop_direct(&mut self, partitions: &[TopicPartition]) {
+        if let Some(direct) = &mut self.direct {
+            partitions.iter().for_each(|at| direct.stop(at));
+        }
+    }
+
     fn assigned(&self) -> BTreeSet<TopicPartition> {
         self.consumer
             .assignment()
@@ -183,114 +194,6 @@ impl Drop for KafkaLog {
     fn drop(&mut self) {
         self.consumer.context().is_closing.store(true, Ordering::Relaxed);
     }
-}
-
-fn producer(settings: &LogSettings, deliveries: &Deliveries) -> Result<ServedProducer, Failure> {
-    let timeout = settings.transaction_timeout.as_millis();
-    let mut own = vec![
-        ("message.timeout.ms", (timeout * 9 / 10).to_string()),
-        ("socket.timeout.ms", timeout.to_string()),
-        // Checked before compression; the broker's own limit with room for the batch.
-        ("message.max.bytes", "1048588".to_owned()),
-        ("statistics.interval.ms", "1000".to_owned()),
-        // Makes a hidden retry of a transactional request visible as latency.
-        ("retry.backoff.ms", "300".to_owned()),
-        ("retry.backoff.max.ms", "1000".to_owned()),
-        // A commit flushes. Until then nothing is due: a thread of librdkafka spins while messages are due that it may not
-        // send yet, as when a broker owes five answers because a follower is gone.
-        ("linger.ms", "1000".to_owned()),
-        ("compression.type", settings.compression.to_owned()),
-        ("batch.size", "1000000".to_owned()),
-        ("queue.buffering.max.kbytes", "65536".to_owned()),
-        ("queue.buffering.max.messages", "200000".to_owned()),
-    ];
-    match settings.guarantee {
-        Guarantee::ExactlyOnce => {
-            own.push(("transactional.id", settings.member.clone()));
-            own.push(("transaction.timeout.ms", timeout.to_string()));
-        }
-        Guarantee::AtLeastOnce => own.push(("enable.idempotence", "true".to_owned())),
-    }
-    let config = settings.connection.client(Kind::Producer, &own);
-    let producer = ServedProducer::new(&config, deliveries.clone())
-        .map_err(|error| Failure::Stop(format!("producer: {}", describe(&error))))?;
-    // With metadata at hand the coordinator is found at once: 62 ms instead of 507.
-    if let Err(error) = producer.client().fetch_metadata(Some("__falsefront_warm_up"), CONNECT) {
-        return Err(question("metadata", &error));
-    }
-    if settings.guarantee == Guarantee::AtLeastOnce {
-        return Ok(producer);
-    }
-    producer
-        .init_transactions(INIT)
-        .map_err(|error| match transactional("init_transactions", &error) {
-            stop @ Failure::Stop(_) => stop,
-            other => Failure::Retry(other.detail().to_owned()),
-        })?;
-    Ok(producer)
-}
-
-fn consumer(settings: &LogSettings) -> Result<BaseConsumer<Group>, Failure> {
-    let mut own = vec![
-        ("group.id", settings.group.clone()),
-        ("enable.auto.commit", "false".to_owned()),
-        ("enable.auto.offset.store", "false".to_owned()),
-        ("isolation.level", "read_committed".to_owned()),
-        ("auto.offset.reset", "error".to_owned()),
-        ("max.poll.interval.ms", "60000".to_owned()),
-        ("check.crcs", "true".to_owned()),
-        ("queued.max.messages.kbytes", "32768".to_owned()),
-        ("queued.min.messages", "20000".to_owned()),
-        ("fetch.message.max.bytes", "1048576".to_owned()),
-        // The default of 1 s stalls a partition after the local queue was full.
-        ("fetch.queue.backoff.ms", "50".to_owned()),
-        ("fetch.wait.max.ms", "100".to_owned()),
-        ("statistics.interval.ms", "1000".to_owned()),
-    ];
-    match settings.protocol {
-        GroupProtocol::Classic => {
-            own.push(("group.instance.id", settings.instance()));
-            own.push(("partition.assignment.strategy", "cooperative-sticky".to_owned()));
-            own.push(("session.timeout.ms", "10000".to_owned()));
-            own.push(("heartbeat.interval.ms", "1000".to_owned()));
-        }
-        // With a fixed member name every restart after a crash would die of UNRELEASED_INSTANCE_ID.
-        GroupProtocol::Consumer => own.push(("group.protocol", "consumer".to_owned())),
-    }
-    settings
-        .connection
-        .client(Kind::Consumer, &own)
-        .create_with_context(Group::new(settings.metrics.clone()))
-        .map_err(|error| Failure::Stop(format!("consumer: {}", describe(&error))))
-}
-
-/// A consumer outside of any group, for reading and asking.
-fn side_consumer(settings: &LogSettings, isolation: &str) -> Result<BaseConsumer<Quiet>, Failure> {
-    let own = [
-        ("group.id", format!("{}.restore", settings.group)),
-        ("enable.auto.commit", "false".to_owned()),
-        ("enable.auto.offset.store", "false".to_owned()),
-        ("isolation.level", isolation.to_owned()),
-        ("auto.offset.reset", "error".to_owned()),
-        ("check.crcs", "true".to_owned()),
-        ("enable.partition.eof", "true".to_owned()),
-        ("fetch.wait.max.ms", "20".to_owned()),
-        ("queued.max.messages.kbytes", "65536".to_owned()),
-    ];
-    settings
-        .connection
-        .client(Kind::Consumer, &own)
-        .create_with_context(Quiet)
-        .map_err(|error| Failure::Stop(format!("consumer: {}", describe(&error))))
-}
-
-fn list(partitions: &[TopicPartition], offset: Offset) -> Result<TopicPartitionList, Failure> {
-    let mut list = TopicPartitionList::with_capacity(partitions.len());
-    for at in partitions {
-        list.add_partition_offset(&at.topic, at.partition, offset)
-            .map_err(|error| Failure::Stop(describe(&error)))?;
-    }
-    Ok(list)
 }
 
 fn plain_offsets(next: &[(TopicPartition, i64)]) -> Result<TopicPartitionList, Failure> {
@@ -368,11 +271,24 @@ impl Log for KafkaLog {
             return Ok(polled);
         }
         let (mut wait, mut is_over) = (wait, false);
+        if let Some(direct) = &mut self.direct {
+            let mut take = |record: &Record<'_>| {
+                let flow = take(record);
+                is_over |= flow.is_break();
+                flow
+            };
+            polled.records += direct.poll(&self.consumer, wait, count_max, &mut take)?;
+            wait = Duration::ZERO;
+            is_over |= !direct.lends();
+        }
         while polled.records < count_max && !is_over {
             let now_ms = now_ms();
-            let count = self
-                .consumer
-                .batch(wait, |message| is_over |= take(&batched(message, now_ms)).is_break());
+            let count = self.consumer.batch(wait, |message| {
+                is_over |= take(&batched(message, now_ms)).is_break();
+                if let Some(direct) = &mut self.direct {
+                    direct.handed_over(message.topic, message.partition, message.offset);
+                }
+            });
             wait = Duration::ZERO;
             match count {
                 Ok(0) => break,
@@ -400,6 +316,7 @@ impl Log for KafkaLog {
     }
 
     fn unassign(&mut self, partitions: &[TopicPartition]) -> Result<(), Failure> {
+        self.stop_direct(partitions);
         let list = list(partitions, Offset::Invalid)?;
         self.consumer
             .incremental_unassign(&list)
@@ -407,6 +324,7 @@ impl Log for KafkaLog {
     }
 
     fn pause(&mut self, partitions: &[TopicPartition]) -> Result<(), Failure> {
+        self.stop_direct(partitions);
         let list = list(partitions, Offset::Invalid)?;
         self.consumer
             .pause(&list)
@@ -414,21 +332,11 @@ impl Log for KafkaLog {
     }
 
     fn resume_at(&mut self, partition: &TopicPartition, offset: i64) -> Result<(), Failure> {
-        let at = std::slice::from_ref(partition);
-        let wanted = list(at, Offset::Offset(offset))?;
-        let sought = self
-            .consumer
-            .seek_partitions(wanted, ASK)
-            .map_err(|error| question("seek", &error))?;
-        let refusal = sought.elements().iter().find_map(|element| element.error().err());
-        drop(sought);
-        if let Some(error) = refusal {
-            return Err(question("seek", &error));
+        if let Some(direct) = &mut self.direct {
+            direct.start(partition, offset);
+            return Ok(());
         }
-        let resumed = list(at, Offset::Invalid)?;
-        self.consumer
-            .resume(&resumed)
-            .map_err(|error| question("resume", &error))
+        resume_at(&self.consumer, partition, offset, ASK)
     }
 
     fn owns(&self, partitions: &[TopicPartition]) -> bool {

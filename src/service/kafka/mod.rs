@@ -12,6 +12,9 @@ mod contact;
 mod native;
 mod records;
 mod served;
+mod fetch;
+mod direct;
+mod clients;
 pub mod log;
 mod failure;
 

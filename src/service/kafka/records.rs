@@ -14,12 +14,17 @@ pub(super) fn now_ms() -> i64 {
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
+/// When a record was appended whose time its producer gave, a negative one for none. A producer's clock may stand in the
+/// future; ours has at least seen the record arrive.
+pub(super) fn append_ms(given_ms: i64, now_ms: i64) -> i64 {
+    if given_ms < 0 { now_ms } else { given_ms.min(now_ms) }
+}
+
 /// A message that was read by itself.
 pub(super) fn record<'m>(message: &'m BorrowedMessage<'_>) -> Record<'m> {
     let append_ms = match message.timestamp() {
         Timestamp::LogAppendTime(time_ms) => time_ms,
-        // A producer's clock may stand in the future; ours has at least seen the record arrive.
-        Timestamp::CreateTime(time_ms) => time_ms.min(now_ms()),
+        Timestamp::CreateTime(time_ms) => append_ms(time_ms, now_ms()),
         Timestamp::NotAvailable => now_ms(),
     };
     Record {
@@ -49,8 +54,7 @@ pub(super) fn batched<'m>(message: &'m native::Message<'_>, now_ms: i64) -> Reco
         offset: message.offset,
         append_ms: match message.time_ms {
             Some((time_ms, true)) => time_ms,
-            // A producer's clock may stand in the future; ours has at least seen the record arrive.
-            Some((time_ms, false)) => time_ms.min(now_ms),
+            Some((time_ms, false)) => append_ms(time_ms, now_ms),
             None => now_ms,
         },
         key: message.key,

@@ -89,6 +89,7 @@ impl Flow {
 
 /// How the protocol fares.
 pub(super) struct Protocol {
+    pub(super) direct_fetch_given_up: IntCounterVec,
     pub(super) recycled: IntCounterVec,
     pub(super) aborted: IntCounterVec,
     pub(super) rebalances: IntCounterVec,
@@ -110,6 +111,12 @@ impl Protocol {
         let trouble = "torn: offset behind checkpoint; hanging: a transaction that does not end; refused: a partition \
                        that cannot be restored.";
         Ok(Self {
+            direct_fetch_given_up: counters(
+                r,
+                "falsefront_direct_fetch_given_up_total",
+                "Partitions that librdkafka read for a while, by why they were not read directly.",
+                &["reason"],
+            )?,
             recycled: counters(
                 r,
                 "falsefront_producer_recycled_total",

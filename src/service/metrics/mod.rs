@@ -159,6 +159,12 @@ impl Metrics {
             .set(records);
     }
 
+    /// A partition is left to librdkafka for a while.
+    pub fn direct_fetch_given_up(&self, reason: &'static str) {
+        let given_up = &self.0.protocol.direct_fetch_given_up;
+        given_up.with_label_values(&[reason]).inc();
+    }
+
     /// Sets when a dataset was built, seconds since the epoch.
     pub fn set_reference_built(&self, dataset: &str, built_s: f64) {
         self.0

@@ -1,0 +1,508 @@
+//! Reading partitions over connections of our own, beside a consumer of librdkafka that keeps the group.
+//!
+//! librdkafka makes an object of every message, in a thread of its own, and hands it over through a queue: a sixth of what
+//! an event costs from Kafka to Kafka. Here an answer is read into room that is used again, each batch is unpacked in one
+//! piece, and records are handed over where they lie.
+//!
+//! It reads what is plain: an unprotected connection, the partition's leader, batches of the format that Kafka writes. On
+//! anything else, be it a lost connection, a leader that moved, an offset that is gone or a checksum that is wrong, the
+//! partition is *given up*: librdkafka reads on from where it stands, and is the one to say what is the matter.
+
+mod batch;
+mod link;
+mod wire;
+#[cfg(test)]
+mod tests;
+
+use std::collections::VecDeque;
+use std::io;
+use std::ops::Range;
+use std::time::{Duration, Instant};
+
+use mio::{Events, Poll, Token};
+
+use super::records::append_ms;
+use crate::service::log::{Record, Take, TopicPartition};
+use batch::{Aborts, Batch, Entry};
+use link::{Asked, Link, SIZE};
+use wire::{Answer, Cursor, Limits, Unreadable, Wish};
+
+const LIMITS: Limits = Limits {
+    // A partition that is added meanwhile waits as long.
+    wait_ms: 100,
+    partition_bytes: 1 << 20,
+    answer_bytes: 8 << 20,
+};
+/// An answer's room beyond this is not kept for the next.
+const ROOM_MAX: usize = 16 << 20;
+/// Answers whose room is kept.
+const ROOMS: usize = 2;
+
+/// Why a partition is given up, as a label says it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Cause {
+    /// No connection, or none any more.
+    Connection,
+    /// The broker refuses, or does not lead the partition.
+    Broker,
+    /// What came is not what is read here.
+    Unreadable,
+    /// Nobody says who leads it.
+    Leader,
+}
+
+impl Cause {
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Connection => "connection",
+            Self::Broker => "broker",
+            Self::Unreadable => "unreadable",
+            Self::Leader => "leader",
+        }
+    }
+}
+
+/// A partition that is given up.
+#[derive(Debug)]
+pub(super) struct GivenUp {
+    pub(super) at: TopicPartition,
+    /// Offset of the first record that was not handed over.
+    pub(super) next: i64,
+    pub(super) cause: Cause,
+    pub(super) detail: String,
+}
+
+/// A partition that is read.
+#[derive(Debug)]
+struct Fetch {
+    at: TopicPartition,
+    /// Tells it from an earlier fetch of the same partition.
+    number: u64,
+    broker: String,
+    /// Offset to ask for next.
+    asked: i64,
+    /// Offset to hand over next.
+    next: i64,
+    /// The last stable offset, as far as is known.
+    stable_end: Option<i64>,
+}
+
+/// What an answer has of one partition.
+#[derive(Debug)]
+struct Part {
+    fetch: u64,
+    /// Batches not opened yet.
+    batches: Range<usize>,
+    aborts: Aborts,
+}
+
+#[derive(Debug)]
+struct Answered {
+    bytes: Vec<u8>,
+    parts: VecDeque<Part>,
+}
+
+/// The batch that is being handed over.
+#[derive(Debug, Default)]
+struct Open {
+    /// Of which fetch, if there is one.
+    fetch: Option<u64>,
+    /// Where its records are in the answer, unless they were unpacked.
+    plain: Option<Range<usize>>,
+    unpacked: Vec<u8>,
+    /// How far they were handed over.
+    at: usize,
+    left: i32,
+    first_offset: i64,
+    last_offset: i64,
+    first_ms: i64,
+    /// The time of all its records, where the broker gave it.
+    append_ms: Option<i64>,
+}
+
+/// See the module.
+pub(super) struct Fetcher {
+    poll: Poll,
+    events: Events,
+    client: String,
+    fetches: Vec<Fetch>,
+    links: Vec<Link>,
+    answers: VecDeque<Answered>,
+    open: Open,
+    rooms: Vec<Vec<u8>>,
+    given_up: Vec<GivenUp>,
+    /// Counts fetches, requests and connections.
+    number: u64,
+}
+
+impl Fetcher {
+    /// Reads nothing yet. Quotas and logs of brokers know it as `client`.
+    ///
+    /// # Errors
+    /// If the system gives nothing to wait with.
+    pub(super) fn new(client: &str) -> io::Result<Self> {
+        Ok(Self {
+            poll: Poll::new()?,
+            events: Events::with_capacity(64),
+            client: client.to_owned(),
+            fetches: Vec::new(),
+            links: Vec::new(),
+            answers: VecDeque::new(),
+            open: Open::default(),
+            rooms: Vec::new(),
+            given_up: Vec::new(),
+            number: 0,
+        })
+    }
+
+    /// Reads a partition from `offset` on, of the broker that leads it (`host:port`).
+    pub(super) fn start(&mut self, at: &TopicPartition, offset: i64, broker: String) {
+        self.stop(at);
+        self.number += 1;
+        self.fetches.push(Fetch {
+            at: at.clone(),
+            number: self.number,
+            broker,
+            asked: offset,
+            next: offset,
+            stable_end: None,
+        });
+        self.fetches.sort_by(|one, other| one.at.cmp(&other.at));
+    }
+
+    /// Reads a partition no more; what was fetched ahead is forgotten.
+    pub(super) fn stop(&mut self, at: &TopicPartition) {
+        self.fetches.retain(|fetch| fetch.at != *at);
+        self.given_up.retain(|given_up| given_up.at != *at);
+        let is_used = |link: &Link| self.fetches.iter().any(|fetch| fetch.broker == link.broker);
+        self.links.retain(is_used);
+    }
+
+    /// Partitions given up since this was asked last.
+    pub(super) fn take_given_up(&mut self) -> Vec<GivenUp> {
+        std::mem::take(&mut self.given_up)
+    }
+
+    /// Partitions that are read, and how many records of each are left to hand over, once that is known.
+    pub(super) fn lags(&self) -> impl Iterator<Item = (&TopicPartition, Option<i64>)> {
+        let lag = |fetch: &Fetch| fetch.stable_end.map(|end| end.saturating_sub(fetch.next).max(0));
+        self.fetches.iter().map(move |fetch| (&fetch.at, lag(fetch)))
+    }
+
+    /// Hands over up to `count_max` records, waiting for the first, and says how many. `now_ms` bounds the times that
+    /// producers gave.
+    pub(super) fn poll(&mut self, wait: Duration, count_max: usize, now_ms: i64, take: Take<'_>) -> usize {
+        if self.answers.is_empty() {
+            self.receive(wait);
+        }
+        self.hand_over(count_max, now_ms, take)
+    }
+
+    /// Waits for an answer, or for a partition to be given up.
+    fn receive(&mut self, wait: Duration) {
+        let end = Instant::now() + wait;
+        loop {
+            self.ask();
+            self.go_on();
+            if !self.answers.is_empty() || !self.given_up.is_empty() {
+                return;
+            }
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return;
+            }
+            match self.poll.poll(&mut self.events, Some(left)) {
+                Err(error) if error.kind() != io::ErrorKind::Interrupted => {
+                    self.give_up_where(Cause::Connection, &error.to_string(), |_| true);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Sends a request to every broker that owes no answer.
+    fn ask(&mut self) {
+        for index in 0..self.fetches.len() {
+            let broker = &self.fetches[index].broker;
+            if self.links.iter().any(|link| link.broker == *broker) {
+                continue;
+            }
+            let broker = broker.clone();
+            self.number += 1;
+            let token = Token(usize::try_from(self.number).unwrap_or(usize::MAX));
+            match Link::open(&broker, self.poll.registry(), token) {
+                Ok(link) => self.links.push(link),
+                Err(error) => {
+                    self.give_up_where(Cause::Connection, &format!("{broker}: {error}"), |fetch| {
+                        fetch.broker == broker
+                    });
+                    return;
+                }
+            }
+        }
+        let mut lost = Vec::new();
+        for link in self.links.iter_mut().filter(|link| link.asked.is_none()) {
+            let mut wanted: Vec<&Fetch> = self
+                .fetches
+                .iter()
+                .filter(|fetch| fetch.broker == link.broker)
+                .collect();
+            if wanted.is_empty() {
+                continue;
+            }
+            // A broker fills its answer in the order of the request, and each partition shall come first at times.
+            self.number += 1;
+            let first = usize::try_from(self.number).unwrap_or(0) % wanted.len();
+            wanted.rotate_left(first);
+            let (fetches, wishes): (Vec<u64>, Vec<Wish<'_>>) = wanted.into_iter().map(Fetch::wish).unzip();
+            let correlation = i32::try_from(self.number & 0x7fff_ffff).unwrap_or(0);
+            let request = wire::request(correlation, &self.client, &LIMITS, &wishes);
+            if let Err(error) = link.ask(Asked { correlation, fetches }, request) {
+                lost.push((link.broker.clone(), error));
+            }
+        }
+        for (broker, error) in lost {
+            self.lose(&broker, Cause::Connection, &format!("{broker}: {error}"));
+        }
+    }
+
+    /// Sends and reads what can be without waiting.
+    fn go_on(&mut self) {
+        let (mut complete, mut lost) = (Vec::new(), Vec::new());
+        for link in &mut self.links {
+            match link.go_on() {
+                Ok(true) => complete.push(link.broker.clone()),
+                Ok(false) => {}
+                Err(error) => lost.push((link.broker.clone(), error)),
+            }
+        }
+        for (broker, error) in lost {
+            self.lose(&broker, Cause::Connection, &format!("{broker}: {error}"));
+        }
+        for broker in complete {
+            let room = self.rooms.pop().unwrap_or_default();
+            let Some(link) = self.links.iter_mut().find(|link| link.broker == broker) else {
+                continue;
+            };
+            let (bytes, length) = link.take(room);
+            let Some(asked) = link.asked.take() else { continue };
+            if let Err(error) = self.understand(bytes, length, &asked) {
+                self.lose(&broker, Cause::Unreadable, &error.to_string());
+            }
+        }
+        // The broker prepares the next while this one is handed over.
+        self.ask();
+    }
+
+    fn lose(&mut self, broker: &str, cause: Cause, detail: &str) {
+        self.links.retain(|link| link.broker != broker);
+        self.give_up_where(cause, detail, |fetch| fetch.broker == broker);
+    }
+
+    fn give_up_where(&mut self, cause: Cause, detail: &str, is_meant: impl Fn(&Fetch) -> bool) {
+        let given_up = self
+            .fetches
+            .extract_if(.., |fetch| is_meant(fetch))
+            .map(|fetch| GivenUp {
+                at: fetch.at,
+                next: fetch.next,
+                cause,
+                detail: detail.to_owned(),
+            });
+        self.given_up.extend(given_up);
+    }
+
+    /// Notes what an answer has of each partition that is still read.
+    fn understand(&mut self, bytes: Vec<u8>, length: usize, asked: &Asked) -> Result<(), Unreadable> {
+        let mut parts = VecDeque::new();
+        let mut refused = Vec::new();
+        let body = &bytes[SIZE..length];
+        wire::answer(body, asked.correlation, |answer| {
+            let is_of = |fetch: &&mut Fetch| {
+                fetch.at.partition == answer.partition
+                    && *fetch.at.topic == *answer.topic
+                    && asked.fetches.contains(&fetch.number)
+            };
+            if let Some(fetch) = self.fetches.iter_mut().find(is_of) {
+                match fetch.answered(body, answer) {
+                    Ok(part) => parts.extend(part),
+                    Err(refusal) => refused.push((fetch.number, refusal)),
+                }
+            }
+        })?;
+        for (number, (cause, detail)) in refused {
+            self.give_up_where(cause, &detail, |fetch| fetch.number == number);
+        }
+        if parts.is_empty() {
+            self.keep_room(bytes);
+        } else {
+            self.answers.push_back(Answered { bytes, parts });
+        }
+        Ok(())
+    }
+
+    fn keep_room(&mut self, room: Vec<u8>) {
+        if self.rooms.len() < ROOMS && room.capacity() <= ROOM_MAX {
+            self.rooms.push(room);
+        }
+    }
+
+    fn hand_over(&mut self, count_max: usize, now_ms: i64, take: Take<'_>) -> usize {
+        let mut count = 0;
+        while let Some(answered) = self.answers.front_mut() {
+            let Some(part) = answered.parts.front_mut() else {
+                if let Some(answered) = self.answers.pop_front() {
+                    self.keep_room(answered.bytes);
+                }
+                continue;
+            };
+            let Some(fetch) = self.fetches.iter_mut().find(|fetch| fetch.number == part.fetch) else {
+                answered.parts.pop_front();
+                continue;
+            };
+            let body = &answered.bytes[SIZE..];
+            let handed = if self.open.fetch == Some(part.fetch) {
+                self.open.hand_over(body, fetch, &mut count, count_max, now_ms, take)
+            } else {
+                self.open.next(body, part)
+            };
+            match handed {
+                Ok(Handed::Some) => {}
+                Ok(Handed::Enough) => break,
+                Ok(Handed::All) => {
+                    answered.parts.pop_front();
+                }
+                Err(error) => {
+                    let number = part.fetch;
+                    answered.parts.pop_front();
+                    let detail = format!("{} from {} on: {error}", fetch.at, fetch.next);
+                    self.give_up_where(Cause::Unreadable, &detail, |fetch| fetch.number == number);
+                }
+            }
+        }
+        count
+    }
+}
+
+/// What came of handing over.
+enum Handed {
+    /// There may be more.
+    Some,
+    /// Nobody wants more for now.
+    Enough,
+    /// A part has nothing more.
+    All,
+}
+
+impl Fetch {
+    fn wish(&self) -> (u64, Wish<'_>) {
+        let wish = Wish {
+            topic: &self.at.topic,
+            partition: self.at.partition,
+            offset: self.asked,
+        };
+        (self.number, wish)
+    }
+
+    /// What the answer has of it, if that is anything, or why it cannot be read on.
+    fn answered(&mut self, body: &[u8], answer: Answer<'_>) -> Result<Option<Part>, (Cause, String)> {
+        if answer.error != 0 {
+            let detail = format!("{}: the broker answers with error {}", self.at, answer.error);
+            return Err((Cause::Broker, detail));
+        }
+        self.stable_end = self.stable_end.max(Some(answer.stable_end));
+        let mut batches = &body[answer.records.clone()];
+        let unreadable = |error: Unreadable| (Cause::Unreadable, format!("{}: {error}", self.at));
+        let mut asked = self.asked;
+        while let Some((batch, behind)) = Batch::first(batches).map_err(unreadable)? {
+            asked = asked.max(batch.last_offset + 1);
+            batches = behind;
+        }
+        let is_new = asked > self.asked;
+        self.asked = asked;
+        Ok(is_new.then(|| Part {
+            fetch: self.number,
+            batches: answer.records,
+            aborts: Aborts::new(answer.aborted),
+        }))
+    }
+}
+
+impl Open {
+    /// Opens the next batch of a part whose records count.
+    fn next(&mut self, body: &[u8], part: &mut Part) -> Result<Handed, Unreadable> {
+        let Some((batch, behind)) = Batch::first(&body[part.batches.clone()])? else {
+            return Ok(Handed::All);
+        };
+        let start = part.batches.end - behind.len();
+        part.batches.start = start;
+        batch.check()?;
+        let is_kept = part.aborts.keeps(&batch)?;
+        self.plain = None;
+        if let Some(records) = batch.plain() {
+            self.plain = Some(start - records.len()..start);
+        } else if is_kept {
+            batch.unpack(&mut self.unpacked)?;
+        }
+        self.fetch = Some(part.fetch);
+        self.at = 0;
+        // What does not count is passed over as a batch of none.
+        self.left = if is_kept { batch.count } else { 0 };
+        (self.first_offset, self.last_offset) = (batch.first_offset, batch.last_offset);
+        self.first_ms = batch.first_ms;
+        self.append_ms = batch.has_append_time().then_some(batch.last_ms);
+        Ok(Handed::Some)
+    }
+
+    /// Hands over what is left of the batch, and closes it after the last.
+    fn hand_over(
+        &mut self,
+        body: &[u8],
+        fetch: &mut Fetch,
+        count: &mut usize,
+        count_max: usize,
+        now_ms: i64,
+        take: Take<'_>,
+    ) -> Result<Handed, Unreadable> {
+        let records = self.plain.clone().map_or(&self.unpacked[..], |plain| &body[plain]);
+        let mut cursor = Cursor::from(records, self.at);
+        let mut handed = Handed::Some;
+        while self.left > 0 {
+            if *count >= count_max {
+                handed = Handed::Enough;
+                break;
+            }
+            let entry = Entry::read(&mut cursor)?;
+            self.left -= 1;
+            let offset = self.first_offset.saturating_add(entry.offset_delta);
+            if offset < fetch.next {
+                continue;
+            }
+            if offset > self.last_offset {
+                return Err(Unreadable("batch: a record is beyond its end"));
+            }
+            fetch.next = offset + 1;
+            *count += 1;
+            let given_ms = self.first_ms.saturating_add(entry.time_delta);
+            let record = Record {
+                topic: &fetch.at.topic,
+                partition: fetch.at.partition,
+                offset,
+                append_ms: self.append_ms.unwrap_or_else(|| append_ms(given_ms, now_ms)),
+                key: entry.key,
+                value: entry.value,
+                replays: &entry.headers,
+            };
+            if take(&record).is_break() {
+                handed = Handed::Enough;
+                break;
+            }
+        }
+        self.at = cursor.at;
+        if self.left == 0 {
+            fetch.next = fetch.next.max(self.last_offset + 1);
+            self.fetch = None;
+        }
+        Ok(handed)
+    }
+}
