@@ -1,5 +1,6 @@
 //! Kafka to Kafka, exactly once, on a real Apache Kafka that shares the processor: throughput against reading alone,
-//! processor time with the broker's, latency from append to visible alert, and the time of a restore.
+//! processor time with the broker's, latency from append to visible alert, and the time of a restore: from checkpoints, and
+//! by replaying every observation.
 //!
 //! `cargo bench --bench kafka` takes some eight minutes and needs what `deploy/kafka/local.sh` needs.
 //! `FALSEFRONT_BENCH_EVENTS`, `_ACCOUNTS`, `_ROUNDS`, `_WORKERS` and `_RATES` change the load; `KAFKA_HEAP_OPTS='-Xms1G -Xmx1G'`
@@ -35,7 +36,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
 use cluster::Cluster;
-use run::{CHECKPOINT_PERIOD_S, Cpu, Outcome, RESTORED_PERIOD_S, Roles, Running};
+use run::{CHECKPOINT_PERIOD_S, Cpu, NO_CHECKPOINT_S, Outcome, RESTORED_PERIOD_S, Roles, Running};
 use traffic::{Spread, sign_ins_from};
 
 /// Partitions of the source and of the topics in between.
@@ -105,6 +106,7 @@ fn main() {
         };
         bench.round(round, &name, round + 1 == warm_ups + rounds);
     }
+    bench.replayed(warm_ups + rounds);
     for (number, rate) in rates.into_iter().enumerate() {
         latency::measure(&bench.connection, folder.path(), number, rate);
     }
@@ -167,6 +169,12 @@ impl Bench<'_> {
         let outcome = accounts.until(self.accounts, self.events, self.broker);
         intake.stop();
         (accounts, outcome)
+    }
+
+    /// A restore without checkpoints: everything since the beginning is folded again.
+    fn replayed(&self, round: u64) {
+        let (accounts, _) = self.rekeyed(round, NO_CHECKPOINT_S);
+        accounts.replay(self.accounts + self.events);
     }
 
     /// Accounts from the source itself.

@@ -19,6 +19,9 @@ pub(crate) const CHECKPOINT_PERIOD_S: u64 = 60;
 /// As [`CHECKPOINT_PERIOD_S`], of what is restored afterwards: who waits for all of it has a minute less to wait.
 pub(crate) const RESTORED_PERIOD_S: u64 = 15;
 
+/// As [`CHECKPOINT_PERIOD_S`], so long that hardly anything is written.
+pub(crate) const NO_CHECKPOINT_S: u64 = 3_600;
+
 /// What a run took.
 pub(crate) struct Outcome {
     pub(crate) events: u64,
@@ -168,6 +171,17 @@ impl Running {
     /// Stops once every chunk was written, starts again, and prints how long the restore took.
     pub(crate) fn restore(self) {
         std::thread::sleep(Duration::from_secs(RESTORED_PERIOD_S + 5));
+        self.start_again("restore");
+    }
+
+    /// Stops and starts again without a checkpoint, and prints how fast `observations` were replayed.
+    pub(crate) fn replay(self, observations: u64) {
+        let slowest = self.start_again("restore by replay alone");
+        println!("replay: {:.2} M observations/s", observations as f64 / slowest / 1e6);
+    }
+
+    /// Prints how long a restore takes, and gives the time that the slowest partition took, s.
+    fn start_again(self, what: &str) -> f64 {
         let accounts = self.sum(|line| line.starts_with("falsefront_state_entries{"));
         let bytes = self.state_bytes();
         let config = self.config.clone();
@@ -180,17 +194,19 @@ impl Running {
             let values = lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok());
             values.fold(0.0, f64::max)
         };
+        let slowest = of("falsefront_restore_last_seconds{");
         println!(
-            "restore: {:.2} s from start to ready ({:.2} s of the slowest partition), {} records replayed, {} accounts, \
+            "{what}: {:.2} s from start to ready ({:.2} s of the slowest partition), {} records replayed, {} accounts, \
              state {:.0} MB, digests different: {}",
             ready.as_secs_f64(),
-            of("falsefront_restore_last_seconds{"),
+            slowest,
             of("falsefront_restore_records_total{"),
             accounts,
             bytes as f64 / 1e6,
             text.contains("result=\"different\"")
         );
         again.stop();
+        slowest
     }
 
     /// The sum of the metrics on these lines.
