@@ -227,6 +227,17 @@ fn kill_9_under_the_newer_group_protocol_loses_nothing_and_repeats_nothing() {
     kill_9("kill -9 under KIP-848", "kip848", "group_protocol = 'consumer'", any);
 }
 
+#[test]
+fn kill_9_with_librdkafka_as_reader_loses_nothing_and_repeats_nothing() {
+    let any = |n: u64| i32::from(n.is_multiple_of(3));
+    kill_9(
+        "kill -9 with kafka.fetch = librdkafka",
+        "librdkafka",
+        "kafka.fetch = 'librdkafka'",
+        any,
+    );
+}
+
 /// Kills a service three times while it reads; `partition_of` says where each record goes.
 fn kill_9(what: &str, name: &str, more: &str, partition_of: fn(u64) -> i32) {
     let Some(connection) = kafka::broker(what) else {

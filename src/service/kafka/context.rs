@@ -68,7 +68,7 @@ pub(super) struct Group {
     pub(super) is_closing: AtomicBool,
     metrics: Option<Metrics>,
     /// Partitions of whose lag somebody else tells.
-    told: Mutex<BTreeSet<TopicPartition>>,
+    left: Mutex<BTreeSet<TopicPartition>>,
 }
 
 impl Group {
@@ -77,13 +77,13 @@ impl Group {
             rebalances: Mutex::new(VecDeque::new()),
             is_closing: AtomicBool::new(false),
             metrics,
-            told: Mutex::default(),
+            left: Mutex::default(),
         }
     }
 
     /// Somebody else tells the lag of these partitions from now on, and of no others.
-    pub(super) fn tells_lag_except(&self, partitions: BTreeSet<TopicPartition>) {
-        *self.told.lock().unwrap_or_else(PoisonError::into_inner) = partitions;
+    pub(super) fn leave_lag_of(&self, partitions: BTreeSet<TopicPartition>) {
+        *self.left.lock().unwrap_or_else(PoisonError::into_inner) = partitions;
     }
 
     pub(super) fn has_next(&self) -> bool {
@@ -111,13 +111,16 @@ impl ClientContext for Group {
     }
     fn stats(&self, statistics: Statistics) {
         let Some(metrics) = &self.metrics else { return };
-        let told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
         #[expect(clippy::iter_over_hash_type, reason = "each value goes to a gauge of its own")]
         for (name, topic) in &statistics.topics {
             for (partition, state) in &topic.partitions {
-                let is_known = *partition >= 0 && state.consumer_lag >= 0 && state.fetch_state == "active";
-                if is_known && !told.contains(&TopicPartition::new(name, *partition)) {
-                    metrics.set_lag(name, *partition, state.consumer_lag);
+                let is_read = *partition >= 0 && state.fetch_state == "active";
+                // librdkafka's own count is from what the group committed, which it is not told of under transactions.
+                let lag = (state.app_offset >= 0 && state.ls_offset >= 0).then(|| state.ls_offset - state.app_offset);
+                let lag = lag.unwrap_or(state.consumer_lag);
+                if is_read && lag >= 0 && !left.contains(&TopicPartition::new(name, *partition)) {
+                    metrics.set_lag(name, *partition, lag);
                 }
             }
         }

@@ -12,9 +12,7 @@ use rdkafka::producer::{BaseRecord, Producer};
 use rdkafka::{Offset, TopicPartitionList};
 use siphasher::sip::SipHasher24;
 
-use crate::service::log::{
-    Failure, Guarantee, Isolation, Log, Outgoing, Polled, Rebalance, Record, Take, TopicPartition,
-};
+use crate::service::log::{Failure, Guarantee, Isolation, Log, Outgoing, Polled, Rebalance, Take, TopicPartition};
 use crate::service::metrics::Metrics;
 
 use super::clients::{consumer, producer, side_consumer};
@@ -176,6 +174,33 @@ impl KafkaLog {
         })
     }
 
+    /// Hands over what librdkafka has read; true if nobody wants more.
+    fn poll_batches(
+        &mut self,
+        mut wait: Duration,
+        count_max: usize,
+        polled: &mut Polled,
+        take: Take<'_>,
+    ) -> Result<bool, Failure> {
+        let mut is_over = false;
+        while polled.records < count_max && !is_over {
+            let now_ms = now_ms();
+            let count = self.consumer.batch(wait, |message| {
+                is_over |= take(&batched(message, now_ms)).is_break();
+                if let Some(direct) = &mut self.direct {
+                    direct.handed_over(message.topic, message.partition, message.offset);
+                }
+            });
+            wait = Duration::ZERO;
+            match count {
+                Ok(0) => break,
+                Ok(count) => polled.records += count,
+                Err(error) => trouble(&error)?,
+            }
+        }
+        Ok(is_over)
+    }
+
     fn stop_direct(&mut self, partitions: &[TopicPartition]) {
         if let Some(direct) = &mut self.direct {
             partitions.iter().for_each(|at| direct.stop(at));
@@ -270,31 +295,20 @@ impl Log for KafkaLog {
         if !has_partitions || polled.rebalance.is_some() {
             return Ok(polled);
         }
-        let (mut wait, mut is_over) = (wait, false);
-        if let Some(direct) = &mut self.direct {
-            let mut take = |record: &Record<'_>| {
-                let flow = take(record);
-                is_over |= flow.is_break();
-                flow
-            };
-            polled.records += direct.poll(&self.consumer, wait, count_max, &mut take)?;
-            wait = Duration::ZERO;
-            is_over |= !direct.lends();
+        // Of what librdkafka reads at most half, so that both have their turn; but always a look: its errors stand there too.
+        let is_direct = self.direct.as_ref().is_some_and(|direct| !direct.has_lent_all());
+        let (share, batches_wait) = if is_direct {
+            (count_max / 2, Duration::ZERO)
+        } else {
+            (count_max, wait)
+        };
+        if self.poll_batches(batches_wait, share, &mut polled, take)? {
+            return Ok(polled);
         }
-        while polled.records < count_max && !is_over {
-            let now_ms = now_ms();
-            let count = self.consumer.batch(wait, |message| {
-                is_over |= take(&batched(message, now_ms)).is_break();
-                if let Some(direct) = &mut self.direct {
-                    direct.handed_over(message.topic, message.partition, message.offset);
-                }
-            });
-            wait = Duration::ZERO;
-            match count {
-                Ok(0) => break,
-                Ok(count) => polled.records += count,
-                Err(error) => trouble(&error)?,
-            }
+        if let Some(direct) = &mut self.direct {
+            let is_waited = polled.records > 0 || !is_direct;
+            let wait = if is_waited { Duration::ZERO } else { wait };
+            polled.records += direct.poll(&self.consumer, wait, count_max.saturating_sub(polled.records), take)?;
         }
         Ok(polled)
     }

@@ -14,7 +14,7 @@ const BEFORE_LENGTH: usize = 12;
 /// Where the checksum stands; it is over all that comes behind.
 const CHECKSUM_AT: usize = 17;
 const FORMAT: i8 = 2;
-/// Bytes a batch may unpack to: far beyond any that brokers take, packed as well as can be.
+/// Bytes a batch may unpack to: brokers take a megabyte by default, which LZ4 packs by 255 at most.
 const UNPACKED_MAX: u64 = 256 << 20;
 
 const COMPRESSION: i16 = 0b111;
@@ -29,7 +29,7 @@ pub(super) struct Batch<'a> {
     pub(super) last_offset: i64,
     pub(super) first_ms: i64,
     pub(super) last_ms: i64,
-    pub(super) count: i32,
+    pub(super) count: u32,
     producer: i64,
     attributes: i16,
     checksum: u32,
@@ -62,12 +62,13 @@ impl<'a> Batch<'a> {
         let (first_ms, last_ms) = (cursor.i64()?, cursor.i64()?);
         let (producer, _epoch, _sequence) = (cursor.i64()?, cursor.i16()?, cursor.i32()?);
         let last_offset = first_offset.checked_add(last_delta.max(0).into());
+        let last_offset = last_offset.filter(|last| *last < i64::MAX);
         let batch = Self {
             first_offset,
             last_offset: last_offset.ok_or(Unreadable("batch: its last offset"))?,
             first_ms,
             last_ms,
-            count: cursor.i32()?,
+            count: u32::try_from(cursor.i32()?).map_err(|_| Unreadable("batch: the number of its records"))?,
             producer,
             attributes,
             checksum,
@@ -168,7 +169,8 @@ impl Aborts {
             self.to_come.pop_front();
         }
         if batch.attributes & CONTROL != 0 {
-            if is_abort(batch.body)? {
+            // Compaction may have left nothing of it.
+            if batch.count > 0 && is_abort(batch.body)? {
                 self.open.retain(|producer| *producer != batch.producer);
             }
             return Ok(false);

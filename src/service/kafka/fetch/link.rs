@@ -1,7 +1,7 @@
 //! One connection to a broker: a request at a time, sent and answered without waiting.
 
 use std::io::{self, ErrorKind, Read as _, Write as _};
-use std::net::{SocketAddr, ToSocketAddrs as _};
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use mio::net::TcpStream;
@@ -13,6 +13,10 @@ pub(super) const SIZE: usize = size_of::<i32>();
 const ANSWER_MAX: usize = 256 << 20;
 /// A broker that says nothing for so long is gone; it was asked to wait for far less.
 const SILENCE: Duration = Duration::from_secs(10);
+/// One that takes no connection for so long is not there.
+const CONNECT: Duration = Duration::from_secs(3);
+/// Room is made for so much of an answer at a time, so that a size alone claims no memory.
+const STEP: usize = 1 << 20;
 
 /// A request that is not answered yet.
 #[derive(Debug)]
@@ -25,10 +29,12 @@ pub(super) struct Asked {
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Link {
-    /// `host:port`.
-    pub(super) broker: String,
+    pub(super) broker: SocketAddr,
     pub(super) asked: Option<Asked>,
     stream: TcpStream,
+    /// Requests so far.
+    pub(super) requests: usize,
+    is_connected: bool,
     /// What is left to send.
     out: Vec<u8>,
     sent: usize,
@@ -40,22 +46,19 @@ pub(super) struct Link {
 }
 
 impl Link {
-    /// Begins to connect; whether that succeeds shows later. Looking a name up waits.
+    /// Begins to connect; whether that succeeds shows later.
     ///
     /// # Errors
-    /// If the name is unknown or no socket is to be had.
-    pub(super) fn open(broker: &str, registry: &Registry, token: Token) -> io::Result<Self> {
-        let unknown = || io::Error::new(ErrorKind::NotFound, "its name has no address");
-        let addresses: Vec<SocketAddr> = broker.to_socket_addrs()?.collect();
-        // Brokers rarely listen where only the second address leads.
-        let v4 = addresses.iter().find(|address| address.is_ipv4());
-        let address = v4.or(addresses.first()).ok_or_else(unknown)?;
-        let mut stream = TcpStream::connect(*address)?;
+    /// If no socket is to be had.
+    pub(super) fn open(broker: SocketAddr, registry: &Registry, token: Token) -> io::Result<Self> {
+        let mut stream = TcpStream::connect(broker)?;
         stream.set_nodelay(true)?;
         registry.register(&mut stream, token, Interest::READABLE | Interest::WRITABLE)?;
         Ok(Self {
-            broker: broker.to_owned(),
+            broker,
             asked: None,
+            requests: 0,
+            is_connected: false,
             stream,
             out: Vec::new(),
             sent: 0,
@@ -71,6 +74,7 @@ impl Link {
     /// If the connection is lost.
     pub(super) fn ask(&mut self, asked: Asked, request: Vec<u8>) -> io::Result<()> {
         self.asked = Some(asked);
+        self.requests += 1;
         (self.out, self.sent, self.heard) = (request, 0, Instant::now());
         self.send().map(drop)
     }
@@ -84,7 +88,8 @@ impl Link {
             return Ok(false);
         }
         let is_complete = self.send()? && self.receive()?;
-        if !is_complete && self.heard.elapsed() > SILENCE {
+        let patience = if self.is_connected { SILENCE } else { CONNECT };
+        if !is_complete && self.heard.elapsed() > patience {
             return Err(io::Error::new(ErrorKind::TimedOut, "it does not answer"));
         }
         Ok(is_complete)
@@ -100,6 +105,11 @@ impl Link {
         self.fill(SIZE + size)
     }
 
+    /// The broker has said that it answers nothing for so long.
+    pub(super) fn is_throttled(&mut self, time: Duration) {
+        self.heard = Instant::now() + time;
+    }
+
     /// Takes the answer, with its size before it, and how long it is; `room` is for the next.
     pub(super) fn take(&mut self, room: Vec<u8>) -> (Vec<u8>, usize) {
         let length = std::mem::take(&mut self.read);
@@ -110,7 +120,10 @@ impl Link {
         while self.sent < self.out.len() {
             match self.stream.write(&self.out[self.sent..]) {
                 Ok(0) => return Err(ErrorKind::WriteZero.into()),
-                Ok(count) => self.sent += count,
+                Ok(count) => {
+                    self.sent += count;
+                    self.is_connected = true;
+                }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 // Not connected yet.
                 Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::NotConnected) => {
@@ -124,11 +137,12 @@ impl Link {
 
     /// Whether so many bytes of the answer are there.
     fn fill(&mut self, wanted: usize) -> io::Result<bool> {
-        if self.answer.len() < wanted {
-            self.answer.resize(wanted, 0);
-        }
         while self.read < wanted {
-            match self.stream.read(&mut self.answer[self.read..wanted]) {
+            if self.answer.len() == self.read {
+                self.answer.resize(wanted.min(self.read + STEP), 0);
+            }
+            let end = wanted.min(self.answer.len());
+            match self.stream.read(&mut self.answer[self.read..end]) {
                 Ok(0) => return Err(io::Error::new(ErrorKind::UnexpectedEof, "it closed the connection")),
                 Ok(count) => {
                     self.read += count;

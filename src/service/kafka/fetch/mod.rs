@@ -16,12 +16,13 @@ mod tests;
 
 use std::collections::VecDeque;
 use std::io;
+use std::net::SocketAddr;
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use mio::{Events, Poll, Token};
 
-use super::records::append_ms;
+use super::records::{append_ms, now_ms};
 use crate::service::log::{Record, Take, TopicPartition};
 use batch::{Aborts, Batch, Entry};
 use link::{Asked, Link, SIZE};
@@ -70,6 +71,10 @@ pub(super) struct GivenUp {
     pub(super) next: i64,
     pub(super) cause: Cause,
     pub(super) detail: String,
+    /// Something was handed over since it was begun.
+    pub(super) has_progressed: bool,
+    /// Who was asked, if anybody.
+    pub(super) broker: Option<SocketAddr>,
 }
 
 /// A partition that is read.
@@ -78,7 +83,9 @@ struct Fetch {
     at: TopicPartition,
     /// Tells it from an earlier fetch of the same partition.
     number: u64,
-    broker: String,
+    broker: SocketAddr,
+    /// Where it was begun.
+    started: i64,
     /// Offset to ask for next.
     asked: i64,
     /// Offset to hand over next.
@@ -112,7 +119,7 @@ struct Open {
     unpacked: Vec<u8>,
     /// How far they were handed over.
     at: usize,
-    left: i32,
+    left: u32,
     first_offset: i64,
     last_offset: i64,
     first_ms: i64,
@@ -155,14 +162,15 @@ impl Fetcher {
         })
     }
 
-    /// Reads a partition from `offset` on, of the broker that leads it (`host:port`).
-    pub(super) fn start(&mut self, at: &TopicPartition, offset: i64, broker: String) {
+    /// Reads a partition from `offset` on, of the broker that leads it.
+    pub(super) fn start(&mut self, at: &TopicPartition, offset: i64, broker: SocketAddr) {
         self.stop(at);
         self.number += 1;
         self.fetches.push(Fetch {
             at: at.clone(),
             number: self.number,
             broker,
+            started: offset,
             asked: offset,
             next: offset,
             stable_end: None,
@@ -189,13 +197,24 @@ impl Fetcher {
         self.fetches.iter().map(move |fetch| (&fetch.at, lag(fetch)))
     }
 
-    /// Hands over up to `count_max` records, waiting for the first, and says how many. `now_ms` bounds the times that
-    /// producers gave.
-    pub(super) fn poll(&mut self, wait: Duration, count_max: usize, now_ms: i64, take: Take<'_>) -> usize {
-        if self.answers.is_empty() {
-            self.receive(wait);
+    /// Whether nothing is read.
+    pub(super) fn is_idle(&self) -> bool {
+        self.fetches.is_empty()
+    }
+
+    /// Hands over up to `count_max` records, waiting for the first, and says how many.
+    pub(super) fn poll(&mut self, wait: Duration, count_max: usize, take: Take<'_>) -> usize {
+        let (mut count, mut wait) = (0, wait);
+        loop {
+            if self.answers.is_empty() {
+                self.receive(wait);
+            }
+            if self.answers.is_empty() || self.hand_over(&mut count, count_max, now_ms(), take) {
+                return count;
+            }
+            // The next answer may be there by now.
+            wait = Duration::ZERO;
         }
-        self.hand_over(count_max, now_ms, take)
     }
 
     /// Waits for an answer, or for a partition to be given up.
@@ -223,14 +242,13 @@ impl Fetcher {
     /// Sends a request to every broker that owes no answer.
     fn ask(&mut self) {
         for index in 0..self.fetches.len() {
-            let broker = &self.fetches[index].broker;
-            if self.links.iter().any(|link| link.broker == *broker) {
+            let broker = self.fetches[index].broker;
+            if self.links.iter().any(|link| link.broker == broker) {
                 continue;
             }
-            let broker = broker.clone();
             self.number += 1;
             let token = Token(usize::try_from(self.number).unwrap_or(usize::MAX));
-            match Link::open(&broker, self.poll.registry(), token) {
+            match Link::open(broker, self.poll.registry(), token) {
                 Ok(link) => self.links.push(link),
                 Err(error) => {
                     self.give_up_where(Cause::Connection, &format!("{broker}: {error}"), |fetch| {
@@ -251,18 +269,18 @@ impl Fetcher {
                 continue;
             }
             // A broker fills its answer in the order of the request, and each partition shall come first at times.
-            self.number += 1;
-            let first = usize::try_from(self.number).unwrap_or(0) % wanted.len();
+            let first = link.requests % wanted.len();
             wanted.rotate_left(first);
+            self.number += 1;
             let (fetches, wishes): (Vec<u64>, Vec<Wish<'_>>) = wanted.into_iter().map(Fetch::wish).unzip();
             let correlation = i32::try_from(self.number & 0x7fff_ffff).unwrap_or(0);
             let request = wire::request(correlation, &self.client, &LIMITS, &wishes);
             if let Err(error) = link.ask(Asked { correlation, fetches }, request) {
-                lost.push((link.broker.clone(), error));
+                lost.push((link.broker, error));
             }
         }
         for (broker, error) in lost {
-            self.lose(&broker, Cause::Connection, &format!("{broker}: {error}"));
+            self.lose(broker, Cause::Connection, &format!("{broker}: {error}"));
         }
     }
 
@@ -271,13 +289,18 @@ impl Fetcher {
         let (mut complete, mut lost) = (Vec::new(), Vec::new());
         for link in &mut self.links {
             match link.go_on() {
-                Ok(true) => complete.push(link.broker.clone()),
+                Ok(true) => complete.push(link.broker),
                 Ok(false) => {}
-                Err(error) => lost.push((link.broker.clone(), error)),
+                Err(error) => lost.push((link.broker, error)),
             }
         }
         for (broker, error) in lost {
-            self.lose(&broker, Cause::Connection, &format!("{broker}: {error}"));
+            // What is no answer has a kind of its own.
+            let cause = match error.kind() {
+                io::ErrorKind::InvalidData => Cause::Unreadable,
+                _ => Cause::Connection,
+            };
+            self.lose(broker, cause, &format!("{broker}: {error}"));
         }
         for broker in complete {
             let room = self.rooms.pop().unwrap_or_default();
@@ -286,15 +309,23 @@ impl Fetcher {
             };
             let (bytes, length) = link.take(room);
             let Some(asked) = link.asked.take() else { continue };
-            if let Err(error) = self.understand(bytes, length, &asked) {
-                self.lose(&broker, Cause::Unreadable, &error.to_string());
+            match self.understand(bytes, length, &asked) {
+                Ok(throttled) => self.throttled(broker, throttled),
+                Err(error) => self.lose(broker, Cause::Unreadable, &error.to_string()),
             }
         }
         // The broker prepares the next while this one is handed over.
         self.ask();
     }
 
-    fn lose(&mut self, broker: &str, cause: Cause, detail: &str) {
+    fn throttled(&mut self, broker: SocketAddr, time: Duration) {
+        let link = self.links.iter_mut().find(|link| link.broker == broker);
+        if let Some(link) = link.filter(|_| !time.is_zero()) {
+            link.is_throttled(time);
+        }
+    }
+
+    fn lose(&mut self, broker: SocketAddr, cause: Cause, detail: &str) {
         self.links.retain(|link| link.broker != broker);
         self.give_up_where(cause, detail, |fetch| fetch.broker == broker);
     }
@@ -308,16 +339,18 @@ impl Fetcher {
                 next: fetch.next,
                 cause,
                 detail: detail.to_owned(),
+                has_progressed: fetch.next > fetch.started,
+                broker: Some(fetch.broker),
             });
         self.given_up.extend(given_up);
     }
 
-    /// Notes what an answer has of each partition that is still read.
-    fn understand(&mut self, bytes: Vec<u8>, length: usize, asked: &Asked) -> Result<(), Unreadable> {
+    /// Notes what an answer has of each partition that is still read. Gives the time for which the broker reads no request.
+    fn understand(&mut self, bytes: Vec<u8>, length: usize, asked: &Asked) -> Result<Duration, Unreadable> {
         let mut parts = VecDeque::new();
         let mut refused = Vec::new();
         let body = &bytes[SIZE..length];
-        wire::answer(body, asked.correlation, |answer| {
+        let throttle_ms = wire::answer(body, asked.correlation, |answer| {
             let is_of = |fetch: &&mut Fetch| {
                 fetch.at.partition == answer.partition
                     && *fetch.at.topic == *answer.topic
@@ -338,7 +371,7 @@ impl Fetcher {
         } else {
             self.answers.push_back(Answered { bytes, parts });
         }
-        Ok(())
+        Ok(Duration::from_millis(throttle_ms.into()))
     }
 
     fn keep_room(&mut self, room: Vec<u8>) {
@@ -347,8 +380,8 @@ impl Fetcher {
         }
     }
 
-    fn hand_over(&mut self, count_max: usize, now_ms: i64, take: Take<'_>) -> usize {
-        let mut count = 0;
+    /// Hands over records until nobody wants more, which is true then, or all answers are handed over.
+    fn hand_over(&mut self, count: &mut usize, count_max: usize, now_ms: i64, take: Take<'_>) -> bool {
         while let Some(answered) = self.answers.front_mut() {
             let Some(part) = answered.parts.front_mut() else {
                 if let Some(answered) = self.answers.pop_front() {
@@ -362,13 +395,13 @@ impl Fetcher {
             };
             let body = &answered.bytes[SIZE..];
             let handed = if self.open.fetch == Some(part.fetch) {
-                self.open.hand_over(body, fetch, &mut count, count_max, now_ms, take)
+                self.open.hand_over(body, fetch, count, count_max, now_ms, take)
             } else {
                 self.open.next(body, part)
             };
             match handed {
                 Ok(Handed::Some) => {}
-                Ok(Handed::Enough) => break,
+                Ok(Handed::Enough) => return true,
                 Ok(Handed::All) => {
                     answered.parts.pop_front();
                 }
@@ -380,7 +413,7 @@ impl Fetcher {
                 }
             }
         }
-        count
+        false
     }
 }
 
@@ -419,6 +452,11 @@ impl Fetch {
             batches = behind;
         }
         let is_new = asked > self.asked;
+        if !is_new && !answer.records.is_empty() {
+            return Err(unreadable(Unreadable(
+                "answer: it has bytes but no batch to go on with",
+            )));
+        }
         self.asked = asked;
         Ok(is_new.then(|| Part {
             fetch: self.number,
@@ -442,6 +480,7 @@ impl Open {
         if let Some(records) = batch.plain() {
             self.plain = Some(start - records.len()..start);
         } else if is_kept {
+            self.unpacked.shrink_to(ROOM_MAX);
             batch.unpack(&mut self.unpacked)?;
         }
         self.fetch = Some(part.fetch);

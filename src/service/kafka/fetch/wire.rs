@@ -20,7 +20,7 @@ pub(super) struct Unreadable(pub(super) &'static str);
 pub(super) struct Limits {
     /// Longest the broker waits for the first byte, ms.
     pub(super) wait_ms: i32,
-    /// Bytes of a partition; a larger batch comes whole all the same.
+    /// Bytes of a partition; a larger batch comes whole if it is the first of the answer.
     pub(super) partition_bytes: i32,
     /// Bytes of all partitions.
     pub(super) answer_bytes: i32,
@@ -34,7 +34,7 @@ pub(super) struct Wish<'a> {
     pub(super) offset: i64,
 }
 
-/// A request for all of `wishes`, those of a topic side by side.
+/// A request for all of `wishes`; those of a topic stand side by side.
 pub(super) fn request(correlation: i32, client: &str, limits: &Limits, wishes: &[Wish<'_>]) -> Vec<u8> {
     let mut bytes = vec![0; size_of::<i32>()];
     bytes.extend(FETCH.to_be_bytes());
@@ -91,16 +91,17 @@ pub(super) struct Answer<'a> {
     pub(super) records: Range<usize>,
 }
 
-/// Hands over what an answer, without its size, says of each partition.
+/// Hands over what an answer, without its size, says of each partition. Gives the time for which the broker reads no
+/// further request, ms.
 ///
 /// # Errors
 /// [`Unreadable`] if it is none, or one to another request.
-pub(super) fn answer(bytes: &[u8], correlation: i32, mut each: impl FnMut(Answer<'_>)) -> Result<(), Unreadable> {
+pub(super) fn answer(bytes: &[u8], correlation: i32, mut each: impl FnMut(Answer<'_>)) -> Result<u32, Unreadable> {
     let mut cursor = Cursor::new(bytes);
     if cursor.i32()? != correlation {
         return Err(Unreadable("answer: it is to another request"));
     }
-    let _throttle_ms = cursor.i32()?;
+    let throttle_ms = cursor.i32()?;
     for _ in 0..cursor.i32()? {
         let topic = cursor.text()?;
         for _ in 0..cursor.i32()? {
@@ -124,7 +125,7 @@ pub(super) fn answer(bytes: &[u8], correlation: i32, mut each: impl FnMut(Answer
             });
         }
     }
-    Ok(())
+    Ok(u32::try_from(throttle_ms).unwrap_or(0))
 }
 
 /// Reads from the front.
