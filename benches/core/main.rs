@@ -96,8 +96,11 @@ fn main() {
     }
     for accounts in sizes.into_iter().filter(|_| is_wanted("whole")) {
         for spread in [Spread::Uniform, Spread::Zipf] {
-            whole_core(&reference, accounts, spread);
+            whole_core(&reference, accounts, spread, spread.name());
         }
+    }
+    if is_wanted("whole") {
+        whole_core(&reference_with(100_000), 100_000, Spread::Uniform, "on the roster");
     }
     if is_wanted("hostile") {
         hostile::all(&reference);
@@ -149,8 +152,18 @@ fn median<T>(count: usize, clock: impl Fn() -> u64, mut prepare: impl FnMut() ->
 }
 
 fn reference() -> Arc<Reference> {
+    reference_of(Vec::new())
+}
+
+/// With these accounts on the roster, as HR lists them: each with a place, an employer, a hire date and a device.
+fn reference_with(accounts: u64) -> Arc<Reference> {
+    reference_of(vec![("roster.csv".to_owned(), traffic::roster(accounts).into_bytes())])
+}
+
+fn reference_of(roster: Vec<(String, Vec<u8>)>) -> Arc<Reference> {
     let bytes = ReferenceBytes {
         geoip: demo_databases().unwrap(),
+        roster,
         ..ReferenceBytes::default()
     };
     Arc::new(load_bytes(&bytes).unwrap().0)
@@ -383,7 +396,7 @@ impl Core {
 }
 
 /// Each account signs in about once an hour, after every account was seen once.
-fn whole_core(reference: &Arc<Reference>, accounts: u64, spread: Spread) {
+fn whole_core(reference: &Arc<Reference>, accounts: u64, spread: Spread, what: &str) {
     const EVENTS: u64 = 100_000;
     const HOUR_MS: u64 = 3_600_000;
     let mut core = Core::with_room(accounts);
@@ -429,10 +442,7 @@ fn whole_core(reference: &Arc<Reference>, accounts: u64, spread: Spread) {
     let state = core.accounts.size();
     let bytes = state.bytes / state.entries.max(1);
     row(
-        &format!(
-            "whole core, {accounts} {} ({linked:.0} % linked, {bytes} B)",
-            spread.name()
-        ),
+        &format!("whole core, {accounts} {what} ({linked:.0} % linked, {bytes} B)"),
         ours,
         least,
     );

@@ -178,6 +178,29 @@ pub(crate) fn colliding(count: usize) -> Vec<u64> {
         .collect()
 }
 
+/// What HR lists of the first `accounts`: each claims the city it is in, and has a device of its own.
+pub(crate) fn roster(accounts: u64) -> String {
+    let cities = demo_cities();
+    let mut csv = "account,kind,employer,country,region,city,time_zone,hire_date,devices\n".to_owned();
+    for account in 0..accounts {
+        let city = &cities[account as usize % cities.len()];
+        let (kind, employer) = match account % 8 {
+            0 => (
+                "contractor",
+                ["Quillstaff", "Northbench Staffing", "Fernway"][account as usize / 8 % 3],
+            ),
+            _ => ("employee", "Corp Example"),
+        };
+        let (country, region, place, zone) = (city.country, city.region_name, city.name, city.time_zone);
+        let (year, month, day) = (2015 + account % 11, account / 11 % 12 + 1, account / 132 % 28 + 1);
+        let name = name(account);
+        csv += &format!(
+            "{name},{kind},{employer},{country},{region},{place},{zone},{year}-{month:02}-{day:02},lt-{account:07}\n"
+        );
+    }
+    csv
+}
+
 fn name(account: u64) -> String {
     format!("p{account}@corp.example")
 }
