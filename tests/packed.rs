@@ -1,6 +1,7 @@
 //! Packed records: what was packed comes back, and of a record that is damaged what stands ahead of the damage.
 
 use falsefront::intake::Format;
+use falsefront::model::Claim;
 use falsefront::pipeline::accounts::Accounts;
 use falsefront::pipeline::intake::{Intake, RawRecord};
 use falsefront::pipeline::settings::IntakeSettings;
@@ -36,6 +37,7 @@ fn packed(records: &[Vec<u8>]) -> Vec<u8> {
 
 #[test]
 fn packed_observations_come_back() {
+    let reference = reference();
     check("packed_observations_come_back", 32, &acts(40), |acts| {
         let records = in_order(&acts);
         let packed = packed(&records);
@@ -52,6 +54,9 @@ fn packed_observations_come_back() {
             })
             .unwrap();
             prop_assert_eq!(seen.key, HASH_KEY.account(seen.event.account.as_str()));
+            let listed = reference.resolve([seen.event.account.as_str()].into_iter());
+            let claim = listed.map_or_else(Claim::default, |(id, _)| reference.claim(id).clone());
+            prop_assert_eq!(seen.claim, &claim);
         }
         // Taken a few at a time they are the same.
         let mut few = Unpacked::open(&packed, HASH_KEY).unwrap();

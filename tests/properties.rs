@@ -156,10 +156,10 @@ fn slices(records: &[Vec<u8>]) -> Vec<&[u8]> {
 }
 
 pub(crate) fn reference() -> Arc<Reference> {
-    let roster = "account,kind,employer,country,region,city,hire_date\n\
-        ann@corp.example,contractor,Quillstaff,US,TX,Austin,2026-02-20\n\
-        ben@corp.example,contractor,Northbench,US,MA,Boston,\n\
-        cleo@corp.example,employee,,US,IL,Chicago,\n";
+    let roster = "account,kind,employer,country,region,city,hire_date,devices\n\
+        ann@corp.example,contractor,Quillstaff,US,TX,Austin,2026-02-20,ann-1;ann-2-with-a-long-name\n\
+        ben@corp.example,contractor,Northbench,US,MA,Boston,,\n\
+        cleo@corp.example,employee,,US,IL,Chicago,,cleo-1\n";
     let networks =
         "network,class,label\n244.0.0.0/8,mobile,\n246.0.0.0/8,vpn,Astrill\n245.22.0.0/16,corporate,Chicago\n";
     core::reference(ReferenceBytes {

@@ -62,7 +62,7 @@ pub fn detect(
     change: &Change,
     settings: &ClaimSettings,
 ) -> Option<Finding> {
-    if !change.is_away || !change.day_added || seen.claim.kind == AccountKind::Service {
+    if !change.is_away || !change.day_added || seen.claim.terms.kind == AccountKind::Service {
         return None;
     }
     let place = seen.place?;
@@ -76,7 +76,7 @@ pub fn detect(
     let needed = days_needed(seen, facts, networks.len(), day, settings);
     let is_alert = away >= needed;
     let gap_km = claims::gap_km(place, seen.claim, settings);
-    let crosses_border = !seen.claim.country.is_empty() && seen.claim.country != place.country;
+    let crosses_border = !seen.claim.terms.country.is_empty() && seen.claim.terms.country != place.country;
     let severity = match (is_alert, crosses_border || networks.len() > 1) {
         (false, _) => Severity::Low,
         (true, true) => Severity::High,
@@ -92,7 +92,7 @@ pub fn detect(
         accounts: vec![account.to_owned()],
         message: format!(
             "Claimed location not observed: {account} claims {}, seen in {} on {away} of {located} days",
-            seen.claim.label(),
+            seen.claim.terms.label(),
             place.label(),
         ),
         first_ms: networks
@@ -128,7 +128,7 @@ fn days_needed(
     if facts.near().count() > 0 || is_onboarding(seen, day, settings) {
         needed = needed.max(settings.days_min_after_near);
     }
-    if networks < 2 && seen.claim.kind == AccountKind::Employee {
+    if networks < 2 && seen.claim.terms.kind == AccountKind::Employee {
         needed = needed.max(settings.days_min_single_network);
     }
     needed
@@ -161,9 +161,12 @@ fn evidence(seen: &Observation<'_>, facts: &AccountFacts, spots: &Spots, network
         account: account.to_owned(),
         time_ms: seen.order_ms,
         facts: vec![
-            ("claimed_place".to_owned(), seen.claim.label()),
-            ("employment".to_owned(), format!("{:?}", seen.claim.kind).to_lowercase()),
-            ("employer".to_owned(), seen.claim.employer.clone()),
+            ("claimed_place".to_owned(), seen.claim.terms.label()),
+            (
+                "employment".to_owned(),
+                format!("{:?}", seen.claim.terms.kind).to_lowercase(),
+            ),
+            ("employer".to_owned(), seen.claim.terms.employer.clone()),
         ],
         ..Evidence::default()
     };
@@ -204,7 +207,10 @@ fn guards(
         Guard::ran("approved_travel", travel),
         Guard::ran(
             "allowed_countries",
-            format!("{} allowed, this is none of them", seen.claim.allowed_countries.len()),
+            format!(
+                "{} allowed, this is none of them",
+                seen.claim.terms.allowed_countries.len()
+            ),
         ),
         Guard::ran(
             "error_radius",

@@ -16,15 +16,15 @@ pub(super) fn compare(
     travel: Option<&Travel>,
     settings: &ClaimSettings,
 ) -> ClaimDistance {
-    if !claim.names_a_place() {
+    if !claim.terms.names_a_place() {
         return ClaimDistance::Unknown;
     }
-    if claim.allowed_countries.contains(&place.country) {
+    if claim.terms.allowed_countries.contains(&place.country) {
         return ClaimDistance::Near;
     }
-    let is_away = match claim.point {
+    let is_away = match claim.terms.point {
         Some(_) => gap_km(place, claim, settings) > 0.0,
-        None => !place.country.is_empty() && place.country != claim.country,
+        None => !place.country.is_empty() && place.country != claim.terms.country,
     };
     match (is_away, travel) {
         (false, _) => ClaimDistance::Near,
@@ -35,7 +35,7 @@ pub(super) fn compare(
 
 /// Kilometers between claim and place that neither error radius nor the threshold explains; 0 if explained.
 pub(super) fn gap_km(place: &Place, claim: &Claim, settings: &ClaimSettings) -> f64 {
-    let Some(claimed) = claim.point else { return 0.0 };
+    let Some(claimed) = claim.terms.point else { return 0.0 };
     let distance_km = claimed.point.distance_km(place.point);
     let radii_km = f64::from(claimed.radius_km) + f64::from(place.radius_km);
     if distance_km > settings.distance_km_min.max(radii_km) {

@@ -36,7 +36,7 @@ pub fn detect(
     change: &Change,
     settings: &RelaySettings,
 ) -> Option<Finding> {
-    if !change.relay_facts || seen.claim.kind == AccountKind::Service {
+    if !change.relay_facts || seen.claim.terms.kind == AccountKind::Service {
         return None;
     }
     let found = indicators::of(facts, seen.claim, seen.order_ms, settings);

@@ -109,20 +109,11 @@ impl Reference {
         self.geography.network(id)
     }
 
-    /// The account that the first known of the names belongs to. Names are canonical, as
+    /// The account that the first known of the names belongs to, and what the roster calls it. Names are canonical, as
     /// [`crate::model::Account::canonical`] spells them.
     #[must_use]
-    pub fn resolve<'a>(&self, names: impl Iterator<Item = &'a str>) -> Option<ClaimId> {
-        names.into_iter().find_map(|name| self.roster.find(name))
-    }
-
-    /// The account's canonical name.
-    ///
-    /// # Panics
-    /// If the id comes from another `Reference`.
-    #[must_use]
-    pub fn account_name(&self, id: ClaimId) -> &str {
-        self.roster.name(id)
+    pub fn resolve<'n>(&'n self, mut names: impl Iterator<Item = &'n str>) -> Option<(ClaimId, &'n str)> {
+        names.find_map(|name| self.roster.find(name))
     }
 
     /// What HR says about the account.

@@ -1,13 +1,16 @@
 //! Collects roster lines from files or a compacted topic and builds a [`Roster`] of them, whole.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
-use crate::model::Travel;
+use crate::model::codec::Writer;
+use crate::model::dictionary::write_terms;
+use crate::model::{Terms, Travel};
 
 use super::gazetteer::{Answer, NamedPlace, answers};
 use super::geography::Geography;
 use super::problem::{Complaint, Problem, Problems, quoted};
-use super::roster::{Member, Roster};
+use super::roster::{Known, Roster};
 use super::roster_file::{csv_lines, json_line, ndjson};
 use super::roster_line::{Entry, RosterLine, TravelLine, canonical, unplaced_travel};
 use super::{Dataset, DatasetKind};
@@ -24,7 +27,7 @@ pub struct RosterBuilder {
 
 #[derive(Clone, Debug)]
 struct Sourced<T> {
-    file: std::sync::Arc<str>,
+    file: Arc<str>,
     line: Option<u32>,
     is: T,
 }
@@ -162,7 +165,7 @@ impl RosterBuilder {
         let mut problems = Vec::new();
         let owners = self.owners(&mut problems);
         let placed = self.place(geography, &mut problems);
-        let mut members: Vec<Member> = self.entries.values().map(|entry| member(&entry.is, &placed)).collect();
+        let mut members: Vec<Known> = self.entries.values().map(|entry| member(&entry.is, &placed)).collect();
         for (account, travel) in &self.travels {
             let owner = owners.get(account.as_str()).and_then(|index| members.get_mut(*index));
             if let Some(member) = owner {
@@ -175,6 +178,7 @@ impl RosterBuilder {
         for member in &mut members {
             member.travels.sort_by_key(|travel| travel.from_day);
         }
+        share_terms(&mut members);
         let roster = Roster::new(members, &owners, self.datasets.clone());
         (roster, problems)
     }
@@ -246,13 +250,24 @@ impl RosterBuilder {
     }
 }
 
-fn member(entry: &Entry, placed: &BTreeMap<NamedPlace, Answer>) -> Member {
+/// Lets those who have the same terms hold one copy of them.
+fn share_terms(members: &mut [Known]) {
+    let mut known: BTreeMap<Vec<u8>, Arc<Terms>> = BTreeMap::new();
+    for member in members {
+        let mut writer = Writer::default();
+        write_terms(&member.claim.terms, &mut writer);
+        let terms = &mut member.claim.terms;
+        *terms = Arc::clone(known.entry(writer.into_bytes()).or_insert_with(|| Arc::clone(terms)));
+    }
+}
+
+fn member(entry: &Entry, placed: &BTreeMap<NamedPlace, Answer>) -> Known {
     let mut claim = entry.claim.clone();
     if let Some(found) = entry.unplaced().and_then(|named| placed.get(&named)?.point) {
         let radius_km = entry.radius_km.unwrap_or(found.radius_km);
-        claim.point = Some(crate::model::claim::ClaimedPoint { radius_km, ..found });
+        Arc::make_mut(&mut claim.terms).point = Some(crate::model::claim::ClaimedPoint { radius_km, ..found });
     }
-    Member {
+    Known {
         name: entry.account.clone(),
         claim,
         travels: entry
@@ -302,23 +317,24 @@ b.two,,,,,,,,,,,,,
         let (mut from_csv, mut from_json) = (RosterBuilder::default(), RosterBuilder::default());
         assert!(read(&mut from_csv, CSV).is_empty() && read(&mut from_json, json).is_empty());
         let (from_csv, from_json) = (built(&from_csv), built(&from_json));
-        let id = from_csv.resolve(["nobody", "00ulee"].into_iter()).unwrap();
-        assert_eq!(from_csv.account_name(id), "r.lee");
+        let (id, account) = from_csv.resolve(["nobody", "00ulee"].into_iter()).unwrap();
+        assert_eq!(account, "r.lee");
         let claim = from_csv.claim(id);
         assert_eq!(
             from_json
                 .resolve(["r.lee@corp.example"].into_iter())
-                .map(|id| from_json.claim(id)),
+                .map(|(id, _)| from_json.claim(id)),
             Some(claim)
         );
-        assert_eq!((claim.kind, claim.country.as_str()), (AccountKind::Contractor, "US"));
-        assert_eq!(claim.point.unwrap().radius_km, 80);
-        assert_eq!(claim.time_zone, "America/Chicago");
-        assert_eq!(claim.allowed_countries, ["CA", "MX"]);
+        let terms = &claim.terms;
+        assert_eq!((terms.kind, terms.country.as_str()), (AccountKind::Contractor, "US"));
+        assert_eq!(terms.point.unwrap().radius_km, 80);
+        assert_eq!(terms.time_zone, "America/Chicago");
+        assert_eq!(terms.allowed_countries, ["CA", "MX"]);
         assert_eq!(claim.hire_day, Some(20_395));
-        assert_eq!(claim.devices, ["lt-4411", "lt-4412"]);
-        let empty = from_csv.resolve(["b.two"].into_iter()).unwrap();
-        assert!(!from_csv.claim(empty).names_a_place());
+        assert!(claim.devices.iter().eq(["lt-4411", "lt-4412"]));
+        let (empty, _) = from_csv.resolve(["b.two"].into_iter()).unwrap();
+        assert!(!from_csv.claim(empty).terms.names_a_place());
     }
 
     #[test]
@@ -405,7 +421,7 @@ b.two,,,,,,,,,,,,,
             ]
         );
         assert_eq!(roster.find("shared"), None);
-        let owner = |name| roster.find(name).map(|id| roster.name(id));
+        let owner = |name| roster.find(name).map(|(_, account)| account);
         assert_eq!((owner("b"), owner("own")), (Some("b"), Some("b")));
     }
 
@@ -429,7 +445,7 @@ nobody,2026-03-09,2026-03-09,FR,,,,
         let (roster, problems) = builder.build(&Geography::default());
         assert_eq!(problems.len(), 1);
         assert_eq!(problems[0].line, Some(7));
-        let id = roster.find("a").unwrap();
+        let (id, _) = roster.find("a").unwrap();
         let ticket = |day: i32| roster.travel_on(id, day).map(|travel| travel.ticket.as_str());
         let first = 20_513;
         let days = [first - 1, first, first + 8, first + 9, first + 11, first + 12];
@@ -461,8 +477,8 @@ nobody,2026-03-09,2026-03-09,FR,,,,
         );
         builder.note_topic("ref.roster", "roster 0:17".to_owned());
         let reference = built(&builder);
-        let id = reference.resolve(["a"].into_iter()).unwrap();
-        assert_eq!(reference.claim(id).country, "CA");
+        let (id, _) = reference.resolve(["a"].into_iter()).unwrap();
+        assert_eq!(reference.claim(id).terms.country, "CA");
         assert_eq!(reference.versions(), "roster 0:17");
         assert_eq!(reference.summary().travels, 1);
         builder.remove("A");
@@ -478,8 +494,8 @@ nobody,2026-03-09,2026-03-09,FR,,,,
         );
         let reference = built(&builder);
         let scales = ["a", "b", "c"].map(|name| {
-            let id = reference.resolve([name].into_iter()).unwrap();
-            reference.claim(id).point.unwrap().scale
+            let (id, _) = reference.resolve([name].into_iter()).unwrap();
+            reference.claim(id).terms.point.unwrap().scale
         });
         assert_eq!(scales, [Scale::City, Scale::Region, Scale::Country]);
     }

@@ -1,13 +1,15 @@
 //! One line of a roster or travel file, from CSV or JSON, checked field by field.
 
+use std::sync::Arc;
+
 use jiff::civil::{Date, date};
 use serde::de::{self, Deserialize, Deserializer, SeqAccess, Visitor};
 
 use crate::model::account::Account;
-use crate::model::claim::ClaimedPoint;
+use crate::model::claim::{ClaimedPoint, DeviceIds};
 use crate::model::geo::Point;
 use crate::model::place::CITY_RADIUS_KM;
-use crate::model::{AccountKind, Claim, Scale, Travel};
+use crate::model::{AccountKind, Claim, Scale, Terms, Travel};
 
 use super::countries;
 use super::gazetteer::NamedPlace;
@@ -152,7 +154,7 @@ pub(super) struct Entry {
 impl Entry {
     /// The names to look up, if the claim has no coordinates of its own.
     pub(super) fn unplaced(&self) -> Option<NamedPlace> {
-        let claim = &self.claim;
+        let claim = &self.claim.terms;
         let is_named = !claim.city.is_empty() || !claim.region.is_empty();
         (claim.point.is_none() && is_named).then(|| NamedPlace {
             country: claim.country.clone(),
@@ -195,7 +197,8 @@ impl RosterLine {
             .0
             .iter()
             .map(|text| country("allowed_countries", text));
-        let claim = Claim {
+        let devices: Vec<String> = self.devices.0.iter().map(|device| device.to_lowercase()).collect();
+        let terms = Terms {
             kind: kind(&self.kind.0)?,
             employer: self.employer.0,
             country: country("country", &self.country.0)?,
@@ -204,8 +207,11 @@ impl RosterLine {
             point,
             time_zone: time_zone(&self.time_zone.0)?,
             allowed_countries: allowed.collect::<Result<_, _>>()?,
+        };
+        let claim = Claim {
+            terms: Arc::new(terms),
             hire_day: day("hire_date", &self.hire_date.0)?,
-            devices: self.devices.0.iter().map(|device| device.to_lowercase()).collect(),
+            devices: DeviceIds::new(devices.iter().map(String::as_str)),
         };
         let mut travels = Vec::new();
         for travel in self.travel.into_iter().take(LIST_ENTRIES_MAX) {

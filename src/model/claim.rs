@@ -1,5 +1,8 @@
 //! What HR says about an account: who employs the person, from where they claim to work, and approved travel.
 
+use std::sync::Arc;
+
+use arrayvec::ArrayString;
 use serde::{Deserialize, Serialize};
 
 use super::geo::Point;
@@ -24,6 +27,17 @@ pub enum AccountKind {
 /// What HR says about one account, resolved to a point where possible.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Claim {
+    /// What it has in common with others.
+    pub terms: Arc<Terms>,
+    /// First day of employment, days since the Unix epoch.
+    pub hire_day: Option<i32>,
+    /// Device ids assigned to the person, lower case.
+    pub devices: DeviceIds,
+}
+
+/// For whom and from where somebody works. Many accounts share them, so there is one copy of each.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Terms {
     /// Employment.
     pub kind: AccountKind,
     /// Employer or staffing firm; empty if unknown.
@@ -40,10 +54,76 @@ pub struct Claim {
     pub time_zone: String,
     /// Countries the person may also work from, alpha-2 upper case.
     pub allowed_countries: Vec<String>,
-    /// First day of employment, days since the Unix epoch.
-    pub hire_day: Option<i32>,
-    /// Device ids assigned to the person, lower case.
-    pub devices: Vec<String>,
+}
+
+/// Device ids in one piece of memory, those of most people in place: who asks for them among a million accounts waits for
+/// each piece.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DeviceIds {
+    /// So few bytes that they need no room of their own.
+    Short(ArrayString<23>),
+    /// More.
+    Long(String),
+}
+
+impl Default for DeviceIds {
+    fn default() -> Self {
+        Self::Short(ArrayString::new())
+    }
+}
+
+impl DeviceIds {
+    /// Between two ids. A control character, which no id contains: there it becomes a space.
+    const BETWEEN: char = '\u{1f}';
+
+    /// These ids, without empty ones.
+    #[must_use]
+    pub fn new<'a>(ids: impl Iterator<Item = &'a str>) -> Self {
+        let mut joined = String::new();
+        for id in ids.filter(|id| !id.is_empty()) {
+            if !joined.is_empty() {
+                joined.push(Self::BETWEEN);
+            }
+            joined.extend(id.chars().map(|c| if c == Self::BETWEEN { ' ' } else { c }));
+        }
+        let mut ids = Self::default();
+        ids.set_joined(&joined);
+        ids
+    }
+
+    /// The ids.
+    pub fn iter(&self) -> impl Iterator<Item = &str> {
+        self.as_joined().split(Self::BETWEEN).filter(|id| !id.is_empty())
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.as_joined().is_empty()
+    }
+
+    /// All of them as one text.
+    #[must_use]
+    #[inline]
+    pub fn as_joined(&self) -> &str {
+        match self {
+            Self::Short(ids) => ids,
+            Self::Long(ids) => ids,
+        }
+    }
+
+    /// Takes the place of others.
+    #[inline]
+    pub fn set_joined(&mut self, joined: &str) {
+        // Mostly there is none, before and now.
+        if joined.is_empty() && self.is_empty() {
+            return;
+        }
+        *self = match ArrayString::from(joined) {
+            Ok(short) => Self::Short(short),
+            Err(_) => Self::Long(joined.to_owned()),
+        };
+    }
 }
 
 /// Center of a claimed place.
@@ -74,7 +154,7 @@ pub struct Travel {
     pub ticket: String,
 }
 
-impl Claim {
+impl Terms {
     /// Whether the roster says anything about where the person works.
     #[must_use]
     pub fn names_a_place(&self) -> bool {
@@ -91,5 +171,29 @@ impl Claim {
         } else {
             known.join(", ")
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn device_ids_come_back_whatever_their_number_and_length() {
+        for ids in [
+            vec![],
+            vec!["lt-1"],
+            vec!["a", "b", "\u{fc}"],
+            vec!["a device whose name is longer than most", "b"],
+        ] {
+            let joined = DeviceIds::new(ids.iter().copied());
+            assert!(joined.iter().eq(ids.iter().copied()), "{joined:?}");
+            assert_eq!(joined.is_empty(), ids.is_empty());
+            let mut other = DeviceIds::new(["x", "y"].into_iter());
+            other.set_joined(joined.as_joined());
+            assert_eq!(other, joined);
+        }
+        let odd = DeviceIds::new(["", "a\u{1f}b", ""].into_iter());
+        assert!(odd.iter().eq(["a b"]));
     }
 }

@@ -1,4 +1,4 @@
-//! Encoding of what repeats in a packed record or a chunk: places, networks, claims and travel.
+//! Encoding of what repeats in a packed record or a chunk: places, networks, what claims have in common, and travel.
 //!
 //! Each is written in full where it first occurs and by its number afterwards.
 
@@ -8,7 +8,7 @@ use hashbrown::HashMap;
 use super::claim::ClaimedPoint;
 use super::codec::{Malformed, Reader, Writer};
 use super::geo::Point;
-use super::{AccountKind, Claim, Network, NetworkClass, Place, Scale, Travel};
+use super::{AccountKind, Network, NetworkClass, Place, Scale, Terms, Travel};
 
 /// Values that a [`DictionaryWriter`] has already written, by the address of the shared copy. An address only saves
 /// bytes: two copies of one value are two entries. The table is never walked, so its order cannot reach the output.
@@ -42,7 +42,7 @@ impl Known {
 pub struct DictionaryWriter {
     places: Known,
     networks: Known,
-    claims: Known,
+    terms: Known,
     travels: Known,
 }
 
@@ -57,10 +57,10 @@ impl DictionaryWriter {
     pub fn network(&mut self, writer: &mut Writer, network: &Network) {
         self.networks.reference(writer, network, write_network);
     }
-    /// A claim.
+    /// What claims have in common.
     #[inline]
-    pub fn claim(&mut self, writer: &mut Writer, claim: &Claim) {
-        self.claims.reference(writer, claim, write_claim);
+    pub fn terms(&mut self, writer: &mut Writer, terms: &Terms) {
+        self.terms.reference(writer, terms, write_terms);
     }
     /// Travel.
     pub fn travel(&mut self, writer: &mut Writer, travel: &Travel) {
@@ -160,38 +160,33 @@ pub fn read_network(bytes: &[u8]) -> Result<Network, Malformed> {
     })
 }
 
-fn write_claim(claim: &Claim, writer: &mut Writer) {
-    writer.u8(claim.kind as u8);
+/// Appends an entry of terms.
+pub fn write_terms(terms: &Terms, writer: &mut Writer) {
+    writer.u8(terms.kind as u8);
     for text in [
-        &claim.employer,
-        &claim.country,
-        &claim.region,
-        &claim.city,
-        &claim.time_zone,
+        &terms.employer,
+        &terms.country,
+        &terms.region,
+        &terms.city,
+        &terms.time_zone,
     ] {
         writer.str(text);
     }
-    writer.bool(claim.point.is_some());
-    if let Some(claimed) = claim.point {
+    writer.bool(terms.point.is_some());
+    if let Some(claimed) = terms.point {
         write_point(claimed.point, writer);
         writer.uint(u64::from(claimed.radius_km));
         writer.u8(claimed.scale as u8);
     }
-    for list in [&claim.allowed_countries, &claim.devices] {
-        writer.uint(list.len() as u64);
-        list.iter().for_each(|text| writer.str(text));
-    }
-    writer.bool(claim.hire_day.is_some());
-    if let Some(day) = claim.hire_day {
-        writer.int(i64::from(day));
-    }
+    writer.uint(terms.allowed_countries.len() as u64);
+    terms.allowed_countries.iter().for_each(|text| writer.str(text));
 }
 
-/// Decodes a claim entry.
+/// Decodes an entry of terms.
 ///
 /// # Errors
-/// [`Malformed`] if the bytes are no claim.
-pub fn read_claim(bytes: &[u8]) -> Result<Claim, Malformed> {
+/// [`Malformed`] if the bytes are none.
+pub fn read_terms(bytes: &[u8]) -> Result<Terms, Malformed> {
     let reader = &mut Reader::new(bytes);
     let kind = match reader.u8()? {
         0 => AccountKind::Unknown,
@@ -215,10 +210,10 @@ pub fn read_claim(bytes: &[u8]) -> Result<Claim, Malformed> {
     } else {
         None
     };
-    let allowed_countries = read_texts(reader)?;
-    let devices = read_texts(reader)?;
-    let hire_day = if reader.bool()? { Some(reader.i32()?) } else { None };
-    Ok(Claim {
+    let count = reader.count()?;
+    let allowed = (0..count).map(|_| Ok(reader.str()?.to_owned()));
+    let allowed_countries = allowed.collect::<Result<_, _>>()?;
+    Ok(Terms {
         kind,
         employer,
         country,
@@ -227,14 +222,7 @@ pub fn read_claim(bytes: &[u8]) -> Result<Claim, Malformed> {
         point,
         time_zone,
         allowed_countries,
-        hire_day,
-        devices,
     })
-}
-
-fn read_texts(reader: &mut Reader<'_>) -> Result<Vec<String>, Malformed> {
-    let count = reader.count()?;
-    (0..count).map(|_| Ok(reader.str()?.to_owned())).collect()
 }
 
 fn write_travel(travel: &Travel, writer: &mut Writer) {

@@ -203,12 +203,15 @@ impl<'a> LinkClaim<'a> {
     #[must_use]
     pub fn of(claim: &'a Claim, device: &str) -> Self {
         Self {
-            kind: claim.kind,
-            employer: &claim.employer,
-            country: &claim.country,
-            region: &claim.region,
-            city: &claim.city,
-            point: claim.point.map(|p| (p.point.latitude, p.point.longitude, p.radius_km)),
+            kind: claim.terms.kind,
+            employer: &claim.terms.employer,
+            country: &claim.terms.country,
+            region: &claim.terms.region,
+            city: &claim.terms.city,
+            point: claim
+                .terms
+                .point
+                .map(|p| (p.point.latitude, p.point.longitude, p.radius_km)),
             has_device: !claim.devices.is_empty(),
             owns_device: !device.is_empty() && claim.devices.iter().any(|owned| owned.eq_ignore_ascii_case(device)),
             hire_day: claim.hire_day,

@@ -21,7 +21,7 @@ pub struct Observation<'a> {
     /// Network of the source address.
     pub network: &'a Arc<Network>,
     /// What HR says.
-    pub claim: &'a Arc<Claim>,
+    pub claim: &'a Claim,
     /// Travel approved for the day of the event.
     pub travel: Option<&'a Arc<Travel>>,
     /// Builds of the databases and lists used, for evidence: `DBIP-City-Lite 2026-06-13; roster 5f2c…`.

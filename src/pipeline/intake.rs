@@ -234,8 +234,8 @@ impl Intake {
             self.outputs.counts.add("events_time_suspect", "future");
         }
         let names = std::iter::once(event.account.as_str()).chain(event.account_aliases.iter().map(Account::as_str));
-        let claim = reference.resolve(names);
-        let account = claim.map_or(event.account.as_str(), |id| reference.account_name(id));
+        let (claim, account) = reference.resolve(names).unzip();
+        let account = account.unwrap_or(event.account.as_str());
         // A private address names a different machine in every network, so it can be neither a place nor a key.
         let source_ip = event.source_ip.filter(|ip| is_public(*ip));
         let located = source_ip.map(|ip| reference.locate(ip)).unwrap_or_default();

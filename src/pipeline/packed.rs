@@ -5,7 +5,7 @@
 //! ```
 //! The clock is the latest append time of the sources' records inside, never later than the wall clock of intake: the only
 //! time that may expire state. It travels in the record, because a backlog is re-keyed long after it was appended.
-//! A place, network or claim is written where it first occurs and by number afterwards. All texts stand together at the
+//! A place, a network or the terms of a claim are written where they first occur and by number afterwards. All texts stand together at the
 //! end, so that they are checked to be UTF-8 in one go; an observation holds their lengths only. What many events say alike,
 //! a browser or an application, stands among them once. Ids of events stand in half the bytes of their text, and keys of
 //! accounts are hashed anew from their names: nothing else in an observation is as long and as hard to compress. So a record
@@ -21,7 +21,7 @@ use crate::model::{Claim, Event, Network, Peripheral, Place, Travel};
 use crate::window::shared::SharedWriter;
 
 /// Version of the encoding.
-pub const VERSION: u8 = 5;
+pub const VERSION: u8 = 6;
 
 /// What intake joined to an event, and what it put right.
 #[derive(Clone, Copy, Debug)]
@@ -148,7 +148,13 @@ impl Packer {
             self.writer.place(place);
         }
         self.writer.network(joined.network);
-        self.writer.claim(joined.claim);
+        let claim = joined.claim;
+        self.writer.terms(&claim.terms);
+        let mut writer = Texted {
+            plain: &mut self.writer.plain,
+            texts: &mut self.texts,
+        };
+        write_own(&mut writer, claim);
         if let Some(travel) = joined.travel {
             self.writer.travel(travel);
         }
@@ -169,6 +175,22 @@ impl Packer {
         let texts = u32::try_from(self.texts.len()).unwrap_or(u32::MAX);
         bytes[TEXTS].copy_from_slice(&texts.to_le_bytes());
         (bytes, self.count, self.times_ms.unwrap_or_default())
+    }
+}
+
+pub(super) const HAS_HIRE_DAY: u8 = 1;
+pub(super) const HAS_DEVICES: u8 = 1 << 1;
+
+/// What a claim has of its own.
+fn write_own(writer: &mut Texted<'_>, claim: &Claim) {
+    let has_hire_day = u8::from(claim.hire_day.is_some()) * HAS_HIRE_DAY;
+    let has_devices = u8::from(!claim.devices.is_empty()) * HAS_DEVICES;
+    writer.plain.u8(has_hire_day | has_devices);
+    if let Some(day) = claim.hire_day {
+        writer.plain.int(i64::from(day));
+    }
+    if has_devices != 0 {
+        writer.str(claim.devices.as_joined());
     }
 }
 

@@ -1,23 +1,24 @@
 //! Packed observations read back.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use super::CodecError;
 use super::packed::{
-    CLOCK, COUNT, HAS_ANONYMIZER, HAS_APP, HAS_DEVICE, HAS_MFA, HAS_PERIPHERAL, HAS_SESSION, HAS_TOOL, HAS_USER_AGENT,
-    TEXTS, VERSION,
+    CLOCK, COUNT, HAS_ANONYMIZER, HAS_APP, HAS_DEVICE, HAS_DEVICES, HAS_HIRE_DAY, HAS_MFA, HAS_PERIPHERAL, HAS_SESSION,
+    HAS_TOOL, HAS_USER_AGENT, TEXTS, VERSION,
 };
 use super::packed_texts::TextReader;
 use crate::model::codec::{Malformed, Reader};
 use crate::model::event_id::EventId;
 use crate::model::key::HashKey;
-use crate::model::{Account, Device, Edid, Event, EventKind, Key, Mfa, Observation, Outcome, Peripheral, Tool};
+use crate::model::{Account, Claim, Device, Edid, Event, EventKind, Key, Mfa, Observation, Outcome, Peripheral, Tool};
 use crate::window::account_codec::tool_kind;
 use crate::window::intern::Interner;
 use crate::window::shared::{Dictionary, SharedReader};
 
 /// Bytes of every observation without its texts, at least.
-const OBSERVATION_BYTES_MIN: usize = 11;
+const OBSERVATION_BYTES_MIN: usize = 12;
 
 /// A packed record, of whose observations some were read. Taken a few at a time they stay in the nearest cache until they
 /// are folded; read all at once they can be taken in any order.
@@ -194,7 +195,7 @@ impl<'a> Unpacked<'a> {
             time_suspect: head.time_suspect,
             place: head.place.map(|number| self.known.place(number)),
             network: self.known.network(head.network),
-            claim: self.known.claim(head.claim),
+            claim: &head.claim,
             travel: head.travel.map(|number| self.known.travel(number)),
             data_versions: self.data_versions,
         }
@@ -266,12 +267,31 @@ impl<'a> Unpacker<'a, '_> {
             None
         };
         head.network = self.reader.network_number()?;
-        head.claim = self.reader.claim_number()?;
+        let terms = self.reader.terms()?;
+        if !Arc::ptr_eq(terms, &head.claim.terms) {
+            head.claim.terms = Arc::clone(terms);
+        }
+        self.own(&mut head.claim)?;
         head.travel = if has(1 << 6) {
             Some(self.reader.travel_number()?)
         } else {
             None
         };
+        Ok(())
+    }
+
+    /// What a claim has of its own.
+    #[inline]
+    fn own(&mut self, claim: &mut Claim) -> Result<(), Malformed> {
+        let plain = &mut self.reader.plain;
+        let mask = plain.u8()?;
+        claim.hire_day = if mask & HAS_HIRE_DAY != 0 {
+            Some(plain.i32()?)
+        } else {
+            None
+        };
+        let devices = if mask & HAS_DEVICES != 0 { self.str()? } else { "" };
+        claim.devices.set_joined(devices);
         Ok(())
     }
 
@@ -401,7 +421,7 @@ struct Head<'a> {
     time_suspect: bool,
     place: Option<usize>,
     network: usize,
-    claim: usize,
+    claim: Claim,
     travel: Option<usize>,
 }
 
@@ -415,7 +435,7 @@ impl Head<'_> {
             time_suspect: false,
             place: None,
             network: 0,
-            claim: 0,
+            claim: Claim::default(),
             travel: None,
         }
     }

@@ -1,4 +1,4 @@
-//! One copy of each place, network and claim per fold, however many facts name it.
+//! One copy of each place, network and what claims have in common per fold, however many facts name it.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
 use super::spots::{SpotId, Spots};
-use crate::model::{Claim, Network, Place, Travel};
+use crate::model::{Network, Place, Terms, Travel};
 
 /// Interned values by their encoded bytes. The tables are asked and swept, never walked in an order that shows.
 ///
@@ -16,7 +16,7 @@ use crate::model::{Claim, Network, Place, Travel};
 pub struct Interner {
     places: Table<Place>,
     networks: Table<Network>,
-    claims: Table<Claim>,
+    terms: Table<Terms>,
     travels: Table<Travel>,
     /// Those of them that windows of accounts name.
     pub spots: Spots,
@@ -48,7 +48,7 @@ macro_rules! interned {
 impl Interner {
     interned!(place, places, Place);
     interned!(network, networks, Network);
-    interned!(claim, claims, Claim);
+    interned!(terms, terms, Terms);
     interned!(travel, travels, Travel);
 
     /// Whether there are twice as many values as the last sweep left, so that another pays: a value is looked at once or
@@ -63,7 +63,7 @@ impl Interner {
         self.spots.keep(used);
         self.places.retain(|_, value| Arc::strong_count(value) > 1);
         self.networks.retain(|_, value| Arc::strong_count(value) > 1);
-        self.claims.retain(|_, value| Arc::strong_count(value) > 1);
+        self.terms.retain(|_, value| Arc::strong_count(value) > 1);
         self.travels.retain(|_, value| Arc::strong_count(value) > 1);
         self.swept_len = self.len();
     }
@@ -71,7 +71,7 @@ impl Interner {
     /// How many values are kept.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.places.len() + self.networks.len() + self.claims.len() + self.travels.len() + self.spots.len()
+        self.places.len() + self.networks.len() + self.terms.len() + self.travels.len() + self.spots.len()
     }
 
     /// Whether nothing is kept.

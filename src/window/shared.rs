@@ -6,7 +6,7 @@ use super::intern::Interner;
 use super::spots::Spots;
 use crate::model::codec::{Malformed, Reader, Writer};
 use crate::model::dictionary::{self, DictionaryWriter, Reference};
-use crate::model::{Claim, Network, Place, Travel};
+use crate::model::{Network, Place, Terms, Travel};
 
 /// Writes values, shared ones once.
 #[derive(Debug, Default)]
@@ -45,10 +45,10 @@ impl SharedWriter {
     pub fn network(&mut self, network: &Network) {
         self.dictionary.network(&mut self.plain, network);
     }
-    /// A claim.
+    /// What claims have in common.
     #[inline]
-    pub fn claim(&mut self, claim: &Claim) {
-        self.dictionary.claim(&mut self.plain, claim);
+    pub fn terms(&mut self, terms: &Terms) {
+        self.dictionary.terms(&mut self.plain, terms);
     }
     /// Approved travel.
     #[inline]
@@ -62,7 +62,7 @@ impl SharedWriter {
 pub struct Dictionary {
     places: Vec<Arc<Place>>,
     networks: Vec<Arc<Network>>,
-    claims: Vec<Arc<Claim>>,
+    terms: Vec<Arc<Terms>>,
     travels: Vec<Arc<Travel>>,
 }
 
@@ -78,12 +78,6 @@ impl Dictionary {
     #[inline]
     pub fn network(&self, number: usize) -> &Arc<Network> {
         &self.networks[number]
-    }
-    /// The claim with that number.
-    #[must_use]
-    #[inline]
-    pub fn claim(&self, number: usize) -> &Arc<Claim> {
-        &self.claims[number]
     }
     /// The travel with that number.
     #[must_use]
@@ -151,12 +145,12 @@ impl<'a, 'i> SharedReader<'a, 'i> {
         "the number of a network written before"
     );
     shared!(
-        claim_number,
-        Claim,
-        claims,
-        claim,
-        dictionary::read_claim,
-        "the number of a claim written before"
+        terms_number,
+        Terms,
+        terms,
+        terms,
+        dictionary::read_terms,
+        "the number of terms written before"
     );
     shared!(
         travel_number,
@@ -217,5 +211,14 @@ impl<'a, 'i> SharedReader<'a, 'i> {
     pub fn network(&mut self) -> Result<Arc<Network>, Malformed> {
         let number = self.network_number()?;
         Ok(Arc::clone(self.known.network(number)))
+    }
+    /// What claims have in common.
+    ///
+    /// # Errors
+    /// As [`SharedReader::terms_number`].
+    #[inline]
+    pub fn terms(&mut self) -> Result<&Arc<Terms>, Malformed> {
+        let number = self.terms_number()?;
+        Ok(&self.known.terms[number])
     }
 }
