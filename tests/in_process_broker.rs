@@ -156,9 +156,9 @@ fn a_roster_comes_from_its_topic() {
         .catch_up(&watch)
         .unwrap();
     let reference = watch.current();
-    let (claim, account) = reference.resolve(["r.lee"].into_iter()).unwrap();
-    assert_eq!(account, "r.lee@corp.example");
-    assert_eq!(reference.claim(claim).terms.country, "US");
+    let listed = reference.resolve(["r.lee"].into_iter()).unwrap();
+    assert_eq!(listed.account, "r.lee@corp.example");
+    assert_eq!(listed.claim().terms.country, "US");
     assert!(reference.resolve(["a.ash@corp.example"].into_iter()).is_some());
     assert!(
         reference.resolve(["k.chan@corp.example"].into_iter()).is_none(),

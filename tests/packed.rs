@@ -55,7 +55,7 @@ fn packed_observations_come_back() {
             .unwrap();
             prop_assert_eq!(seen.key, HASH_KEY.account(seen.event.account.as_str()));
             let listed = reference.resolve([seen.event.account.as_str()].into_iter());
-            let claim = listed.map_or_else(Claim::default, |(id, _)| reference.claim(id).clone());
+            let claim = listed.map_or_else(Claim::default, |listed| listed.claim().clone());
             prop_assert_eq!(seen.claim, &claim);
         }
         // Taken a few at a time they are the same.

@@ -26,9 +26,10 @@ pub mod demo_table;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::model::{Claim, Network, Place, Travel};
+use crate::model::{Network, Place};
 use geography::Geography;
 use roster::Roster;
+pub use roster::Rostered;
 
 /// A place within one [`Reference`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -37,10 +38,6 @@ pub struct PlaceId(pub(crate) u32);
 /// A network within one [`Reference`]; the default is the unknown network.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct NetworkId(pub(crate) u32);
-
-/// An account of the roster within one [`Reference`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct ClaimId(pub(crate) u32);
 
 /// What is known about an address.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -109,29 +106,12 @@ impl Reference {
         self.geography.network(id)
     }
 
-    /// The account that the first known of the names belongs to, and what the roster calls it. Names are canonical, as
+    /// The account that the first known of the names belongs to. Names are canonical, as
     /// [`crate::model::Account::canonical`] spells them.
     #[must_use]
-    pub fn resolve<'n>(&'n self, mut names: impl Iterator<Item = &'n str>) -> Option<(ClaimId, &'n str)> {
+    #[inline]
+    pub fn resolve<'n>(&'n self, mut names: impl Iterator<Item = &'n str>) -> Option<Rostered<'n>> {
         names.find_map(|name| self.roster.find(name))
-    }
-
-    /// What HR says about the account.
-    ///
-    /// # Panics
-    /// If the id comes from another `Reference`.
-    #[must_use]
-    pub fn claim(&self, id: ClaimId) -> &Claim {
-        self.roster.claim(id)
-    }
-
-    /// Travel approved for the account on `day`, days since the epoch; of several, the one that began last.
-    ///
-    /// # Panics
-    /// If the id comes from another `Reference`.
-    #[must_use]
-    pub fn travel_on(&self, id: ClaimId, day: i32) -> Option<&Travel> {
-        self.roster.travel_on(id, day)
     }
 
     /// Builds of everything loaded, for evidence: `GeoLite2-City 2026-11-20; networks 5f2c01aa; roster 09be77d1`.

@@ -9,28 +9,27 @@ use hashbrown::HashMap;
 
 use crate::model::{Claim, Travel};
 
-use super::{ClaimId, Dataset, Summary};
+use super::{Dataset, Summary};
 
 /// What is known about accounts.
+///
+/// Every event asks for one account among perhaps a million, and waits for each piece of memory in turn. So what is known of
+/// an account stands beside its name, in two neighbouring lines of the cache.
 #[derive(Debug, Default)]
 pub struct Roster {
-    members: Vec<Member>,
-    /// What each member is called.
-    accounts: Vec<String>,
-    names: Names,
+    /// By short names of accounts.
+    short: HashMap<ShortName, Member, FixedState>,
+    /// By longer ones.
+    long: HashMap<Box<str>, Member, FixedState>,
+    /// What the account is called that has this other name.
+    aliases: HashMap<Box<str>, Box<str>, FixedState>,
+    placed: u64,
+    travels: u64,
     datasets: Vec<Dataset>,
 }
 
-/// Names and aliases, canonical. Those of most people stand in the table itself: a name that stands elsewhere costs one more
-/// wait for memory, with every event.
-#[derive(Debug, Default)]
-struct Names {
-    short: HashMap<ShortName, Owner, FixedState>,
-    long: HashMap<Box<str>, Owner, FixedState>,
-}
-
-/// Bytes of a name that is called short: with its length and owner it fills a line of the cache.
-const SHORT: usize = 52;
+/// Bytes of a name that is called short: with its length it fills a line of the cache.
+const SHORT: usize = 60;
 
 /// A short name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -39,32 +38,6 @@ struct ShortName(ArrayString<SHORT>);
 impl Borrow<str> for ShortName {
     fn borrow(&self) -> &str {
         &self.0
-    }
-}
-
-/// Whose a name is.
-#[derive(Clone, Copy, Debug)]
-struct Owner {
-    id: ClaimId,
-    /// The account is called otherwise.
-    is_alias: bool,
-}
-
-impl Names {
-    fn insert(&mut self, name: &str, owner: Owner) {
-        match ArrayString::from(name) {
-            Ok(short) => _ = self.short.insert(ShortName(short), owner),
-            Err(_) => _ = self.long.insert(name.into(), owner),
-        }
-    }
-
-    fn get(&self, name: &str) -> Option<Owner> {
-        let found = if name.len() <= SHORT {
-            self.short.get(name)
-        } else {
-            self.long.get(name)
-        };
-        found.copied()
     }
 }
 
@@ -77,53 +50,81 @@ struct Member {
     travels: Box<[Travel]>,
 }
 
-/// What is known of one account.
+/// What is known of one account, to make a roster of.
 #[derive(Debug)]
 pub(super) struct Known {
+    /// Canonical.
     pub(super) name: String,
     pub(super) claim: Claim,
     /// By first day.
     pub(super) travels: Vec<Travel>,
 }
 
+/// An account that the roster lists.
+#[derive(Clone, Copy, Debug)]
+pub struct Rostered<'r> {
+    /// What the roster calls it.
+    pub account: &'r str,
+    member: &'r Member,
+}
+
+impl<'r> Rostered<'r> {
+    /// What HR says about it.
+    #[must_use]
+    #[inline]
+    pub fn claim(self) -> &'r Claim {
+        &self.member.claim
+    }
+
+    /// Travel approved for `day`, days since the epoch; of several, the one that began last.
+    #[must_use]
+    #[inline]
+    pub fn travel_on(self, day: i32) -> Option<&'r Travel> {
+        let travels = &self.member.travels;
+        let begun = travels.partition_point(|travel| travel.from_day <= day);
+        travels[..begun].iter().rev().find(|travel| travel.to_day >= day)
+    }
+}
+
 impl Roster {
     /// A roster of `known`; `owners` says by which names each is known.
     pub(super) fn new(known: Vec<Known>, owners: &BTreeMap<&str, usize>, datasets: Vec<Dataset>) -> Self {
-        let mut names = Names::default();
+        let mut roster = Self {
+            datasets,
+            ..Self::default()
+        };
         for (name, index) in owners {
-            if let (Ok(id), Some(known)) = (u32::try_from(*index), known.get(*index)) {
-                let (id, is_alias) = (ClaimId(id), known.name != *name);
-                names.insert(name, Owner { id, is_alias });
+            let account = known.get(*index).map(|known| known.name.as_str());
+            if let Some(account) = account.filter(|account| account != name) {
+                roster.aliases.insert((*name).into(), account.into());
             }
         }
-        let (mut members, mut accounts) = (Vec::with_capacity(known.len()), Vec::with_capacity(known.len()));
         for Known { name, claim, travels } in known {
+            roster.placed += u64::from(claim.terms.point.is_some());
+            roster.travels += travels.len() as u64;
             let travels = travels.into_boxed_slice();
-            members.push(Member { claim, travels });
-            accounts.push(name);
+            let member = Member { claim, travels };
+            match ArrayString::from(&name) {
+                Ok(short) => _ = roster.short.insert(ShortName(short), member),
+                Err(_) => _ = roster.long.insert(name.into(), member),
+            }
         }
-        Self {
-            names,
-            members,
-            accounts,
-            datasets,
-        }
+        roster
     }
 
-    /// The account of that name, and what it is called.
-    pub(super) fn find<'n>(&'n self, name: &'n str) -> Option<(ClaimId, &'n str)> {
-        let Owner { id, is_alias } = self.names.get(name)?;
-        Some((id, if is_alias { &self.accounts[id.0 as usize] } else { name }))
-    }
-
-    pub(super) fn claim(&self, id: ClaimId) -> &Claim {
-        &self.members[id.0 as usize].claim
-    }
-
-    pub(super) fn travel_on(&self, id: ClaimId, day: i32) -> Option<&Travel> {
-        let travels = &self.members[id.0 as usize].travels;
-        let begun = travels.partition_point(|travel| travel.from_day <= day);
-        travels[..begun].iter().rev().find(|travel| travel.to_day >= day)
+    /// The account of that name.
+    #[inline]
+    pub(super) fn find<'n>(&'n self, name: &'n str) -> Option<Rostered<'n>> {
+        let listed = |account: &'n str| {
+            let is_short = account.len() <= SHORT;
+            let member = if is_short {
+                self.short.get(account)
+            } else {
+                self.long.get(account)
+            };
+            member.map(|member| Rostered { account, member })
+        };
+        listed(name).or_else(|| listed(self.aliases.get(name)?))
     }
 
     /// What was loaded.
@@ -134,9 +135,9 @@ impl Roster {
 
     pub(super) fn summarize(&self, summary: &mut Summary) {
         summary.datasets.extend(self.datasets.iter().cloned());
-        summary.accounts = self.members.len() as u64;
-        summary.accounts_placed = self.members.iter().filter(|m| m.claim.terms.point.is_some()).count() as u64;
-        summary.travels = self.members.iter().map(|m| m.travels.len() as u64).sum();
+        summary.accounts = (self.short.len() + self.long.len()) as u64;
+        summary.accounts_placed = self.placed;
+        summary.travels = self.travels;
     }
 }
 
@@ -145,9 +146,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_member_and_a_short_name_take_a_line_each() {
-        assert_eq!(size_of::<Member>(), 64);
-        assert_eq!(size_of::<(ShortName, Owner)>(), 64);
+    fn a_name_and_what_is_known_of_its_account_take_two_lines() {
+        assert_eq!(size_of::<(ShortName, Member)>(), 128);
     }
 
     #[test]
@@ -155,21 +155,28 @@ mod tests {
         let names: Vec<String> = [1, SHORT - 1, SHORT, SHORT + 1, 300]
             .map(|length| "n".repeat(length))
             .into();
-        let known = names.iter().map(|name| Known {
+        let known = names.iter().zip(0..).map(|(name, day)| Known {
             name: name.clone(),
-            claim: Claim::default(),
+            claim: Claim {
+                hire_day: Some(day),
+                ..Claim::default()
+            },
             travels: Vec::new(),
         });
         let mut owners: BTreeMap<&str, usize> = names.iter().map(String::as_str).zip(0..).collect();
         let alias = "another".repeat(20);
         owners.extend([("other", 1), (&alias, 4)]);
         let roster = Roster::new(known.collect(), &owners, Vec::new());
-        for (index, name) in (0..).zip(&names) {
-            assert_eq!(roster.find(name), Some((ClaimId(index), name.as_str())));
+        let find = |name: &str| {
+            let listed = roster.find(name)?;
+            Some((listed.account.to_owned(), listed.claim().hire_day?))
+        };
+        for (name, day) in names.iter().zip(0..) {
+            assert_eq!(find(name), Some((name.clone(), day)));
         }
-        assert_eq!(roster.find("other"), Some((ClaimId(1), names[1].as_str())));
-        assert_eq!(roster.find(&alias), Some((ClaimId(4), names[4].as_str())));
-        assert_eq!(roster.find("nn"), None);
-        assert_eq!(roster.find(&"n".repeat(299)), None);
+        assert_eq!(find("other"), Some((names[1].clone(), 1)));
+        assert_eq!(find(&alias), Some((names[4].clone(), 4)));
+        assert_eq!(find("nn"), None);
+        assert_eq!(find(&"n".repeat(299)), None);
     }
 }

@@ -289,7 +289,7 @@ fn placed_travel(travel: &Travel, placed: &BTreeMap<NamedPlace, Answer>) -> Trav
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::enrich::Reference;
+    use crate::enrich::{Reference, Rostered};
     use crate::model::{AccountKind, Scale};
 
     const CSV: &str = "\
@@ -317,13 +317,13 @@ b.two,,,,,,,,,,,,,
         let (mut from_csv, mut from_json) = (RosterBuilder::default(), RosterBuilder::default());
         assert!(read(&mut from_csv, CSV).is_empty() && read(&mut from_json, json).is_empty());
         let (from_csv, from_json) = (built(&from_csv), built(&from_json));
-        let (id, account) = from_csv.resolve(["nobody", "00ulee"].into_iter()).unwrap();
-        assert_eq!(account, "r.lee");
-        let claim = from_csv.claim(id);
+        let listed = from_csv.resolve(["nobody", "00ulee"].into_iter()).unwrap();
+        assert_eq!(listed.account, "r.lee");
+        let claim = listed.claim();
         assert_eq!(
             from_json
                 .resolve(["r.lee@corp.example"].into_iter())
-                .map(|(id, _)| from_json.claim(id)),
+                .map(Rostered::claim),
             Some(claim)
         );
         let terms = &claim.terms;
@@ -333,8 +333,8 @@ b.two,,,,,,,,,,,,,
         assert_eq!(terms.allowed_countries, ["CA", "MX"]);
         assert_eq!(claim.hire_day, Some(20_395));
         assert!(claim.devices.iter().eq(["lt-4411", "lt-4412"]));
-        let (empty, _) = from_csv.resolve(["b.two"].into_iter()).unwrap();
-        assert!(!from_csv.claim(empty).terms.names_a_place());
+        let empty = from_csv.resolve(["b.two"].into_iter()).unwrap();
+        assert!(!empty.claim().terms.names_a_place());
     }
 
     #[test]
@@ -420,8 +420,8 @@ b.two,,,,,,,,,,,,,
                 ),
             ]
         );
-        assert_eq!(roster.find("shared"), None);
-        let owner = |name| roster.find(name).map(|(_, account)| account);
+        assert!(roster.find("shared").is_none());
+        let owner = |name| roster.find(name).map(|listed| listed.account);
         assert_eq!((owner("b"), owner("own")), (Some("b"), Some("b")));
     }
 
@@ -445,8 +445,8 @@ nobody,2026-03-09,2026-03-09,FR,,,,
         let (roster, problems) = builder.build(&Geography::default());
         assert_eq!(problems.len(), 1);
         assert_eq!(problems[0].line, Some(7));
-        let (id, _) = roster.find("a").unwrap();
-        let ticket = |day: i32| roster.travel_on(id, day).map(|travel| travel.ticket.as_str());
+        let listed = roster.find("a").unwrap();
+        let ticket = |day: i32| listed.travel_on(day).map(|travel| travel.ticket.as_str());
         let first = 20_513;
         let days = [first - 1, first, first + 8, first + 9, first + 11, first + 12];
         assert_eq!(
@@ -477,12 +477,12 @@ nobody,2026-03-09,2026-03-09,FR,,,,
         );
         builder.note_topic("ref.roster", "roster 0:17".to_owned());
         let reference = built(&builder);
-        let (id, _) = reference.resolve(["a"].into_iter()).unwrap();
-        assert_eq!(reference.claim(id).terms.country, "CA");
+        let listed = reference.resolve(["a"].into_iter()).unwrap();
+        assert_eq!(listed.claim().terms.country, "CA");
         assert_eq!(reference.versions(), "roster 0:17");
         assert_eq!(reference.summary().travels, 1);
         builder.remove("A");
-        assert_eq!(built(&builder).resolve(["a"].into_iter()), None);
+        assert!(built(&builder).resolve(["a"].into_iter()).is_none());
     }
 
     #[test]
@@ -494,8 +494,8 @@ nobody,2026-03-09,2026-03-09,FR,,,,
         );
         let reference = built(&builder);
         let scales = ["a", "b", "c"].map(|name| {
-            let (id, _) = reference.resolve([name].into_iter()).unwrap();
-            reference.claim(id).terms.point.unwrap().scale
+            let listed = reference.resolve([name].into_iter()).unwrap();
+            listed.claim().terms.point.unwrap().scale
         });
         assert_eq!(scales, [Scale::City, Scale::Region, Scale::Country]);
     }

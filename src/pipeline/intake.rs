@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::Counts;
 use super::packed::{Joined, Packer};
 use super::settings::IntakeSettings;
-use crate::enrich::Reference;
+use crate::enrich::{Reference, Rostered};
 use crate::intake::address::is_public;
 use crate::intake::{Decoder, Format, Rejection};
 use crate::model::event_id::EventId;
@@ -234,8 +234,8 @@ impl Intake {
             self.outputs.counts.add("events_time_suspect", "future");
         }
         let names = std::iter::once(event.account.as_str()).chain(event.account_aliases.iter().map(Account::as_str));
-        let (claim, account) = reference.resolve(names).unzip();
-        let account = account.unwrap_or(event.account.as_str());
+        let listed = reference.resolve(names);
+        let account = listed.map_or(event.account.as_str(), |listed| listed.account);
         // A private address names a different machine in every network, so it can be neither a place nor a key.
         let source_ip = event.source_ip.filter(|ip| is_public(*ip));
         let located = source_ip.map(|ip| reference.locate(ip)).unwrap_or_default();
@@ -250,8 +250,8 @@ impl Intake {
             source_ip,
             place: located.place.map(|id| reference.place(id)),
             network: reference.network(located.network),
-            claim: claim.map_or(&*self.unknown_claim, |id| reference.claim(id)),
-            travel: claim.and_then(|id| reference.travel_on(id, day_of(order_ms))),
+            claim: listed.map_or(&*self.unknown_claim, Rostered::claim),
+            travel: listed.and_then(|listed| listed.travel_on(day_of(order_ms))),
         };
         let partitions = u32::try_from(self.packers.len()).unwrap_or(1);
         let partition = self.hash_key.account(account).partition(partitions);

@@ -352,8 +352,8 @@ mod tests {
         assert_eq!(told, [("roster.csv", Some(4))]);
         let austin = demo_city("Austin", "TX").unwrap();
         let point = |name| {
-            let (id, _) = reference.resolve(std::iter::once(name)).unwrap();
-            reference.claim(id).terms.point
+            let listed = reference.resolve(std::iter::once(name)).unwrap();
+            listed.claim().terms.point
         };
         assert!(point("a").unwrap().point.distance_km(austin.point) < 1.0);
         assert_eq!((point("a").unwrap().radius_km, point("b").unwrap().radius_km), (50, 20));
