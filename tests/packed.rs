@@ -1,5 +1,8 @@
 //! Packed records: what was packed comes back, and of a record that is damaged what stands ahead of the damage.
 
+use std::sync::Arc;
+
+use falsefront::enrich::Reference;
 use falsefront::intake::Format;
 use falsefront::model::Claim;
 use falsefront::pipeline::accounts::Accounts;
@@ -7,6 +10,7 @@ use falsefront::pipeline::intake::{Intake, RawRecord};
 use falsefront::pipeline::settings::IntakeSettings;
 use falsefront::pipeline::unpacked::Unpacked;
 use falsefront::pipeline::{Fold as _, Outputs, Position};
+use falsefront::service::reference::ReferenceBytes;
 use falsefront::window::intern::Interner;
 use proptest::prelude::*;
 
@@ -15,11 +19,15 @@ use crate::support::core::{self, HASH_KEY};
 use crate::support::ocsf::{HOUR_MS, START_MS};
 
 fn packed(records: &[Vec<u8>]) -> Vec<u8> {
+    packed_by(reference(), records)
+}
+
+fn packed_by(reference: Arc<Reference>, records: &[Vec<u8>]) -> Vec<u8> {
     let settings = IntakeSettings {
         partitions: 1,
         ..IntakeSettings::default()
     };
-    let mut intake = Intake::new(settings, HASH_KEY, reference());
+    let mut intake = Intake::new(settings, HASH_KEY, reference);
     for (offset, record) in (0..).zip(records) {
         let raw = RawRecord {
             topic: "events",
@@ -75,6 +83,48 @@ fn packed_observations_come_back() {
             }
         }
     });
+}
+
+#[test]
+fn what_an_account_has_of_its_own_takes_room_once_if_it_is_much() {
+    let devices: Vec<String> = (0..60).map(|number| format!("kiosk-{number:06}")).collect();
+    let (long, devices) = ("n".repeat(80), devices.join(";"));
+    let roster = format!(
+        "account,aliases,country,city,devices\n{long}@corp.example,{long},US,Austin,{devices}\n\
+         b@corp.example,,US,Austin,lt-1\n"
+    );
+    let reference = core::reference(ReferenceBytes {
+        roster: vec![("roster.csv".to_owned(), roster.into())],
+        ..ReferenceBytes::default()
+    });
+    let sign_in = |number: i64| {
+        let name = if number % 2 == 0 {
+            long.as_str()
+        } else {
+            "b@corp.example"
+        };
+        format!(
+            r#"{{"class_uid":3002,"activity_id":1,"status_id":1,"time":{},"user":{{"name":"{name}"}},"metadata":{{"uid":"{number}"}},"src_endpoint":{{"ip":"245.1.0.7"}}}}"#,
+            START_MS + number
+        )
+    };
+    let records: Vec<Vec<u8>> = (0..400).map(|number| sign_in(number).into_bytes()).collect();
+    let packed = packed_by(Arc::clone(&reference), &records);
+    assert!(packed.len() < 400 * 100, "{} bytes", packed.len());
+    let mut interner = Interner::default();
+    let unpacked = Unpacked::read(&packed, HASH_KEY, &mut interner).unwrap();
+    for index in 0..unpacked.len() {
+        let seen = unpacked.observation(index);
+        let account = if index % 2 == 0 {
+            format!("{long}@corp.example")
+        } else {
+            "b@corp.example".to_owned()
+        };
+        assert_eq!(seen.event.account.as_str(), account);
+        let listed = reference.resolve([account.as_str()].into_iter()).unwrap();
+        assert_eq!(seen.claim, listed.claim());
+        assert_eq!(seen.claim.devices.iter().count(), if index % 2 == 0 { 60 } else { 1 });
+    }
 }
 
 #[test]

@@ -3,10 +3,10 @@
 //! by replaying every observation.
 //!
 //! `cargo bench --bench kafka` takes some eight minutes and needs what `deploy/kafka/local.sh` needs.
-//! `FALSEFRONT_BENCH_EVENTS`, `_ACCOUNTS`, `_ROUNDS`, `_WORKERS` and `_RATES` change the load; `KAFKA_HEAP_OPTS='-Xms1G -Xmx1G'`
-//! gives the broker the heap that Kafka's own start script does, twice that of the tests. The first rounds warm the
-//! broker's compiler and are shown as such (`FALSEFRONT_BENCH_WARM_UPS`); a run with fewer than 1.5 busy cores was waiting
-//! for something.
+//! `FALSEFRONT_BENCH_EVENTS`, `_ACCOUNTS`, `_ROUNDS`, `_WORKERS` and `_RATES` change the load, `_ROSTER` is how many of the
+//! accounts HR lists; `KAFKA_HEAP_OPTS='-Xms1G -Xmx1G'` gives the broker the heap that Kafka's own start script does, twice
+//! that of the tests. The first rounds warm the broker's compiler and are shown as such (`FALSEFRONT_BENCH_WARM_UPS`); a run
+//! with fewer than 1.5 busy cores was waiting for something.
 #![allow(
     clippy::unwrap_used,
     clippy::disallowed_methods,

@@ -1,9 +1,10 @@
 //! Services under measurement, in this process.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
+use falsefront::enrich::Reference;
 use falsefront::service::config;
 use falsefront::service::demo_geoip::demo_databases;
 use falsefront::service::kafka::Connection;
@@ -12,7 +13,7 @@ use falsefront::service::metrics::Metrics;
 use falsefront::service::supervisor::{Service, Stages};
 use falsefront::service::{reference, settings, topics};
 
-use super::{ASK, PARTITIONS};
+use super::{ASK, PARTITIONS, number, traffic};
 
 /// Every chunk of the state is written once in this time: what is configured unless somebody changes it.
 pub(crate) const CHECKPOINT_PERIOD_S: u64 = 60;
@@ -90,11 +91,7 @@ impl Running {
         let began = Instant::now();
         let config = config::load(std::slice::from_ref(&file), std::iter::empty(), &[]).unwrap();
         let service = settings::service(&config).unwrap();
-        let bytes = reference::ReferenceBytes {
-            geoip: demo_databases().unwrap(),
-            ..reference::ReferenceBytes::default()
-        };
-        let reference = Arc::new(reference::load_bytes(&bytes).unwrap().0);
+        let reference = reference();
         let stages = Stages::real(
             config.intake.clone(),
             config.detections.clone(),
@@ -217,6 +214,22 @@ impl Running {
             .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
             .sum()
     }
+}
+
+/// Made once: a roster of a million accounts takes seconds.
+fn reference() -> Arc<Reference> {
+    static REFERENCE: OnceLock<Arc<Reference>> = OnceLock::new();
+    let made = REFERENCE.get_or_init(|| {
+        let listed = number("ROSTER", 0);
+        let roster = (listed > 0).then(|| ("roster.csv".to_owned(), traffic::roster(listed).into_bytes()));
+        let bytes = reference::ReferenceBytes {
+            geoip: demo_databases().unwrap(),
+            roster: roster.into_iter().collect(),
+            ..reference::ReferenceBytes::default()
+        };
+        Arc::new(reference::load_bytes(&bytes).unwrap().0)
+    });
+    Arc::clone(made)
 }
 
 /// Processor time.

@@ -90,6 +90,8 @@ impl Roster {
     /// A roster of `known`; `owners` says by which names each is known.
     pub(super) fn new(known: Vec<Known>, owners: &BTreeMap<&str, usize>, datasets: Vec<Dataset>) -> Self {
         let mut roster = Self {
+            // Growing in steps would hold half as much again for a while.
+            short: HashMap::with_capacity_and_hasher(known.len(), FixedState::default()),
             datasets,
             ..Self::default()
         };

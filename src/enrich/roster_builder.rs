@@ -338,6 +338,20 @@ b.two,,,,,,,,,,,,,
     }
 
     #[test]
+    fn accounts_of_the_same_terms_hold_one_copy_of_them() {
+        let csv = "account,kind,country,city,latitude,longitude,hire_date\n\
+                   a,contractor,US,Austin,30.267,-97.743,2025-11-03\n\
+                   b,contractor,US,Austin,30.267,-97.743,\n\
+                   c,employee,US,Austin,30.267,-97.743,\n";
+        let mut builder = RosterBuilder::default();
+        assert!(read(&mut builder, csv).is_empty());
+        let reference = built(&builder);
+        let terms = |name| &reference.resolve([name].into_iter()).unwrap().claim().terms;
+        assert!(Arc::ptr_eq(terms("a"), terms("b")));
+        assert!(!Arc::ptr_eq(terms("a"), terms("c")));
+    }
+
+    #[test]
     fn a_bad_line_is_told_by_line_field_and_remedy_and_costs_only_itself() {
         let header = "account,country,time_zone,latitude,longitude,radius_km,hire_date,kind,allowed_countries";
         let rows = [

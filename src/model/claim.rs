@@ -59,21 +59,24 @@ pub struct Terms {
 /// Device ids in one piece of memory, those of most people in place: who asks for them among a million accounts waits for
 /// each piece.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum DeviceIds {
-    /// So few bytes that they need no room of their own.
-    Short(ArrayString<23>),
-    /// More.
+pub struct DeviceIds(Joined);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Joined {
+    Short(ArrayString<{ DeviceIds::SHORT }>),
     Long(String),
 }
 
 impl Default for DeviceIds {
     fn default() -> Self {
-        Self::Short(ArrayString::new())
+        Self(Joined::Short(ArrayString::new()))
     }
 }
 
 impl DeviceIds {
-    /// Between two ids. A control character, which no id contains: there it becomes a space.
+    /// So many bytes, with what is between them, need no room of their own.
+    pub const SHORT: usize = 23;
+    /// Between two ids. A control character, which hardly an id contains: there it becomes a space.
     const BETWEEN: char = '\u{1f}';
 
     /// These ids, without empty ones.
@@ -106,23 +109,22 @@ impl DeviceIds {
     #[must_use]
     #[inline]
     pub fn as_joined(&self) -> &str {
-        match self {
-            Self::Short(ids) => ids,
-            Self::Long(ids) => ids,
+        match &self.0 {
+            Joined::Short(ids) => ids,
+            Joined::Long(ids) => ids,
         }
     }
 
     /// Takes the place of others.
     #[inline]
     pub fn set_joined(&mut self, joined: &str) {
-        // Mostly there is none, before and now.
-        if joined.is_empty() && self.is_empty() {
-            return;
+        match (&mut self.0, ArrayString::from(joined)) {
+            // Mostly there is none, before and now.
+            (Joined::Short(before), Ok(short)) if before.is_empty() && short.is_empty() => {}
+            (before, Ok(short)) => *before = Joined::Short(short),
+            (Joined::Long(room), Err(_)) => joined.clone_into(room),
+            (before, Err(_)) => *before = Joined::Long(joined.to_owned()),
         }
-        *self = match ArrayString::from(joined) {
-            Ok(short) => Self::Short(short),
-            Err(_) => Self::Long(joined.to_owned()),
-        };
     }
 }
 

@@ -95,8 +95,7 @@ pub struct Intake {
     settings: IntakeSettings,
     reference: Arc<Reference>,
     hash_key: HashKey,
-    // Boxed: packers know shared values by address, and an intake may move.
-    unknown_claim: Box<Claim>,
+    unknown_claim: Claim,
     packers: Vec<Option<Packer>>,
     keeps_times: bool,
     decoder: Decoder,
@@ -140,7 +139,7 @@ impl Intake {
             settings,
             reference,
             hash_key,
-            unknown_claim: Box::default(),
+            unknown_claim: Claim::default(),
             packers: (0..partitions).map(|_| None).collect(),
             keeps_times: false,
             decoder: Decoder::default(),
@@ -250,7 +249,7 @@ impl Intake {
             source_ip,
             place: located.place.map(|id| reference.place(id)),
             network: reference.network(located.network),
-            claim: listed.map_or(&*self.unknown_claim, Rostered::claim),
+            claim: listed.map_or(&self.unknown_claim, Rostered::claim),
             travel: listed.and_then(|listed| listed.travel_on(day_of(order_ms))),
         };
         let partitions = u32::try_from(self.packers.len()).unwrap_or(1);

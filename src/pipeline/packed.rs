@@ -15,6 +15,7 @@
 use std::net::IpAddr;
 
 use super::packed_texts::TextWriter;
+use crate::model::claim::DeviceIds;
 use crate::model::codec::Writer;
 use crate::model::event_id::EventId;
 use crate::model::{Claim, Event, Network, Peripheral, Place, Travel};
@@ -180,17 +181,25 @@ impl Packer {
 
 pub(super) const HAS_HIRE_DAY: u8 = 1;
 pub(super) const HAS_DEVICES: u8 = 1 << 1;
+pub(super) const HAS_MANY_DEVICES: u8 = 1 << 2;
 
-/// What a claim has of its own.
+/// What a claim has of its own. Devices that take much room stand once for all observations of the account.
 fn write_own(writer: &mut Texted<'_>, claim: &Claim) {
     let has_hire_day = u8::from(claim.hire_day.is_some()) * HAS_HIRE_DAY;
-    let has_devices = u8::from(!claim.devices.is_empty()) * HAS_DEVICES;
+    let devices = claim.devices.as_joined();
+    let has_devices = match devices.len() {
+        0 => 0,
+        1..=DeviceIds::SHORT => HAS_DEVICES,
+        _ => HAS_MANY_DEVICES,
+    };
     writer.plain.u8(has_hire_day | has_devices);
     if let Some(day) = claim.hire_day {
         writer.plain.int(i64::from(day));
     }
-    if has_devices != 0 {
-        writer.str(claim.devices.as_joined());
+    match has_devices {
+        HAS_DEVICES => writer.str(devices),
+        HAS_MANY_DEVICES => writer.shared(devices),
+        _ => {}
     }
 }
 

@@ -5,14 +5,17 @@ use std::sync::Arc;
 
 use super::CodecError;
 use super::packed::{
-    CLOCK, COUNT, HAS_ANONYMIZER, HAS_APP, HAS_DEVICE, HAS_DEVICES, HAS_HIRE_DAY, HAS_MFA, HAS_PERIPHERAL, HAS_SESSION,
-    HAS_TOOL, HAS_USER_AGENT, TEXTS, VERSION,
+    CLOCK, COUNT, HAS_ANONYMIZER, HAS_APP, HAS_DEVICE, HAS_DEVICES, HAS_HIRE_DAY, HAS_MANY_DEVICES, HAS_MFA,
+    HAS_PERIPHERAL, HAS_SESSION, HAS_TOOL, HAS_USER_AGENT, TEXTS, VERSION,
 };
 use super::packed_texts::TextReader;
+use crate::model::claim::DeviceIds;
 use crate::model::codec::{Malformed, Reader};
 use crate::model::event_id::EventId;
 use crate::model::key::HashKey;
-use crate::model::{Account, Claim, Device, Edid, Event, EventKind, Key, Mfa, Observation, Outcome, Peripheral, Tool};
+use crate::model::{
+    Account, Claim, Device, Edid, Event, EventKind, Key, Mfa, Observation, Outcome, Peripheral, Terms, Tool,
+};
 use crate::window::account_codec::tool_kind;
 use crate::window::intern::Interner;
 use crate::window::shared::{Dictionary, SharedReader};
@@ -37,6 +40,8 @@ pub struct Unpacked<'a> {
     product: &'a str,
     /// Those read last come first; the room of others that were is used again.
     heads: Vec<Head<'a>>,
+    /// Of a claim that was not read yet.
+    no_terms: Arc<Terms>,
     /// How many were read last, and how many before them.
     last: usize,
     before: usize,
@@ -74,6 +79,7 @@ impl<'a> Unpacked<'a> {
             order_ms: 0,
             product: "",
             heads: Vec::new(),
+            no_terms: Arc::default(),
             last: 0,
             before: 0,
             fault: None,
@@ -123,7 +129,7 @@ impl<'a> Unpacked<'a> {
         };
         while self.fault.is_none() && self.last < left.min(count_max) {
             if self.heads.len() == self.last {
-                self.heads.push(Head::blank());
+                self.heads.push(Head::blank(&self.no_terms));
             }
             match unpacker.read(&mut self.heads[self.last]) {
                 Ok(()) => self.last += 1,
@@ -285,12 +291,21 @@ impl<'a> Unpacker<'a, '_> {
     fn own(&mut self, claim: &mut Claim) -> Result<(), Malformed> {
         let plain = &mut self.reader.plain;
         let mask = plain.u8()?;
+        if mask > HAS_HIRE_DAY | HAS_MANY_DEVICES
+            || mask & (HAS_DEVICES | HAS_MANY_DEVICES) == HAS_DEVICES | HAS_MANY_DEVICES
+        {
+            return Err(plain.malformed("what a claim has of its own"));
+        }
         claim.hire_day = if mask & HAS_HIRE_DAY != 0 {
             Some(plain.i32()?)
         } else {
             None
         };
-        let devices = if mask & HAS_DEVICES != 0 { self.str()? } else { "" };
+        let devices = match mask & (HAS_DEVICES | HAS_MANY_DEVICES) {
+            HAS_DEVICES => self.str()?,
+            HAS_MANY_DEVICES => self.texts.shared(&mut self.reader.plain)?,
+            _ => "",
+        };
         claim.devices.set_joined(devices);
         Ok(())
     }
@@ -412,7 +427,7 @@ impl<'a> Unpacker<'a, '_> {
     }
 }
 
-/// An observation whose shared values are still numbers.
+/// An observation whose place, network and travel are still numbers.
 #[derive(Debug)]
 struct Head<'a> {
     event: Event<'a>,
@@ -427,7 +442,7 @@ struct Head<'a> {
 
 impl Head<'_> {
     /// Room to read an observation into.
-    fn blank() -> Self {
+    fn blank(no_terms: &Arc<Terms>) -> Self {
         Self {
             event: Event::blank(),
             key: Key(0),
@@ -435,7 +450,11 @@ impl Head<'_> {
             time_suspect: false,
             place: None,
             network: 0,
-            claim: Claim::default(),
+            claim: Claim {
+                terms: Arc::clone(no_terms),
+                hire_day: None,
+                devices: DeviceIds::default(),
+            },
             travel: None,
         }
     }

@@ -90,7 +90,7 @@ impl Direct {
 
     /// Reads a partition, which librdkafka has paused, from `offset` on.
     pub(super) fn start(&mut self, at: &TopicPartition, offset: i64) {
-        self.stop(at);
+        self.leave(at);
         self.waiting.push(Waiting {
             at: at.clone(),
             next: offset,
@@ -101,6 +101,11 @@ impl Direct {
 
     /// Reads a partition no more.
     pub(super) fn stop(&mut self, at: &TopicPartition) {
+        self.leave(at);
+        self.in_vain.remove(at);
+    }
+
+    fn leave(&mut self, at: &TopicPartition) {
         self.fetcher.stop(at);
         self.waiting.retain(|waiting| waiting.at != *at);
         self.lent.retain(|lent| lent.at != *at);
@@ -114,22 +119,16 @@ impl Direct {
         }
     }
 
-    /// Hands over up to `count_max` records, waiting for the first, and says how many. Looks after the other partitions
-    /// first.
-    ///
-    /// # Errors
-    /// [`Failure::Stop`].
-    pub(super) fn poll(
-        &mut self,
-        consumer: &BaseConsumer<Group>,
-        wait: Duration,
-        count_max: usize,
-        take: Take<'_>,
-    ) -> Result<usize, Failure> {
-        self.look_after(consumer)?;
+    /// Hands over up to `count_max` records, waiting for the first, and says how many.
+    pub(super) fn poll(&mut self, wait: Duration, count_max: usize, take: Take<'_>) -> usize {
         let is_settled = self.waiting.is_empty() && self.lent.is_empty();
         let wait = if is_settled { wait } else { wait.min(GLANCE) };
-        Ok(self.fetcher.poll(wait, count_max, take))
+        self.fetcher.poll(wait, count_max, take)
+    }
+
+    /// Whether librdkafka reads something.
+    pub(super) fn lends(&self) -> bool {
+        !self.lent.is_empty()
     }
 
     /// Whether librdkafka reads everything that is read at all.
@@ -137,7 +136,11 @@ impl Direct {
         self.fetcher.is_idle() && self.waiting.is_empty()
     }
 
-    fn look_after(&mut self, consumer: &BaseConsumer<Group>) -> Result<(), Failure> {
+    /// Moves partitions on that were given up, wait for a leader, or were lent for long enough. To be called with each poll.
+    ///
+    /// # Errors
+    /// [`Failure::Stop`].
+    pub(super) fn look_after(&mut self, consumer: &BaseConsumer<Group>) -> Result<(), Failure> {
         for given_up in self.fetcher.take_given_up() {
             self.lend(given_up);
         }
@@ -299,17 +302,18 @@ impl Names {
             return Some(*address);
         }
         if self.asked.insert(name.clone()) {
-            let sender = self.sender.clone();
+            let (sender, asked) = (self.sender.clone(), name.clone());
             let look_up = move || {
-                let found = look_up(&name.0, name.1);
+                let found = look_up(&asked.0, asked.1);
                 // Nobody may be left to hear it.
-                let _ = sender.send((name, found));
+                let _ = sender.send((asked, found));
             };
             if let Err(error) = std::thread::Builder::new()
                 .name("broker names".to_owned())
                 .spawn(look_up)
             {
                 tracing::debug!(%error, "no thread to look up a name");
+                self.asked.remove(&name);
             }
         }
         None

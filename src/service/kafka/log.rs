@@ -12,7 +12,9 @@ use rdkafka::producer::{BaseRecord, Producer};
 use rdkafka::{Offset, TopicPartitionList};
 use siphasher::sip::SipHasher24;
 
-use crate::service::log::{Failure, Guarantee, Isolation, Log, Outgoing, Polled, Rebalance, Take, TopicPartition};
+use crate::service::log::{
+    Failure, Guarantee, Isolation, Log, Outgoing, Polled, Rebalance, Record, Take, TopicPartition,
+};
 use crate::service::metrics::Metrics;
 
 use super::clients::{consumer, producer, side_consumer};
@@ -117,6 +119,8 @@ pub struct KafkaLog {
     watcher: BaseConsumer<Quiet>,
     consumer: BatchConsumer<Group>,
     direct: Option<Direct>,
+    /// What is read directly was first in the last poll.
+    is_direct_first: bool,
     fixed: Option<Vec<TopicPartition>>,
     /// What [`Log::wait_paused`] came upon.
     failure: Option<Failure>,
@@ -159,6 +163,7 @@ impl KafkaLog {
         Ok(Self {
             settings,
             direct,
+            is_direct_first: false,
             began: Instant::now(),
             producer,
             deliveries,
@@ -199,6 +204,20 @@ impl KafkaLog {
             }
         }
         Ok(is_over)
+    }
+
+    /// Hands over what is read directly; true if nobody wants more.
+    fn poll_direct(&mut self, wait: Duration, count_max: usize, polled: &mut Polled, take: Take<'_>) -> bool {
+        let mut is_over = false;
+        let mut take = |record: &Record<'_>| {
+            let flow = take(record);
+            is_over |= flow.is_break();
+            flow
+        };
+        if let Some(direct) = &mut self.direct {
+            polled.records += direct.poll(wait, count_max, &mut take);
+        }
+        is_over
     }
 
     fn stop_direct(&mut self, partitions: &[TopicPartition]) {
@@ -295,21 +314,30 @@ impl Log for KafkaLog {
         if !has_partitions || polled.rebalance.is_some() {
             return Ok(polled);
         }
-        // Of what librdkafka reads at most half, so that both have their turn; but always a look: its errors stand there too.
-        let is_direct = self.direct.as_ref().is_some_and(|direct| !direct.has_lent_all());
-        let (share, batches_wait) = if is_direct {
-            (count_max / 2, Duration::ZERO)
-        } else {
-            (count_max, wait)
+        let (is_direct, lends) = match &mut self.direct {
+            Some(direct) => {
+                direct.look_after(&self.consumer)?;
+                (!direct.has_lent_all(), direct.lends())
+            }
+            None => (false, true),
         };
-        if self.poll_batches(batches_wait, share, &mut polled, take)? {
+        if !is_direct {
+            self.poll_batches(wait, count_max, &mut polled, take)?;
             return Ok(polled);
         }
-        if let Some(direct) = &mut self.direct {
-            let is_waited = polled.records > 0 || !is_direct;
-            let wait = if is_waited { Duration::ZERO } else { wait };
-            polled.records += direct.poll(&self.consumer, wait, count_max.saturating_sub(polled.records), take)?;
+        // Each is first in turn and takes half at most: a poll may end at the bytes of whoever is first. librdkafka is
+        // looked at even if it reads nothing: its errors stand there too.
+        self.is_direct_first = lends && !self.is_direct_first;
+        let half = count_max.div_ceil(2);
+        if self.is_direct_first && self.poll_direct(Duration::ZERO, half, &mut polled, take) {
+            return Ok(polled);
         }
+        let share = if self.is_direct_first { count_max } else { half };
+        if self.poll_batches(Duration::ZERO, share, &mut polled, take)? {
+            return Ok(polled);
+        }
+        let wait = if polled.records > 0 { Duration::ZERO } else { wait };
+        self.poll_direct(wait, count_max.saturating_sub(polled.records), &mut polled, take);
         Ok(polled)
     }
 

@@ -71,7 +71,7 @@ pub(super) struct GivenUp {
     pub(super) next: i64,
     pub(super) cause: Cause,
     pub(super) detail: String,
-    /// Something was handed over since it was begun.
+    /// It was worth beginning: something was handed over, or would have been if there were anything.
     pub(super) has_progressed: bool,
     /// Who was asked, if anybody.
     pub(super) broker: Option<SocketAddr>,
@@ -339,7 +339,8 @@ impl Fetcher {
                 next: fetch.next,
                 cause,
                 detail: detail.to_owned(),
-                has_progressed: fetch.next > fetch.started,
+                // A quiet partition progresses by answers alone.
+                has_progressed: fetch.next > fetch.started || cause != Cause::Unreadable && fetch.stable_end.is_some(),
                 broker: Some(fetch.broker),
             });
         self.given_up.extend(given_up);
