@@ -5,12 +5,12 @@
 //! ```
 //! The clock is the latest append time of the sources' records inside, never later than the wall clock of intake: the only
 //! time that may expire state. It travels in the record, because a backlog is re-keyed long after it was appended.
-//! A place, a network or the terms of a claim are written where they first occur and by number afterwards. All texts stand together at the
-//! end, so that they are checked to be UTF-8 in one go; an observation holds their lengths only. What many events say alike,
-//! a browser or an application, stands among them once. Ids of events stand in half the bytes of their text, and keys of
-//! accounts are hashed anew from their names: nothing else in an observation is as long and as hard to compress. So a record
-//! is sent as it is. Producing a Kafka message costs microseconds and folding an observation a fraction of one, hence
-//! hundreds to a record.
+//! A place, a network or the terms of a claim are written where they first occur and by number afterwards. All texts
+//! stand together at the end, so that they are checked to be UTF-8 in one go; an observation holds their lengths only.
+//! What many events say alike, a browser or an application, stands among them once. Ids of events stand in half the bytes
+//! of their text, and keys of accounts are hashed anew from their names: nothing else in an observation is as long and as
+//! hard to compress. So a record is sent as it is. Producing a Kafka message costs microseconds and folding an
+//! observation a fraction of one, hence hundreds to a record.
 
 use std::net::IpAddr;
 

@@ -212,6 +212,7 @@ impl<'a, 'i> SharedReader<'a, 'i> {
         let number = self.network_number()?;
         Ok(Arc::clone(self.known.network(number)))
     }
+
     /// What claims have in common.
     ///
     /// # Errors

@@ -128,7 +128,7 @@ pub struct Kafka {
     pub ssl_key_password: Option<Secret>,
     /// File with that password.
     pub ssl_key_password_file: Option<PathBuf>,
-    /// How events are read.
+    /// How partitions are read.
     pub fetch: Fetch,
     /// Other librdkafka settings, from a list of harmless ones.
     pub librdkafka: BTreeMap<String, Scalar>,

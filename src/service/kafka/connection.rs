@@ -64,6 +64,9 @@ const PRODUCER_ONLY: [&str; 5] = [
     "queue.buffering.max.messages",
 ];
 
+/// What a client is called, unless an operator says otherwise.
+const CLIENT_ID: &str = "falsefront";
+
 /// What every client shares. Has no `Debug`: it holds secrets.
 #[derive(Clone, Default)]
 pub struct Connection {
@@ -95,6 +98,11 @@ impl Connection {
         }
     }
 
+    /// What a client is called.
+    pub(super) fn client_id(&self) -> &str {
+        self.librdkafka.get("client.id").map_or(CLIENT_ID, String::as_str)
+    }
+
     /// Whether partitions are read over connections of our own: those know neither encryption nor passwords nor any of
     /// librdkafka's settings of connections and reading.
     pub(super) fn may_be_read_directly(&self) -> bool {
@@ -118,7 +126,7 @@ impl Connection {
     pub(super) fn client(&self, kind: Kind, own: &[(&str, String)]) -> ClientConfig {
         let mut config = ClientConfig::new();
         config.set("bootstrap.servers", &self.brokers);
-        config.set("client.id", "falsefront");
+        config.set("client.id", CLIENT_ID);
         config.set("socket.keepalive.enable", "true");
         // The default of 10 s stalled transactions for 9.4 s after a broker's restart.
         config.set("reconnect.backoff.ms", "50");

@@ -70,11 +70,7 @@ impl Direct {
         if !connection.may_be_read_directly() {
             return None;
         }
-        let client = connection
-            .librdkafka
-            .get("client.id")
-            .map_or("falsefront", String::as_str);
-        let fetcher = Fetcher::new(client);
+        let fetcher = Fetcher::new(connection.client_id());
         let fetcher = fetcher.inspect_err(|error| tracing::warn!(%error, "nothing is read directly"));
         Some(Self {
             fetcher: fetcher.ok()?,

@@ -314,20 +314,16 @@ impl Log for KafkaLog {
         if !has_partitions || polled.rebalance.is_some() {
             return Ok(polled);
         }
-        let (is_direct, lends) = match &mut self.direct {
-            Some(direct) => {
-                direct.look_after(&self.consumer)?;
-                (!direct.has_lent_all(), direct.lends())
-            }
-            None => (false, true),
-        };
-        if !is_direct {
+        if let Some(direct) = &mut self.direct {
+            direct.look_after(&self.consumer)?;
+        }
+        let Some(direct) = self.direct.as_ref().filter(|direct| !direct.has_lent_all()) else {
             self.poll_batches(wait, count_max, &mut polled, take)?;
             return Ok(polled);
-        }
+        };
         // Each is first in turn and takes half at most: a poll may end at the bytes of whoever is first. librdkafka is
         // looked at even if it reads nothing: its errors stand there too.
-        self.is_direct_first = lends && !self.is_direct_first;
+        self.is_direct_first = direct.lends() && !self.is_direct_first;
         let half = count_max.div_ceil(2);
         if self.is_direct_first && self.poll_direct(Duration::ZERO, half, &mut polled, take) {
             return Ok(polled);

@@ -38,11 +38,15 @@ pub(super) fn record<'m>(message: &'m BorrowedMessage<'_>) -> Record<'m> {
     }
 }
 
+/// What the header of that name says; 0 for none, or what is no number.
+pub(super) fn replay_count(header: Option<&[u8]>) -> u8 {
+    let text = header.and_then(|header| std::str::from_utf8(header).ok());
+    text.and_then(|text| text.parse().ok()).unwrap_or(0)
+}
+
 impl Replays for native::Message<'_> {
     fn count(&self) -> u8 {
-        let count = self.header(REPLAY_COUNT_C);
-        let text = count.and_then(|count| std::str::from_utf8(count).ok());
-        text.and_then(|text| text.parse().ok()).unwrap_or(0)
+        replay_count(self.header(REPLAY_COUNT_C))
     }
 }
 

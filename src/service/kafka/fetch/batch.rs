@@ -5,6 +5,7 @@ use std::io::{BufRead as _, Read};
 
 use lz4_flex::frame::FrameDecoder;
 
+use super::super::records::replay_count;
 use super::wire::{Aborted, Cursor, Unreadable};
 use crate::service::dead_letter::REPLAY_COUNT;
 use crate::service::log::Replays;
@@ -98,7 +99,7 @@ impl<'a> Batch<'a> {
         (self.attributes & COMPRESSION == 0).then_some(self.body)
     }
 
-    /// Puts its records where `into` has what it had.
+    /// Puts its records, which are compressed, where `into` has what it had.
     ///
     /// # Errors
     /// [`Unreadable`] if they do not unpack, or are compressed as nothing here unpacks.
@@ -106,7 +107,6 @@ impl<'a> Batch<'a> {
         const BROKEN: Unreadable = Unreadable("batch: it does not unpack");
         into.clear();
         match self.attributes & COMPRESSION {
-            0 => into.extend_from_slice(self.body),
             1 => read_all(flate2::read::MultiGzDecoder::new(self.body), into).ok_or(BROKEN)?,
             3 => unpack_lz4(self.body, into).ok_or(BROKEN)?,
             4 => {
@@ -142,7 +142,7 @@ fn unpack_lz4(bytes: &[u8], into: &mut Vec<u8>) -> Option<()> {
 }
 
 /// Which batches of a partition's answer count: neither markers nor what was aborted.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Aborts {
     /// In the order of their first offsets.
     to_come: VecDeque<Aborted>,
@@ -240,8 +240,6 @@ impl<'a> Headers<'a> {
 
 impl Replays for Headers<'_> {
     fn count(&self) -> u8 {
-        let count = self.last(REPLAY_COUNT).ok().flatten();
-        let text = count.and_then(|count| std::str::from_utf8(count).ok());
-        text.and_then(|text| text.parse().ok()).unwrap_or(0)
+        replay_count(self.last(REPLAY_COUNT).ok().flatten())
     }
 }

@@ -1,7 +1,7 @@
 //! Reading partitions over connections of our own, beside a consumer of librdkafka that keeps the group.
 //!
-//! librdkafka makes an object of every message, in a thread of its own, and hands it over through a queue: a sixth of what
-//! an event costs from Kafka to Kafka. Here an answer is read into room that is used again, each batch is unpacked in one
+//! librdkafka makes an object of every message, in a thread of its own, and hands it over through a queue, which takes as long
+//! as decoding an event. Here an answer is read into room that is used again, each batch is unpacked in one
 //! piece, and records are handed over where they lie.
 //!
 //! It reads what is plain: an unprotected connection, the partition's leader, batches of the format that Kafka writes. On
