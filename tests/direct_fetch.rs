@@ -63,15 +63,17 @@ impl Member {
 
     fn poll(&mut self) {
         let seen = &mut self.seen;
-        let polled = self.log.poll(Duration::from_millis(50), 100, &mut |record| {
-            let one = (
-                record.offset,
-                record.key.map(<[u8]>::to_vec),
-                record.value.map(<[u8]>::to_vec),
-                record.append_ms,
-                record.replays.count(),
-            );
-            seen.entry(record.partition).or_default().push(one);
+        let polled = self.log.poll(Duration::from_millis(50), 100, &mut |records| {
+            for record in records {
+                let one = (
+                    record.offset,
+                    record.key.map(<[u8]>::to_vec),
+                    record.value.map(<[u8]>::to_vec),
+                    record.append_ms,
+                    record.replays.count(),
+                );
+                seen.entry(record.partition).or_default().push(one);
+            }
             ControlFlow::Continue(())
         });
         match polled.unwrap().rebalance {

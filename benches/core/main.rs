@@ -94,13 +94,15 @@ fn main() {
         let more = std::env::var("FALSEFRONT_BENCH_ACCOUNTS").ok();
         sizes.extend(more.and_then(|accounts| accounts.parse::<u64>().ok()));
     }
-    for accounts in sizes.into_iter().filter(|_| is_wanted("whole")) {
+    for accounts in sizes.iter().copied().filter(|_| is_wanted("whole")) {
         for spread in [Spread::Uniform, Spread::Zipf] {
             whole_core(&reference, accounts, spread, spread.name());
         }
     }
     if is_wanted("whole") {
-        whole_core(&reference_with(100_000), 100_000, Spread::Uniform, "on the roster");
+        for accounts in sizes.into_iter().filter(|accounts| *accounts > 1_000) {
+            whole_core(&reference_with(accounts), accounts, Spread::Uniform, "on the roster");
+        }
     }
     if is_wanted("hostile") {
         hostile::all(&reference);
@@ -249,7 +251,9 @@ pub(crate) fn pack(reference: &Arc<Reference>, records: &Records) -> Vec<PackedR
 }
 
 /// Records that intake takes before it packs them: what a commit interval of 20 ms brings at 100,000 a second.
-const FLUSHED_EVERY: usize = 2_000;
+const FLUSHED_EVERY: usize = 125 * TOGETHER;
+/// Records that the service hands to intake at a time.
+const TOGETHER: usize = 16;
 
 /// Packs every record for one partition as the service does, which hands over what a transaction holds and forgets it.
 fn pack_each(reference: &Arc<Reference>, records: &Records, mut each: impl FnMut(PackedRecord)) {
@@ -258,19 +262,23 @@ fn pack_each(reference: &Arc<Reference>, records: &Records, mut each: impl FnMut
         ..IntakeSettings::default()
     };
     let mut intake = Intake::new(settings, HASH_KEY, Arc::clone(reference));
-    for (index, record) in records.iter().enumerate() {
-        let offset = index as i64;
-        intake.record(
-            Format::Ocsf,
-            RawRecord {
-                topic: "bench",
-                partition: 0,
-                offset,
-                append_ms: records.start_ms + offset * records.step_ms,
-                value: Some(record),
-            },
-        );
-        if (index + 1).is_multiple_of(FLUSHED_EVERY) {
+    let raw = |(offset, record)| RawRecord {
+        topic: "bench",
+        partition: 0,
+        offset,
+        append_ms: records.start_ms + offset * records.step_ms,
+        value: Some(record),
+    };
+    let mut numbered = (0..).zip(records.iter());
+    let mut together = Vec::with_capacity(TOGETHER);
+    for taken in (TOGETHER..).step_by(TOGETHER) {
+        together.clear();
+        together.extend(numbered.by_ref().take(TOGETHER).map(raw));
+        if together.is_empty() {
+            break;
+        }
+        intake.records(Format::Ocsf, &together);
+        if taken.is_multiple_of(FLUSHED_EVERY) {
             intake.flush().observations.into_iter().for_each(&mut each);
         }
     }

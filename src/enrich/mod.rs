@@ -29,7 +29,7 @@ use std::sync::Arc;
 use crate::model::{Network, Place};
 use geography::Geography;
 use roster::Roster;
-pub use roster::Rostered;
+pub use roster::{NEAR_MAX, Rostered};
 
 /// A place within one [`Reference`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -112,6 +112,11 @@ impl Reference {
     #[inline]
     pub fn resolve<'n>(&'n self, mut names: impl Iterator<Item = &'n str>) -> Option<Rostered<'n>> {
         names.find_map(|name| self.roster.find(name))
+    }
+
+    /// Brings what is known of those names near, of the first [`NEAR_MAX`] of them, before they are resolved.
+    pub fn bring_near<'n>(&self, names: impl Iterator<Item = &'n str>) {
+        self.roster.bring_near(names);
     }
 
     /// Builds of everything loaded, for evidence: `GeoLite2-City 2026-11-20; networks 5f2c01aa; roster 09be77d1`.

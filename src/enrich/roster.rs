@@ -1,11 +1,10 @@
 //! The roster: accounts, their other names, what HR says about them, and their approved travel.
 
-use std::borrow::Borrow;
 use std::collections::BTreeMap;
+use std::hash::BuildHasher as _;
 
-use arrayvec::ArrayString;
+use arrayvec::{ArrayString, ArrayVec};
 use foldhash::fast::FixedState;
-use hashbrown::HashMap;
 
 use crate::model::{Claim, Travel};
 
@@ -13,35 +12,69 @@ use super::{Dataset, Summary};
 
 /// What is known about accounts.
 ///
-/// Every event asks for one account among perhaps a million, and waits for each piece of memory in turn. So what is known of
-/// an account stands beside its name, in two neighbouring lines of the cache.
+/// Every event asks for one account among perhaps a million, and what is asked for comes from memory. So a look-up takes three
+/// lines of the cache, and [`Roster::bring_near`] asks for those of many names at a time.
 #[derive(Debug, Default)]
 pub struct Roster {
-    /// By short names of accounts.
-    short: HashMap<ShortName, Member, FixedState>,
-    /// By longer ones.
-    long: HashMap<Box<str>, Member, FixedState>,
-    /// What the account is called that has this other name.
-    aliases: HashMap<Box<str>, Box<str>, FixedState>,
+    /// Where names stand in `names`, found by open addressing. Whoever writes a roster is trusted not to choose names that
+    /// meet; others only ask.
+    slots: Vec<Slot>,
+    /// Names of accounts, then their other names.
+    names: Vec<Name>,
+    /// What is known of accounts, in the order of their names.
+    members: Vec<Member>,
     placed: u64,
     travels: u64,
     datasets: Vec<Dataset>,
 }
 
-/// Bytes of a name that is called short: with its length it fills a line of the cache.
-const SHORT: usize = 60;
+/// Where a name stands.
+#[derive(Clone, Copy, Debug)]
+struct Slot {
+    /// Upper half of its hash.
+    tag: u32,
+    /// Index of the name; [`Slot::FREE`] if there is none.
+    index: u32,
+}
 
-/// A short name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct ShortName(ArrayString<SHORT>);
+impl Slot {
+    const FREE: u32 = u32::MAX;
+}
 
-impl Borrow<str> for ShortName {
-    fn borrow(&self) -> &str {
-        &self.0
+/// A name, in one line of the cache if it is no longer than most.
+#[derive(Debug)]
+#[repr(align(64))]
+struct Name {
+    spelled: Spelled,
+    /// Index of its account.
+    account: u32,
+}
+
+#[derive(Debug)]
+enum Spelled {
+    Short(ArrayString<SHORT>),
+    Long(Box<str>),
+}
+
+/// Bytes of a name that needs no room of its own.
+const SHORT: usize = 48;
+
+impl Name {
+    fn new(name: &str, account: u32) -> Self {
+        let spelled = ArrayString::from(name).map_or_else(|_| Spelled::Long(name.into()), Spelled::Short);
+        Self { spelled, account }
+    }
+
+    #[inline]
+    fn as_str(&self) -> &str {
+        match &self.spelled {
+            Spelled::Short(name) => name,
+            Spelled::Long(name) => name,
+        }
     }
 }
 
-/// One account, in one line of the cache.
+/// What is known of one account, in one line of the cache.
 #[derive(Debug)]
 #[repr(align(64))]
 struct Member {
@@ -86,29 +119,45 @@ impl<'r> Rostered<'r> {
     }
 }
 
+/// Names brought near at a time, at most.
+pub const NEAR_MAX: usize = 16;
+
 impl Roster {
     /// A roster of `known`; `owners` says by which names each is known.
     pub(super) fn new(known: Vec<Known>, owners: &BTreeMap<&str, usize>, datasets: Vec<Dataset>) -> Self {
         let mut roster = Self {
+            slots: vec![
+                Slot {
+                    tag: 0,
+                    index: Slot::FREE
+                };
+                owners.len() * 3 / 2 + 1
+            ],
             // Growing in steps would hold half as much again for a while.
-            short: HashMap::with_capacity_and_hasher(known.len(), FixedState::default()),
+            names: Vec::with_capacity(owners.len()),
+            members: Vec::with_capacity(known.len()),
             datasets,
             ..Self::default()
         };
-        for (name, index) in owners {
-            let account = known.get(*index).map(|known| known.name.as_str());
-            if let Some(account) = account.filter(|account| account != name) {
-                roster.aliases.insert((*name).into(), account.into());
-            }
+        let numbered = |index: usize| u32::try_from(index).ok().filter(|index| *index != Slot::FREE);
+        let accounts = known.iter().enumerate();
+        let accounts = accounts.filter_map(|(index, known)| Some(Name::new(&known.name, numbered(index)?)));
+        roster.names.extend(accounts);
+        for (name, owner) in owners {
+            let account = numbered(*owner).filter(|_| known.get(*owner).is_some_and(|known| known.name != *name));
+            roster.names.extend(account.map(|account| Name::new(name, account)));
         }
-        for Known { name, claim, travels } in known {
+        for Known { claim, travels, .. } in known {
             roster.placed += u64::from(claim.terms.point.is_some());
             roster.travels += travels.len() as u64;
             let travels = travels.into_boxed_slice();
-            let member = Member { claim, travels };
-            match ArrayString::from(&name) {
-                Ok(short) => _ = roster.short.insert(ShortName(short), member),
-                Err(_) => _ = roster.long.insert(name.into(), member),
+            roster.members.push(Member { claim, travels });
+        }
+        for index in 0..roster.names.len() {
+            let (home, tag) = roster.home(roster.names[index].as_str());
+            let free = roster.way(home).find(|at| roster.slots[*at].index == Slot::FREE);
+            if let (Some(free), Some(index)) = (free, numbered(index)) {
+                roster.slots[free] = Slot { tag, index };
             }
         }
         roster
@@ -117,16 +166,60 @@ impl Roster {
     /// The account of that name.
     #[inline]
     pub(super) fn find<'n>(&'n self, name: &'n str) -> Option<Rostered<'n>> {
-        let listed = |account: &'n str| {
-            let is_short = account.len() <= SHORT;
-            let member = if is_short {
-                self.short.get(account)
-            } else {
-                self.long.get(account)
-            };
-            member.map(|member| Rostered { account, member })
+        let (home, tag) = self.home(name);
+        let mut same = self.tagged(home, tag);
+        let (index, found) = same.find_map(|index| {
+            let found = self.names.get(index)?;
+            (found.as_str() == name).then_some((index, found))
+        })?;
+        let account = usize::try_from(found.account).ok()?;
+        let account_name = if account == index {
+            name
+        } else {
+            self.names.get(account)?.as_str()
         };
-        listed(name).or_else(|| listed(self.aliases.get(name)?))
+        Some(Rostered {
+            account: account_name,
+            member: self.members.get(account)?,
+        })
+    }
+
+    /// Brings what is known of the first [`NEAR_MAX`] of those names near: they come from memory side by side and not one
+    /// after the other.
+    pub(super) fn bring_near<'n>(&self, names: impl Iterator<Item = &'n str>) {
+        let homes: ArrayVec<(usize, u32), NEAR_MAX> = names.take(NEAR_MAX).map(|name| self.home(name)).collect();
+        let slots = homes.iter().filter_map(|(home, _)| self.slots.get(*home));
+        std::hint::black_box(slots.fold(0, |all, slot| all ^ slot.tag));
+        let found = homes.iter().filter_map(|(home, tag)| self.tagged(*home, *tag).next());
+        let lines = found.map(|index| {
+            let name = self.names.get(index).map_or(0, |name| name.account);
+            let member = self.members.get(index);
+            name ^ member.map_or(0, |member| u32::from(member.claim.hire_day.is_some()))
+        });
+        std::hint::black_box(lines.fold(0, |all, line| all ^ line));
+    }
+
+    /// Slot and tag of a name.
+    #[inline]
+    fn home(&self, name: &str) -> (usize, u32) {
+        let hash = FixedState::default().hash_one(name.as_bytes());
+        let [tag, spread] = [hash >> 32, hash & u64::from(u32::MAX)];
+        let home = spread * self.slots.len() as u64 >> 32;
+        (usize::try_from(home).unwrap_or(0), u32::try_from(tag).unwrap_or(0))
+    }
+
+    /// Indices of all slots, from that of `home` on.
+    fn way(&self, home: usize) -> impl Iterator<Item = usize> {
+        (home..self.slots.len()).chain(0..home)
+    }
+
+    /// Indices of names that may be the one with that home and tag.
+    #[inline]
+    fn tagged(&self, home: usize, tag: u32) -> impl Iterator<Item = usize> {
+        let slots = self.way(home).map_while(|at| self.slots.get(at));
+        let taken = slots.take_while(|slot| slot.index != Slot::FREE);
+        let same = taken.filter(move |slot| slot.tag == tag);
+        same.filter_map(|slot| usize::try_from(slot.index).ok())
     }
 
     /// What was loaded.
@@ -137,7 +230,7 @@ impl Roster {
 
     pub(super) fn summarize(&self, summary: &mut Summary) {
         summary.datasets.extend(self.datasets.iter().cloned());
-        summary.accounts = (self.short.len() + self.long.len()) as u64;
+        summary.accounts = self.members.len() as u64;
         summary.accounts_placed = self.placed;
         summary.travels = self.travels;
     }
@@ -148,8 +241,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_and_what_is_known_of_its_account_take_two_lines() {
-        assert_eq!(size_of::<(ShortName, Member)>(), 128);
+    fn a_name_and_what_is_known_of_its_account_take_a_line_each() {
+        assert_eq!((size_of::<Name>(), size_of::<Member>()), (64, 64));
     }
 
     #[test]

@@ -169,15 +169,18 @@ impl Replay {
         let decoded = parallel(self.jobs, parts, |part| {
             let mut intake = Intake::new(self.intake.clone(), self.hash_key, Arc::clone(&self.reference));
             intake.keep_times();
-            for record in part {
-                let raw = RawRecord {
-                    topic: &batch.files[record.file],
-                    partition: 0,
-                    offset: record.number,
-                    append_ms: i64::MAX,
-                    value: Some(&batch.bytes[record.start..record.end]),
-                };
-                intake.record(record.format, raw);
+            let raw = |record: &BatchRecord| RawRecord {
+                topic: &batch.files[record.file],
+                partition: 0,
+                offset: record.number,
+                append_ms: i64::MAX,
+                value: Some(&batch.bytes[record.start..record.end]),
+            };
+            let mut raws = Vec::new();
+            for same in part.chunk_by(|one, next| one.format == next.format) {
+                raws.clear();
+                raws.extend(same.iter().map(raw));
+                intake.records(same[0].format, &raws);
             }
             intake.flush()
         });

@@ -167,9 +167,12 @@ pub struct Polled {
     pub rebalance: Option<Rebalance>,
 }
 
-/// Receives records one by one; [`ControlFlow::Break`] ends the poll after this record, or after the few that were read
-/// together with it.
-pub type Take<'t> = &'t mut dyn FnMut(&Record<'_>) -> ControlFlow<()>;
+/// Receives records, one or a few of one partition at a time; [`ControlFlow::Break`] ends the poll after them, or after
+/// those that were read together with them.
+pub type Take<'t> = &'t mut dyn FnMut(&[Record<'_>]) -> ControlFlow<()>;
+
+/// Records handed over together at most.
+pub const TOGETHER: usize = 16;
 
 /// A log with groups and transactions, as one worker uses it: one member of a group, one transactional producer.
 pub trait Log {

@@ -332,23 +332,28 @@ impl Log for SimulatedLog {
         self.pump();
         let mut polled = Polled::default();
         let wanted = usize::try_from(self.between(1, 30)).unwrap().min(count_max);
+        let together = usize::try_from(self.between(1, 6)).unwrap();
         let broker = self.town.broker.borrow();
         for (at, position) in &mut self.assigned {
             let Some(position) = position else { continue };
             let partition = broker.partition(at);
-            for (offset, entry) in partition.committed_from(*position).take(wanted) {
-                *position = offset + 1;
-                polled.records += 1;
-                let record = Record {
-                    topic: &at.topic,
-                    partition: at.partition,
-                    offset,
-                    append_ms: entry.append_ms,
-                    key: entry.key.as_deref(),
-                    value: entry.value.as_deref(),
-                    replays: &0,
-                };
-                if take(&record) == ControlFlow::Break(()) {
+            let entries = partition.committed_from(*position).take(wanted);
+            let record = entries.map(|(offset, entry)| Record {
+                topic: &at.topic,
+                partition: at.partition,
+                offset,
+                append_ms: entry.append_ms,
+                key: entry.key.as_deref(),
+                value: entry.value.as_deref(),
+                replays: &0,
+            });
+            let records: Vec<Record<'_>> = record.collect();
+            for records in records.chunks(together) {
+                polled.records += records.len();
+                if let Some(newest) = records.last() {
+                    *position = newest.offset + 1;
+                }
+                if take(records) == ControlFlow::Break(()) {
                     break;
                 }
             }
@@ -582,7 +587,7 @@ impl Log for SimulatedLog {
                     value: entry.value.as_deref(),
                     replays: &0,
                 };
-                if take(&record) == ControlFlow::Break(()) {
+                if take(&[record]) == ControlFlow::Break(()) {
                     break;
                 }
             }

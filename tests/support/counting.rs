@@ -55,8 +55,8 @@ struct CountingIntake {
     letters: Vec<DeadLetter>,
 }
 
-impl Take for CountingIntake {
-    fn record(&mut self, _format: Format, record: RawRecord<'_>) {
+impl CountingIntake {
+    fn record(&mut self, record: &RawRecord<'_>) {
         let text = record.value.and_then(|value| std::str::from_utf8(value).ok());
         match text {
             Some(account) if !account.is_empty() => {
@@ -72,6 +72,12 @@ impl Take for CountingIntake {
                 detail: "not an account".to_owned(),
             }),
         }
+    }
+}
+
+impl Take for CountingIntake {
+    fn records(&mut self, _format: Format, records: &[RawRecord<'_>]) {
+        records.iter().for_each(|record| self.record(record));
     }
     fn held(&self) -> usize {
         self.packed.values().map(Vec::len).sum()

@@ -95,7 +95,7 @@ impl Feed {
             append_ms: due_ms,
             value: Some(line),
         };
-        self.take.record(Format::Ocsf, raw);
+        self.take.records(Format::Ocsf, &[raw]);
         let letters = self.take.take_dead_letters().len();
         let outputs = self.take.flush();
         let mut interner = Interner::default();

@@ -131,7 +131,7 @@ fn source_of(setting: &Setting) -> anyhow::Result<BTreeMap<String, Vec<(i32, i64
             append_ms: record.time_ms,
             value: record.value.as_deref(),
         };
-        take.record(Format::Ocsf, raw);
+        take.records(Format::Ocsf, &[raw]);
         drop(take.take_dead_letters());
         for packed in take.flush().observations {
             for id in ids(&packed.value, &mut interner)? {

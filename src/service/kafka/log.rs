@@ -5,6 +5,7 @@ use std::hash::Hasher as _;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use arrayvec::ArrayVec;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header, OwnedHeaders};
@@ -13,7 +14,7 @@ use rdkafka::{Offset, TopicPartitionList};
 use siphasher::sip::SipHasher24;
 
 use crate::service::log::{
-    Failure, Guarantee, Isolation, Log, Outgoing, Polled, Rebalance, Record, Take, TopicPartition,
+    Failure, Guarantee, Isolation, Log, Outgoing, Polled, Rebalance, Record, TOGETHER, Take, TopicPartition,
 };
 use crate::service::metrics::Metrics;
 
@@ -190,10 +191,12 @@ impl KafkaLog {
         let mut is_over = false;
         while polled.records < count_max && !is_over {
             let now_ms = now_ms();
-            let count = self.consumer.batch(wait, |message| {
-                is_over |= take(&batched(message, now_ms)).is_break();
-                if let Some(direct) = &mut self.direct {
-                    direct.handed_over(message.topic, message.partition, message.offset);
+            let count = self.consumer.batch(wait, |messages| {
+                let records: ArrayVec<Record<'_>, TOGETHER> =
+                    messages.iter().map(|message| batched(message, now_ms)).collect();
+                is_over |= take(&records).is_break();
+                if let (Some(direct), Some(newest)) = (&mut self.direct, messages.last()) {
+                    direct.handed_over(newest.topic, newest.partition, newest.offset);
                 }
             });
             wait = Duration::ZERO;
@@ -209,8 +212,8 @@ impl KafkaLog {
     /// Hands over what is read directly; true if nobody wants more.
     fn poll_direct(&mut self, wait: Duration, count_max: usize, polled: &mut Polled, take: Take<'_>) -> bool {
         let mut is_over = false;
-        let mut take = |record: &Record<'_>| {
-            let flow = take(record);
+        let mut take = |records: &[Record<'_>]| {
+            let flow = take(records);
             is_over |= flow.is_break();
             flow
         };
@@ -298,7 +301,7 @@ impl Log for KafkaLog {
             match self.consumer.poll(own_wait) {
                 Some(Ok(message)) => {
                     polled.records += 1;
-                    if take(&record(&message)).is_break() {
+                    if take(&[record(&message)]).is_break() {
                         break;
                     }
                 }
@@ -545,7 +548,7 @@ impl Log for KafkaLog {
         for _ in 0..count_max {
             match reader.poll(wait) {
                 Some(Ok(message)) => {
-                    if take(&record(&message)).is_break() {
+                    if take(&[record(&message)]).is_break() {
                         break;
                     }
                 }

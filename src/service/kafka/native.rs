@@ -15,6 +15,7 @@ use std::ops::Deref;
 use std::ptr::NonNull;
 use std::time::Duration;
 
+use arrayvec::ArrayVec;
 use mimalloc as _;
 use rdkafka::bindings as native;
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
@@ -22,7 +23,7 @@ use rdkafka::error::KafkaError;
 use rdkafka::producer::{Producer, ProducerContext};
 use rdkafka::types::{RDKafkaErrorCode, RDKafkaRespErr};
 
-use crate::service::log::TopicPartition;
+use crate::service::log::{TOGETHER, TopicPartition};
 
 /// Messages taken from the queue at a time: with more the gain is no greater, and they are handed over as a whole.
 const BATCH: usize = 256;
@@ -130,11 +131,12 @@ impl<C: ConsumerContext> BatchConsumer<C> {
         unsafe { native::rd_kafka_queue_length(self.own.0.as_ptr()) > 0 }
     }
 
-    /// Hands over a batch of forwarded messages, waiting for the first; says how many there were.
+    /// Hands over a batch of forwarded messages, a few of one partition at a time, waiting for the first; says how many
+    /// there were.
     ///
     /// # Errors
     /// The first error among them; the messages beside it were handed over.
-    pub(super) fn batch(&mut self, wait: Duration, mut each: impl FnMut(&Message<'_>)) -> Result<usize, KafkaError> {
+    pub(super) fn batch(&mut self, wait: Duration, mut take: impl FnMut(&[Message<'_>])) -> Result<usize, KafkaError> {
         let mut count = self.fill(Duration::ZERO, BATCH);
         if count == 0 && wait > Duration::ZERO {
             count = self.fill(wait, 1);
@@ -142,6 +144,7 @@ impl<C: ConsumerContext> BatchConsumer<C> {
         let batch = Batch(&mut self.messages);
         let mut topic = ("", std::ptr::null_mut());
         let mut outcome = Ok(count);
+        let mut together = ArrayVec::<Message<'_>, TOGETHER>::new();
         for raw in batch.0.iter() {
             // SAFETY: not null, alive until the batch is dropped, and changed by nobody.
             let message = unsafe { &**raw };
@@ -154,7 +157,12 @@ impl<C: ConsumerContext> BatchConsumer<C> {
                 let name = unsafe { CStr::from_ptr(native::rd_kafka_topic_name(message.rkt)) };
                 topic = (name.to_str().unwrap_or_default(), message.rkt);
             }
-            each(&Message {
+            let is_apart = |first: &Message<'_>| (first.topic, first.partition) != (topic.0, message.partition);
+            if together.is_full() || together.first().is_some_and(is_apart) {
+                take(&together);
+                together.clear();
+            }
+            together.push(Message {
                 topic: topic.0,
                 partition: message.partition,
                 offset: message.offset,
@@ -165,6 +173,9 @@ impl<C: ConsumerContext> BatchConsumer<C> {
                 value: unsafe { bytes(message.payload, message.len) },
                 raw: *raw,
             });
+        }
+        if !together.is_empty() {
+            take(&together);
         }
         outcome
     }

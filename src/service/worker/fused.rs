@@ -44,17 +44,15 @@ impl Fused {
     }
 
     fn decode(&mut self, position: Position, record: &[u8]) {
-        self.take.record(
-            self.format,
-            RawRecord {
-                topic: &self.topic,
-                partition: self.partition,
-                offset: position.offset,
-                append_ms: position.append_ms,
-                // A tombstone comes here as nothing.
-                value: Some(record).filter(|record| !record.is_empty()),
-            },
-        );
+        let record = RawRecord {
+            topic: &self.topic,
+            partition: self.partition,
+            offset: position.offset,
+            append_ms: position.append_ms,
+            // A tombstone comes here as nothing.
+            value: Some(record).filter(|record| !record.is_empty()),
+        };
+        self.take.records(self.format, &[record]);
     }
 }
 

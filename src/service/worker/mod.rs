@@ -245,37 +245,38 @@ impl<L: Log> Worker<L> {
         } = self;
         let mut bytes = 0;
         let mut last = 0;
-        let polled = log.poll(wait, POLL_RECORDS_MAX, &mut |record| {
-            let is_last = tasks
-                .get(last)
-                .is_some_and(|task| task.is_at(record.topic, record.partition));
-            if !is_last {
-                let Some(found) = tasks.iter().position(|task| task.is_at(record.topic, record.partition)) else {
+        let polled = log.poll(wait, POLL_RECORDS_MAX, &mut |records| {
+            let Some(first) = records.first() else {
+                return ControlFlow::Continue(());
+            };
+            let is_it = |task: &Task| task.is_at(first.topic, first.partition);
+            if !tasks.get(last).is_some_and(is_it) {
+                let Some(found) = tasks.iter().position(is_it) else {
                     return ControlFlow::Continue(());
                 };
                 last = found;
             }
-            let Some(task) = tasks.get_mut(last) else {
+            let Some(task) = tasks.get_mut(last).filter(|task| task.is_live()) else {
                 return ControlFlow::Continue(());
             };
             // A paused partition may still have records on their way; they come again after its seek.
-            if !task.is_live() || record.offset < task.next {
+            let records = &records[records.partition_point(|record| record.offset < task.next)..];
+            let Some(newest) = records.last() else {
                 return ControlFlow::Continue(());
+            };
+            if let Stage::Intake { take, formats } = &mut *stage {
+                let format = formats.get(newest.topic).copied().unwrap_or_default();
+                outbox.intake(take.as_mut(), format, records);
             }
-            task.append_ms = task.append_ms.max(record.append_ms);
-            match (&mut *stage, &mut task.folded) {
-                (Stage::Intake { take, formats }, _) => {
-                    let format = formats.get(record.topic).copied().unwrap_or_default();
-                    outbox.intake(take.as_mut(), format, record);
-                }
-                (Stage::Fold { role, .. }, Some(folded)) => {
+            for record in records {
+                task.append_ms = task.append_ms.max(record.append_ms);
+                if let (Stage::Fold { role, .. }, Some(folded)) = (&*stage, &mut task.folded) {
                     outbox.fold(*role, folded.fold.as_mut(), record, task.append_ms);
                 }
-                (Stage::Fold { .. }, None) => {}
+                bytes += record.value.map_or(0, <[u8]>::len);
             }
-            task.next = record.offset + 1;
+            task.next = newest.offset + 1;
             task.is_touched = true;
-            bytes += record.value.map_or(0, <[u8]>::len);
             if bytes < POLL_BYTES_MAX {
                 ControlFlow::Continue(())
             } else {

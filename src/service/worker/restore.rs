@@ -190,18 +190,21 @@ impl<L: Log> Worker<L> {
     fn read_some(&mut self) -> Result<Vec<TopicPartition>, Failure> {
         let role = self.role();
         let Self { log, tasks, .. } = self;
-        let ended = log.read(READ_WAIT, READ_RECORDS_MAX, &mut |record| {
+        let ended = log.read(READ_WAIT, READ_RECORDS_MAX, &mut |records| {
+            let Some(first) = records.first() else {
+                return ControlFlow::Continue(());
+            };
             let reader = tasks.iter_mut().find_map(|task| match &mut task.phase {
                 Phase::Restoring(restore) => {
                     let reading = restore.reading.as_ref()?;
-                    let is_it = reading.partition == record.partition && &*reading.topic == record.topic;
+                    let is_it = reading.partition == first.partition && &*reading.topic == first.topic;
                     is_it.then_some((task.at.partition, restore))
                 }
                 Phase::Refused | Phase::Live => None,
             });
             // Otherwise it is what a partition read before still had on its way.
             if let Some((partition, restore)) = reader {
-                restore.take(role, partition, record);
+                records.iter().for_each(|record| restore.take(role, partition, record));
             }
             ControlFlow::Continue(())
         })?;

@@ -3,13 +3,15 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use arrayvec::ArrayVec;
+
 use crate::intake::Format;
 use crate::model::Severity;
 use crate::model::key::HashKey;
 use crate::pipeline::intake::{DeadLetter, Intake, IntakeOutputs, RawRecord};
 use crate::pipeline::{CodecError, Counts, Fold, Outputs, Position};
 use crate::service::dead_letter::{self, Reject};
-use crate::service::log::{Outgoing, Record};
+use crate::service::log::{Outgoing, Record, TOGETHER};
 use crate::service::topics::TopicNames;
 
 /// A stage, as configuration and metrics spell it.
@@ -41,8 +43,8 @@ impl Role {
 
 /// Intake as a worker uses it: the real one, or a small one that tests drive the protocol with.
 pub trait Take: Send {
-    /// Takes one record of a source.
-    fn record(&mut self, format: Format, record: RawRecord<'_>);
+    /// Takes records of a source.
+    fn records(&mut self, format: Format, records: &[RawRecord<'_>]);
     /// Records refused since the last call or flush.
     fn take_dead_letters(&mut self) -> Vec<DeadLetter>;
     /// Observations packed since the last flush.
@@ -69,8 +71,8 @@ impl LiveIntake {
 }
 
 impl Take for LiveIntake {
-    fn record(&mut self, format: Format, record: RawRecord<'_>) {
-        self.intake.record(format, record);
+    fn records(&mut self, format: Format, records: &[RawRecord<'_>]) {
+        self.intake.records(format, records);
     }
     fn take_dead_letters(&mut self) -> Vec<DeadLetter> {
         self.intake.take_dead_letters()
@@ -210,21 +212,25 @@ impl Outbox {
         partition_index(self.hash_key.account(key).partition(self.topics.partitions))
     }
 
-    /// Takes one record of a source through intake.
-    pub fn intake(&mut self, take: &mut dyn Take, format: Format, record: &Record<'_>) {
-        self.count(record);
-        take.record(
-            format,
-            RawRecord {
-                topic: record.topic,
-                partition: record.partition,
-                offset: record.offset,
-                append_ms: record.append_ms,
-                value: record.value,
-            },
-        );
-        for letter in take.take_dead_letters() {
-            self.reject(&Reject::of_intake(&letter), Some(record));
+    /// Takes records of a source's partition through intake, in the order of their offsets.
+    pub fn intake(&mut self, take: &mut dyn Take, format: Format, records: &[Record<'_>]) {
+        for records in records.chunks(TOGETHER) {
+            let mut raw = ArrayVec::<RawRecord<'_>, TOGETHER>::new();
+            for record in records {
+                self.count(record);
+                raw.push(RawRecord {
+                    topic: record.topic,
+                    partition: record.partition,
+                    offset: record.offset,
+                    append_ms: record.append_ms,
+                    value: record.value,
+                });
+            }
+            take.records(format, &raw);
+            for letter in take.take_dead_letters() {
+                let record = records.iter().find(|record| record.offset == letter.offset);
+                self.reject(&Reject::of_intake(&letter), record);
+            }
         }
     }
 

@@ -20,10 +20,11 @@ use std::net::SocketAddr;
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
+use arrayvec::ArrayVec;
 use mio::{Events, Poll, Token};
 
 use super::records::{append_ms, now_ms};
-use crate::service::log::{Record, Take, TopicPartition};
+use crate::service::log::{Record, TOGETHER, Take, TopicPartition};
 use batch::{Aborts, Batch, Entry};
 use link::{Asked, Link, SIZE};
 use wire::{Answer, Cursor, Limits, Unreadable, Wish};
@@ -119,12 +120,20 @@ struct Open {
     unpacked: Vec<u8>,
     /// How far they were handed over.
     at: usize,
-    left: u32,
-    first_offset: i64,
-    last_offset: i64,
+    left: Left,
     first_ms: i64,
     /// The time of all its records, where the broker gave it.
     append_ms: Option<i64>,
+}
+
+/// What was not handed over yet of a batch.
+#[derive(Debug, Default)]
+struct Left {
+    count: u32,
+    /// Of the whole batch.
+    first_offset: i64,
+    /// See `first_offset`.
+    last_offset: i64,
 }
 
 /// See the module.
@@ -487,8 +496,11 @@ impl Open {
         self.fetch = Some(part.fetch);
         self.at = 0;
         // What does not count is passed over as a batch of none.
-        self.left = if is_kept { batch.count } else { 0 };
-        (self.first_offset, self.last_offset) = (batch.first_offset, batch.last_offset);
+        self.left = Left {
+            count: if is_kept { batch.count } else { 0 },
+            first_offset: batch.first_offset,
+            last_offset: batch.last_offset,
+        };
         self.first_ms = batch.first_ms;
         self.append_ms = batch.has_append_time().then_some(batch.last_ms);
         Ok(Handed::Some)
@@ -507,42 +519,71 @@ impl Open {
         let records = self.plain.clone().map_or(&self.unpacked[..], |plain| &body[plain]);
         let mut cursor = Cursor::from(records, self.at);
         let mut handed = Handed::Some;
-        while self.left > 0 {
+        let mut outcome = Ok(());
+        while self.left.count > 0 && matches!(handed, Handed::Some) && outcome.is_ok() {
+            let mut entries = ArrayVec::<(i64, Entry<'_>), TOGETHER>::new();
+            // Those before one that cannot be read are handed over.
+            outcome = self
+                .left
+                .read(&mut cursor, fetch.next, count_max.saturating_sub(*count), &mut entries);
+            *count += entries.len();
+            if let Some((newest, _)) = entries.last() {
+                fetch.next = newest + 1;
+            }
             if *count >= count_max {
                 handed = Handed::Enough;
-                break;
             }
-            let entry = Entry::read(&mut cursor)?;
-            self.left -= 1;
+            let (at, first_ms, given_ms) = (&fetch.at, self.first_ms, self.append_ms);
+            let mut together = ArrayVec::<Record<'_>, TOGETHER>::new();
+            for (offset, entry) in &entries {
+                together.push(Record {
+                    topic: &at.topic,
+                    partition: at.partition,
+                    offset: *offset,
+                    append_ms: given_ms.unwrap_or_else(|| append_ms(first_ms.saturating_add(entry.time_delta), now_ms)),
+                    key: entry.key,
+                    value: entry.value,
+                    replays: &entry.headers,
+                });
+            }
+            if !together.is_empty() && take(&together).is_break() {
+                handed = Handed::Enough;
+            }
+        }
+        outcome?;
+        self.at = cursor.at;
+        if self.left.count == 0 {
+            fetch.next = fetch.next.max(self.left.last_offset + 1);
+            self.fetch = None;
+        }
+        Ok(handed)
+    }
+}
+
+impl Left {
+    /// Reads the next records of the batch from offset `next` on with their offsets, at most so many and as `entries` has
+    /// room for.
+    fn read<'b>(
+        &mut self,
+        cursor: &mut Cursor<'b>,
+        next: i64,
+        count_max: usize,
+        entries: &mut ArrayVec<(i64, Entry<'b>), TOGETHER>,
+    ) -> Result<(), Unreadable> {
+        let mut next = next;
+        while self.count > 0 && entries.len() < count_max.min(TOGETHER) {
+            let entry = Entry::read(cursor)?;
+            self.count -= 1;
             let offset = self.first_offset.saturating_add(entry.offset_delta);
-            if offset < fetch.next {
+            if offset < next {
                 continue;
             }
             if offset > self.last_offset {
                 return Err(Unreadable("batch: a record is beyond its end"));
             }
-            fetch.next = offset + 1;
-            *count += 1;
-            let given_ms = self.first_ms.saturating_add(entry.time_delta);
-            let record = Record {
-                topic: &fetch.at.topic,
-                partition: fetch.at.partition,
-                offset,
-                append_ms: self.append_ms.unwrap_or_else(|| append_ms(given_ms, now_ms)),
-                key: entry.key,
-                value: entry.value,
-                replays: &entry.headers,
-            };
-            if take(&record).is_break() {
-                handed = Handed::Enough;
-                break;
-            }
+            next = offset + 1;
+            entries.push((offset, entry));
         }
-        self.at = cursor.at;
-        if self.left == 0 {
-            fetch.next = fetch.next.max(self.last_offset + 1);
-            self.fetch = None;
-        }
-        Ok(handed)
+        Ok(())
     }
 }
