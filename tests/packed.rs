@@ -64,7 +64,7 @@ fn packed_observations_come_back() {
             prop_assert_eq!(seen.key, HASH_KEY.account(seen.event.account.as_str()));
             let listed = reference.resolve([seen.event.account.as_str()].into_iter());
             let claim = listed.map_or_else(Claim::default, |listed| listed.claim().clone());
-            prop_assert_eq!(seen.claim, &claim);
+            prop_assert_eq!(seen.claim, claim.borrowed());
         }
         // Taken a few at a time they are the same.
         let mut few = Unpacked::open(&packed, HASH_KEY).unwrap();
@@ -122,7 +122,7 @@ fn what_an_account_has_of_its_own_takes_room_once_if_it_is_much() {
         };
         assert_eq!(seen.event.account.as_str(), account);
         let listed = reference.resolve([account.as_str()].into_iter()).unwrap();
-        assert_eq!(seen.claim, listed.claim());
+        assert_eq!(seen.claim, listed.claim().borrowed());
         assert_eq!(seen.claim.devices.iter().count(), if index % 2 == 0 { 60 } else { 1 });
     }
 }

@@ -8,8 +8,8 @@
 use crate::detections::claims;
 use crate::detections::settings::ClaimSettings;
 use crate::model::{
-    AccountKind, Claim, Detection, Evidence, EvidencePlace, Finding, Guard, Measure, Observation, Place, Rule,
-    Severity, Strength, attack,
+    AccountKind, Detection, Evidence, EvidencePlace, Finding, Guard, Measure, Observation, Place, Rule, Severity,
+    Strength, Terms, attack,
 };
 use crate::window::account::{AccountFacts, Change, ClaimDistance, Lateness, NetworkFact};
 use crate::window::day_of;
@@ -29,17 +29,20 @@ pub const RULE: Rule = Rule {
 #[must_use]
 pub fn compare(seen: &Observation<'_>, settings: &ClaimSettings) -> ClaimDistance {
     match seen.place {
-        Some(place) if seen.network.class.locates_person() => {
-            claims::compare(place, seen.claim, seen.travel.map(std::sync::Arc::as_ref), settings)
-        }
+        Some(place) if seen.network.class.locates_person() => claims::compare(
+            place,
+            seen.claim.terms,
+            seen.travel.map(std::sync::Arc::as_ref),
+            settings,
+        ),
         _ => ClaimDistance::Unknown,
     }
 }
 
 /// Kilometers between claim and place that no error explains, for links; 0 if explained.
 #[must_use]
-pub fn gap_between_km(place: &Place, claim: &Claim, settings: &ClaimSettings) -> f64 {
-    claims::gap_km(place, claim, settings)
+pub fn gap_between_km(place: &Place, terms: &Terms, settings: &ClaimSettings) -> f64 {
+    claims::gap_km(place, terms, settings)
 }
 
 /// Days of located work in the window, and those of them that were only ever away.
@@ -75,7 +78,7 @@ pub fn detect(
     let networks: Vec<&NetworkFact> = facts.networks().iter().filter(|n| n.away.count() > 0).collect();
     let needed = days_needed(seen, facts, networks.len(), day, settings);
     let is_alert = away >= needed;
-    let gap_km = claims::gap_km(place, seen.claim, settings);
+    let gap_km = claims::gap_km(place, seen.claim.terms, settings);
     let crosses_border = !seen.claim.terms.country.is_empty() && seen.claim.terms.country != place.country;
     let severity = match (is_alert, crosses_border || networks.len() > 1) {
         (false, _) => Severity::Low,

@@ -1,9 +1,10 @@
 //! How places stand to claims: shared by the rules about one account and the rules about several.
 
 use crate::detections::settings::ClaimSettings;
+use crate::model::claim::ClaimedPoint;
 use crate::model::geo::Point;
 use crate::model::link::LinkClaim;
-use crate::model::{Claim, Place, Travel};
+use crate::model::{Place, Terms, Travel};
 use crate::window::account::ClaimDistance;
 
 /// Kilometers around an approved city that count as being there: a metropolitan area and its airports.
@@ -12,19 +13,21 @@ const TRAVEL_CITY_KM: f64 = 150.0;
 /// How a place stands to a claim on a day with that approved travel.
 pub(super) fn compare(
     place: &Place,
-    claim: &Claim,
+    terms: &Terms,
     travel: Option<&Travel>,
     settings: &ClaimSettings,
 ) -> ClaimDistance {
-    if !claim.terms.names_a_place() {
+    if !terms.names_a_place() {
         return ClaimDistance::Unknown;
     }
-    if claim.terms.allowed_countries.contains(&place.country) {
+    if terms.allowed_countries.contains(&place.country) {
         return ClaimDistance::Near;
     }
-    let is_away = match claim.terms.point {
-        Some(_) => gap_km(place, claim, settings) > 0.0,
-        None => !place.country.is_empty() && place.country != claim.terms.country,
+    let is_away = match terms.point {
+        Some(claimed) => claimed
+            .point
+            .is_beyond(place.point, explained_km(claimed, place, settings)),
+        None => !place.country.is_empty() && place.country != terms.country,
     };
     match (is_away, travel) {
         (false, _) => ClaimDistance::Near,
@@ -34,15 +37,23 @@ pub(super) fn compare(
 }
 
 /// Kilometers between claim and place that neither error radius nor the threshold explains; 0 if explained.
-pub(super) fn gap_km(place: &Place, claim: &Claim, settings: &ClaimSettings) -> f64 {
-    let Some(claimed) = claim.terms.point else { return 0.0 };
+pub(super) fn gap_km(place: &Place, terms: &Terms, settings: &ClaimSettings) -> f64 {
+    let Some(claimed) = terms.point else { return 0.0 };
     let distance_km = claimed.point.distance_km(place.point);
-    let radii_km = f64::from(claimed.radius_km) + f64::from(place.radius_km);
-    if distance_km > settings.distance_km_min.max(radii_km) {
-        distance_km - radii_km
+    if distance_km > explained_km(claimed, place, settings) {
+        distance_km - radii_km(claimed, place)
     } else {
         0.0
     }
+}
+
+/// Kilometers that the error radii, or the threshold, explain.
+fn explained_km(claimed: ClaimedPoint, place: &Place, settings: &ClaimSettings) -> f64 {
+    settings.distance_km_min.max(radii_km(claimed, place))
+}
+
+fn radii_km(claimed: ClaimedPoint, place: &Place) -> f64 {
+    f64::from(claimed.radius_km) + f64::from(place.radius_km)
 }
 
 fn covers(travel: &Travel, place: &Place) -> bool {

@@ -18,7 +18,7 @@ use std::borrow::Cow;
 
 use crate::detections::settings::RelaySettings;
 use crate::model::event_id::EventId;
-use crate::model::{Claim, ToolKind};
+use crate::model::{ClaimRef, ToolKind};
 use crate::window::account::{AccountFacts, PeripheralFact, RdpFact, SessionFact, ToolFact};
 use crate::window::{DAY_MS, HOUR_MS, day_of};
 
@@ -96,7 +96,12 @@ impl Class {
 
 /// All indicators of the account at a moment, one per class and thing, in the order of the table above.
 #[must_use]
-pub fn of<'a>(facts: &'a AccountFacts, claim: &Claim, at_ms: i64, settings: &RelaySettings) -> Vec<Indicator<'a>> {
+pub fn of<'a>(
+    facts: &'a AccountFacts,
+    claim: ClaimRef<'_>,
+    at_ms: i64,
+    settings: &RelaySettings,
+) -> Vec<Indicator<'a>> {
     let mut found = sightings(facts, at_ms, settings);
     let tools: Vec<&ToolFact> = unapproved_tools(facts, at_ms, settings).collect();
     found.extend(several_tools(&tools, settings));
@@ -236,7 +241,7 @@ fn several_tools<'a>(tools: &[&'a ToolFact], settings: &RelaySettings) -> Option
     None
 }
 
-fn soon_after_hiring<'a>(tool: &'a ToolFact, claim: &Claim, settings: &RelaySettings) -> Option<Indicator<'a>> {
+fn soon_after_hiring<'a>(tool: &'a ToolFact, claim: ClaimRef<'_>, settings: &RelaySettings) -> Option<Indicator<'a>> {
     let tenure = day_of(tool.first_ms) - claim.hire_day?;
     (0..=i32::from(settings.tenure_days)).contains(&tenure).then(|| {
         from_tool(

@@ -114,6 +114,12 @@ impl Reference {
         names.find_map(|name| self.roster.find(name))
     }
 
+    /// Whether any account is known.
+    #[must_use]
+    pub fn knows_accounts(&self) -> bool {
+        !self.roster.is_empty()
+    }
+
     /// Brings what is known of those names near, of the first [`NEAR_MAX`] of them, before they are resolved.
     pub fn bring_near<'n>(&self, names: impl Iterator<Item = &'n str>) {
         self.roster.bring_near(names);

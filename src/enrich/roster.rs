@@ -163,9 +163,17 @@ impl Roster {
         roster
     }
 
+    /// Whether it lists no account.
+    pub(super) fn is_empty(&self) -> bool {
+        self.members.is_empty()
+    }
+
     /// The account of that name.
     #[inline]
     pub(super) fn find<'n>(&'n self, name: &'n str) -> Option<Rostered<'n>> {
+        if self.is_empty() {
+            return None;
+        }
         let (home, tag) = self.home(name);
         let mut same = self.tagged(home, tag);
         let (index, found) = same.find_map(|index| {
@@ -204,7 +212,7 @@ impl Roster {
     fn home(&self, name: &str) -> (usize, u32) {
         let hash = FixedState::default().hash_one(name.as_bytes());
         let [tag, spread] = [hash >> 32, hash & u64::from(u32::MAX)];
-        let home = spread * self.slots.len() as u64 >> 32;
+        let home = (spread * self.slots.len() as u64) >> 32;
         (usize::try_from(home).unwrap_or(0), u32::try_from(tag).unwrap_or(0))
     }
 

@@ -332,7 +332,7 @@ b.two,,,,,,,,,,,,,
         assert_eq!(terms.time_zone, "America/Chicago");
         assert_eq!(terms.allowed_countries, ["CA", "MX"]);
         assert_eq!(claim.hire_day, Some(20_395));
-        assert!(claim.devices.iter().eq(["lt-4411", "lt-4412"]));
+        assert!(claim.devices.borrowed().iter().eq(["lt-4411", "lt-4412"]));
         let empty = from_csv.resolve(["b.two"].into_iter()).unwrap();
         assert!(!empty.claim().terms.names_a_place());
     }

@@ -57,11 +57,23 @@ impl<'a> Account<'a> {
         Self::canonical_of_any(name)
     }
 
-    /// The account of a name that [`Account::canonical`] gave before, as packed observations hold it.
+    /// No account yet: room for one.
     #[must_use]
+    pub(super) fn blank() -> Self {
+        Self(Cow::Borrowed(""))
+    }
+
+    /// Becomes the account of a canonical name in two parts, and uses the room of the former if it owns it.
     #[inline]
-    pub fn of_canonical(name: &'a str) -> Self {
-        Self(Cow::Borrowed(name))
+    pub fn set_canonical(&mut self, [begin, end]: [&str; 2]) {
+        match &mut self.0 {
+            Cow::Owned(name) => {
+                name.clear();
+                name.push_str(begin);
+                name.push_str(end);
+            }
+            borrowed @ Cow::Borrowed(_) => *borrowed = Cow::Owned([begin, end].concat()),
+        }
     }
 
     fn canonical_of_any(name: &'a str) -> Result<Self, AccountRefusal> {

@@ -35,6 +35,29 @@ pub struct Claim {
     pub devices: DeviceIds,
 }
 
+/// A claim as an observation has it: what is written in a record of many is not copied.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ClaimRef<'a> {
+    /// See [`Claim::terms`].
+    pub terms: &'a Terms,
+    /// See [`Claim::hire_day`].
+    pub hire_day: Option<i32>,
+    /// See [`Claim::devices`].
+    pub devices: DeviceIdsRef<'a>,
+}
+
+impl Claim {
+    /// The same claim, borrowed.
+    #[must_use]
+    pub fn borrowed(&self) -> ClaimRef<'_> {
+        ClaimRef {
+            terms: &self.terms,
+            hire_day: self.hire_day,
+            devices: self.devices.borrowed(),
+        }
+    }
+}
+
 /// For whom and from where somebody works. Many accounts share them, so there is one copy of each.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Terms {
@@ -89,20 +112,14 @@ impl DeviceIds {
             }
             joined.extend(id.chars().map(|c| if c == Self::BETWEEN { ' ' } else { c }));
         }
-        let mut ids = Self::default();
-        ids.set_joined(&joined);
-        ids
+        let short = ArrayString::from(&joined).ok();
+        Self(short.map_or(Joined::Long(joined), Joined::Short))
     }
 
-    /// The ids.
-    pub fn iter(&self) -> impl Iterator<Item = &str> {
-        self.as_joined().split(Self::BETWEEN).filter(|id| !id.is_empty())
-    }
-
-    /// Whether there is none.
+    /// The same ids, borrowed.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.as_joined().is_empty()
+    pub fn borrowed(&self) -> DeviceIdsRef<'_> {
+        DeviceIdsRef(self.as_joined())
     }
 
     /// All of them as one text.
@@ -114,17 +131,29 @@ impl DeviceIds {
             Joined::Long(ids) => ids,
         }
     }
+}
 
-    /// Takes the place of others.
+/// [`DeviceIds`] that are kept elsewhere.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DeviceIdsRef<'a>(&'a str);
+
+impl<'a> DeviceIdsRef<'a> {
+    /// Those of [`DeviceIds::as_joined`].
+    #[must_use]
     #[inline]
-    pub fn set_joined(&mut self, joined: &str) {
-        match (&mut self.0, ArrayString::from(joined)) {
-            // Mostly there is none, before and now.
-            (Joined::Short(before), Ok(short)) if before.is_empty() && short.is_empty() => {}
-            (before, Ok(short)) => *before = Joined::Short(short),
-            (Joined::Long(room), Err(_)) => joined.clone_into(room),
-            (before, Err(_)) => *before = Joined::Long(joined.to_owned()),
-        }
+    pub fn of_joined(joined: &'a str) -> Self {
+        Self(joined)
+    }
+
+    /// The ids.
+    pub fn iter(self) -> impl Iterator<Item = &'a str> {
+        self.0.split(DeviceIds::BETWEEN).filter(|id| !id.is_empty())
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(self) -> bool {
+        self.0.is_empty()
     }
 }
 
@@ -189,13 +218,11 @@ mod tests {
             vec!["a device whose name is longer than most", "b"],
         ] {
             let joined = DeviceIds::new(ids.iter().copied());
-            assert!(joined.iter().eq(ids.iter().copied()), "{joined:?}");
-            assert_eq!(joined.is_empty(), ids.is_empty());
-            let mut other = DeviceIds::new(["x", "y"].into_iter());
-            other.set_joined(joined.as_joined());
-            assert_eq!(other, joined);
+            assert!(joined.borrowed().iter().eq(ids.iter().copied()), "{joined:?}");
+            assert_eq!(joined.borrowed().is_empty(), ids.is_empty());
+            assert_eq!(DeviceIdsRef::of_joined(joined.as_joined()), joined.borrowed());
         }
         let odd = DeviceIds::new(["", "a\u{1f}b", ""].into_iter());
-        assert!(odd.iter().eq(["a b"]));
+        assert!(odd.borrowed().iter().eq(["a b"]));
     }
 }

@@ -3,6 +3,9 @@
 /// Mean radius of the Earth in kilometers (IUGG R1).
 pub const EARTH_RADIUS_KM: f64 = 6_371.008_8;
 
+/// A degree of a great circle, km.
+const DEGREE_KM: f64 = EARTH_RADIUS_KM * std::f64::consts::PI / 180.0;
+
 /// A point given in degrees.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Point {
@@ -31,6 +34,25 @@ impl Point {
         2.0 * EARTH_RADIUS_KM * chord.sqrt().min(1.0).asin()
     }
 
+    /// Whether the other point is more than `km` away, as [`Point::distance_km`] measures it. Most are so plainly on one side
+    /// that no trigonometry is needed.
+    #[must_use]
+    pub fn is_beyond(self, other: Self, km: f64) -> bool {
+        /// Around the limit, where rounding could decide, the distance does.
+        const MARGIN: f64 = 1e-6;
+        let north = (self.latitude - other.latitude).abs();
+        let east = (self.longitude - other.longitude).abs();
+        // The way is at least as long as the difference in latitude, and at most as the way along meridian and equator.
+        let degrees = km.max(0.0) / DEGREE_KM;
+        if north + east.min(360.0 - east) < degrees * (1.0 - MARGIN) {
+            return false;
+        }
+        if north > degrees * (1.0 + MARGIN) {
+            return true;
+        }
+        self.distance_km(other) > km
+    }
+
     /// Unit vector on the sphere; two of them give the squared chord without trigonometry.
     #[must_use]
     pub fn unit_vector(self) -> [f32; 3] {
@@ -56,5 +78,35 @@ mod tests {
         assert!(london.distance_km(london).abs() < 1e-9);
         assert!(Point::new(f64::NAN, 0.0).is_none());
         assert!(Point::new(0.0, 0.0).is_some(), "0, 0 is a place");
+    }
+
+    #[test]
+    fn what_is_beyond_is_farther_away() {
+        let sides: Vec<f64> = (-12..=12).map(|step| f64::from(step) * 15.0 - 0.01).collect();
+        let points = || {
+            let all = sides
+                .iter()
+                .flat_map(|north| sides.iter().map(move |east| (*north, *east)));
+            all.filter_map(|(north, east)| Point::new(north, east))
+        };
+        for one in points().step_by(3) {
+            for other in points() {
+                let far = one.distance_km(other);
+                for km in [
+                    0.0,
+                    1.0,
+                    500.0,
+                    far * 0.999_999_9,
+                    far,
+                    far * 1.000_000_1,
+                    15_000.0,
+                    21_000.0,
+                ] {
+                    assert_eq!(one.is_beyond(other, km), far > km, "{one:?} {other:?} {far} {km}");
+                }
+            }
+        }
+        let here = Point::new(89.9, 0.0).unwrap();
+        assert!(here.is_beyond(here, -1.0) == (here.distance_km(here) > -1.0));
     }
 }

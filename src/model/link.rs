@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use super::event_id::EventId;
-use super::{AccountKind, Claim, Finding, Network, NetworkClass, Place};
+use super::{AccountKind, ClaimRef, Finding, Network, NetworkClass, Place};
 
 /// Kind of a shared thing. The code separates the hash domains.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -201,7 +201,7 @@ impl AccountSummary<'_> {
 impl<'a> LinkClaim<'a> {
     /// The claim, and whether the device is among those that the roster assigns.
     #[must_use]
-    pub fn of(claim: &'a Claim, device: &str) -> Self {
+    pub fn of(claim: ClaimRef<'a>, device: &str) -> Self {
         Self {
             kind: claim.terms.kind,
             employer: &claim.terms.employer,

@@ -20,7 +20,7 @@ pub mod codec;
 pub mod dictionary;
 
 pub use account::Account;
-pub use claim::{AccountKind, Claim, Terms, Travel};
+pub use claim::{AccountKind, Claim, ClaimRef, Terms, Travel};
 pub use event::{Device, Edid, Event, EventKind, Mfa, Outcome, Peripheral, Tool, ToolKind};
 pub use finding::{Detection, Evidence, EvidencePlace, Finding, Guard, Measure, Rule, Severity, Strength};
 pub use key::{EntityKey, Key};

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Claim, Event, Key, Network, Place, Travel};
+use super::{ClaimRef, Event, Key, Network, Place, Travel};
 
 /// An [`Event`] that has been enriched. Everything a rule may know about one record is in here; what comes
 /// after reads no database and no roster, so it replays to the same bytes whatever is loaded then.
@@ -21,7 +21,7 @@ pub struct Observation<'a> {
     /// Network of the source address.
     pub network: &'a Arc<Network>,
     /// What HR says.
-    pub claim: &'a Claim,
+    pub claim: ClaimRef<'a>,
     /// Travel approved for the day of the event.
     pub travel: Option<&'a Arc<Travel>>,
     /// Builds of the databases and lists used, for evidence: `DBIP-City-Lite 2026-06-13; roster 5f2c…`.

@@ -196,12 +196,15 @@ impl Intake {
             self.refuse(record, None, &Rejection { reason, detail });
             return;
         };
+        let does_wait = self.reference.knows_accounts();
         let mut refused = 0;
         let mut decoder = std::mem::take(&mut self.decoder);
         let outcome = decoder.decode(format, value, &mut |index, event| {
             self.often.received += 1;
             let is_beyond = usize::try_from(index).is_ok_and(|index| index >= self.settings.events_per_record_max);
             let rejection = match event {
+                // By reference: an event is a few hundred bytes.
+                Ok(ref event) if !is_beyond && !does_wait => return self.event(event, index, record),
                 Ok(event) if !is_beyond => {
                     if waiting.is_full() {
                         self.join(waiting);

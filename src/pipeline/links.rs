@@ -265,7 +265,7 @@ pub fn to_network<'a>(
     let fact = &facts.networks()[index];
     let spot = spots.get(fact.spot);
     let gap_km = spot.place.as_ref().map_or(0.0, |place| {
-        claimed_location::gap_between_km(place, seen.claim, &settings.claim)
+        claimed_location::gap_between_km(place, seen.claim.terms, &settings.claim)
     });
     #[expect(
         clippy::cast_possible_truncation,
@@ -350,7 +350,7 @@ mod tests {
     /// Whether links were computed at all, and how many were due.
     fn sign_in((facts, spots): &mut (AccountFacts, Spots), id: &str, time_ms: i64) -> (bool, u32) {
         let (event, settings) = (login(id, time_ms), DetectionSettings::default());
-        let (network, claim) = (Arc::new(Network::default()), Arc::new(Claim::default()));
+        let (network, claim) = (Arc::new(Network::default()), Claim::default());
         let seen = Observation {
             event: &event,
             key: Key(1),
@@ -358,7 +358,7 @@ mod tests {
             time_suspect: false,
             place: None,
             network: &network,
-            claim: &claim,
+            claim: claim.borrowed(),
             travel: None,
             data_versions: "",
         };

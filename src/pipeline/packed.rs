@@ -7,7 +7,7 @@
 //! time that may expire state. It travels in the record, because a backlog is re-keyed long after it was appended.
 //! A place, a network or the terms of a claim are written where they first occur and by number afterwards. All texts
 //! stand together at the end, so that they are checked to be UTF-8 in one go; an observation holds their lengths only.
-//! What many events say alike, a browser or an application, stands among them once. Ids of events stand in half the bytes
+//! What many events say alike, a browser or an application, stands among them once, and so does the domain of accounts. Ids of events stand in half the bytes
 //! of their text, and keys of accounts are hashed anew from their names: nothing else in an observation is as long and as
 //! hard to compress. So a record is sent as it is. Producing a Kafka message costs microseconds and folding an
 //! observation a fraction of one, hence hundreds to a record.
@@ -22,7 +22,7 @@ use crate::model::{Claim, Event, Network, Peripheral, Place, Travel};
 use crate::window::shared::SharedWriter;
 
 /// Version of the encoding.
-pub const VERSION: u8 = 6;
+pub const VERSION: u8 = 7;
 
 /// What intake joined to an event, and what it put right.
 #[derive(Clone, Copy, Debug)]
@@ -54,6 +54,8 @@ pub struct Packer {
     order_ms: i64,
     /// Of the observation before, which most share.
     product: String,
+    /// Of the account before, from its last `@` on: most share the domain of their company.
+    domain: String,
     /// Event time of each, ms, where somebody asked for them.
     times_ms: Option<Vec<i64>>,
 }
@@ -83,6 +85,7 @@ impl Packer {
             clock_ms: i64::MIN,
             order_ms: 0,
             product: String::new(),
+            domain: String::new(),
             times_ms: None,
         }
     }
@@ -118,6 +121,10 @@ impl Packer {
     /// Appends one observation.
     pub fn push(&mut self, event: &Event<'_>, order_ms: i64, time_suspect: bool, joined: Joined<'_>) {
         let is_same_product = self.product == event.product;
+        let (name, other_domain) = match joined.account.strip_suffix(self.domain.as_str()) {
+            Some(name) if !self.domain.is_empty() => (name, None),
+            _ => self.other_domain(joined.account),
+        };
         let mut writer = Texted {
             plain: &mut self.writer.plain,
             texts: &mut self.texts,
@@ -125,7 +132,9 @@ impl Packer {
         writer.plain.reserve(OBSERVATION_BYTES);
         writer.plain.int(order_ms.wrapping_sub(self.order_ms));
         writer.plain.int(event.time_ms.wrapping_sub(order_ms));
-        writer.plain.u8(event.kind as u8);
+        writer
+            .plain
+            .u8(event.kind as u8 | (u8::from(other_domain.is_none()) * SAME_DOMAIN));
         writer.plain.u8(event.outcome as u8
             | u8::from(event.interactive) << 2
             | u8::from(time_suspect) << 3
@@ -134,11 +143,14 @@ impl Packer {
             | u8::from(joined.travel.is_some()) << 6
             | u8::from(event.vpn_ip.is_some()) << 7);
         joined.id.write(writer.plain);
-        writer.str(joined.account);
+        writer.str(name);
+        if let Some(domain) = other_domain {
+            writer.shared(domain);
+            domain.clone_into(&mut self.domain);
+        }
         if !is_same_product {
             writer.str(&event.product);
-            self.product.clear();
-            self.product.push_str(&event.product);
+            event.product.as_ref().clone_into(&mut self.product);
         }
         writer.plain.ip(joined.source_ip);
         if event.vpn_ip.is_some() {
@@ -166,6 +178,12 @@ impl Packer {
         }
     }
 
+    /// An account's name without its domain, and that if it is not the one before.
+    fn other_domain<'n>(&self, account: &'n str) -> (&'n str, Option<&'n str>) {
+        let (name, domain) = account.split_at(account.rfind('@').unwrap_or(account.len()));
+        (name, Some(domain).filter(|domain| *domain != self.domain))
+    }
+
     /// The record, how many observations it holds, and their times where they were kept.
     #[must_use]
     pub fn finish(mut self) -> (Vec<u8>, u32, Vec<i64>) {
@@ -178,6 +196,9 @@ impl Packer {
         (bytes, self.count, self.times_ms.unwrap_or_default())
     }
 }
+
+/// Beside the kind of an event: its account has the domain of the one before.
+pub(super) const SAME_DOMAIN: u8 = 1 << 4;
 
 pub(super) const HAS_HIRE_DAY: u8 = 1;
 pub(super) const HAS_DEVICES: u8 = 1 << 1;

@@ -1,21 +1,18 @@
 //! Packed observations read back.
 
 use std::borrow::Cow;
-use std::sync::Arc;
 
 use super::CodecError;
 use super::packed::{
     CLOCK, COUNT, HAS_ANONYMIZER, HAS_APP, HAS_DEVICE, HAS_DEVICES, HAS_HIRE_DAY, HAS_MANY_DEVICES, HAS_MFA,
-    HAS_PERIPHERAL, HAS_SESSION, HAS_TOOL, HAS_USER_AGENT, TEXTS, VERSION,
+    HAS_PERIPHERAL, HAS_SESSION, HAS_TOOL, HAS_USER_AGENT, SAME_DOMAIN, TEXTS, VERSION,
 };
 use super::packed_texts::TextReader;
-use crate::model::claim::DeviceIds;
+use crate::model::claim::DeviceIdsRef;
 use crate::model::codec::{Malformed, Reader};
 use crate::model::event_id::EventId;
 use crate::model::key::HashKey;
-use crate::model::{
-    Account, Claim, Device, Edid, Event, EventKind, Key, Mfa, Observation, Outcome, Peripheral, Terms, Tool,
-};
+use crate::model::{ClaimRef, Device, Edid, Event, EventKind, Key, Mfa, Observation, Outcome, Peripheral, Tool};
 use crate::window::account_codec::tool_kind;
 use crate::window::intern::Interner;
 use crate::window::shared::{Dictionary, SharedReader};
@@ -38,10 +35,10 @@ pub struct Unpacked<'a> {
     order_ms: i64,
     /// Of the observation read last.
     product: &'a str,
+    /// Of the account read last.
+    domain: &'a str,
     /// Those read last come first; the room of others that were is used again.
     heads: Vec<Head<'a>>,
-    /// Of a claim that was not read yet.
-    no_terms: Arc<Terms>,
     /// How many were read last, and how many before them.
     last: usize,
     before: usize,
@@ -78,8 +75,8 @@ impl<'a> Unpacked<'a> {
             known: Dictionary::default(),
             order_ms: 0,
             product: "",
+            domain: "",
             heads: Vec::new(),
-            no_terms: Arc::default(),
             last: 0,
             before: 0,
             fault: None,
@@ -126,17 +123,18 @@ impl<'a> Unpacked<'a> {
             hash_key: self.hash_key,
             order_ms: self.order_ms,
             product: self.product,
+            domain: self.domain,
         };
         while self.fault.is_none() && self.last < left.min(count_max) {
             if self.heads.len() == self.last {
-                self.heads.push(Head::blank(&self.no_terms));
+                self.heads.push(Head::blank());
             }
             match unpacker.read(&mut self.heads[self.last]) {
                 Ok(()) => self.last += 1,
                 Err(fault) => self.fault = Some(fault),
             }
         }
-        (self.order_ms, self.product) = (unpacker.order_ms, unpacker.product);
+        (self.order_ms, self.product, self.domain) = (unpacker.order_ms, unpacker.product, unpacker.domain);
         (self.plain, self.known) = unpacker.reader.into_parts();
         let is_last = self.last == left && self.fault.is_none();
         if is_last && !(self.plain.is_at_end() && self.texts.is_at_end()) {
@@ -201,7 +199,11 @@ impl<'a> Unpacked<'a> {
             time_suspect: head.time_suspect,
             place: head.place.map(|number| self.known.place(number)),
             network: self.known.network(head.network),
-            claim: &head.claim,
+            claim: ClaimRef {
+                terms: self.known.terms(head.terms),
+                hire_day: head.hire_day,
+                devices: head.devices,
+            },
             travel: head.travel.map(|number| self.known.travel(number)),
             data_versions: self.data_versions,
         }
@@ -236,6 +238,8 @@ struct Unpacker<'a, 'i> {
     order_ms: i64,
     /// Of the observation before.
     product: &'a str,
+    /// Of the account before.
+    domain: &'a str,
 }
 
 impl<'a> Unpacker<'a, '_> {
@@ -247,7 +251,8 @@ impl<'a> Unpacker<'a, '_> {
         self.order_ms = head.order_ms;
         let event = &mut head.event;
         event.time_ms = head.order_ms.wrapping_add(plain.int()?);
-        event.kind = event_kind(plain)?;
+        let kind = plain.u8()?;
+        event.kind = event_kind(kind & !SAME_DOMAIN, plain)?;
         let flags = plain.u8()?;
         let has = |flag: u8| flags & flag != 0;
         event.outcome = match flags & 3 {
@@ -258,7 +263,11 @@ impl<'a> Unpacker<'a, '_> {
         event.interactive = has(1 << 2);
         head.time_suspect = has(1 << 3);
         event.id = EventId::read(plain)?;
-        event.account = Account::of_canonical(self.str()?);
+        let name = self.str()?;
+        if kind & SAME_DOMAIN == 0 {
+            self.domain = self.texts.shared(&mut self.reader.plain)?;
+        }
+        event.account.set_canonical([name, self.domain]);
         head.key = self.hash_key.account(event.account.as_str());
         if !has(1 << 4) {
             self.product = self.str()?;
@@ -273,11 +282,8 @@ impl<'a> Unpacker<'a, '_> {
             None
         };
         head.network = self.reader.network_number()?;
-        let terms = self.reader.terms()?;
-        if !Arc::ptr_eq(terms, &head.claim.terms) {
-            head.claim.terms = Arc::clone(terms);
-        }
-        self.own(&mut head.claim)?;
+        head.terms = self.reader.terms_number()?;
+        self.own(head)?;
         head.travel = if has(1 << 6) {
             Some(self.reader.travel_number()?)
         } else {
@@ -288,7 +294,7 @@ impl<'a> Unpacker<'a, '_> {
 
     /// What a claim has of its own.
     #[inline]
-    fn own(&mut self, claim: &mut Claim) -> Result<(), Malformed> {
+    fn own(&mut self, head: &mut Head<'a>) -> Result<(), Malformed> {
         let plain = &mut self.reader.plain;
         let mask = plain.u8()?;
         if mask > HAS_HIRE_DAY | HAS_MANY_DEVICES
@@ -296,7 +302,7 @@ impl<'a> Unpacker<'a, '_> {
         {
             return Err(plain.malformed("what a claim has of its own"));
         }
-        claim.hire_day = if mask & HAS_HIRE_DAY != 0 {
+        head.hire_day = if mask & HAS_HIRE_DAY != 0 {
             Some(plain.i32()?)
         } else {
             None
@@ -306,7 +312,7 @@ impl<'a> Unpacker<'a, '_> {
             HAS_MANY_DEVICES => self.texts.shared(&mut self.reader.plain)?,
             _ => "",
         };
-        claim.devices.set_joined(devices);
+        head.devices = DeviceIdsRef::of_joined(devices);
         Ok(())
     }
 
@@ -427,7 +433,7 @@ impl<'a> Unpacker<'a, '_> {
     }
 }
 
-/// An observation whose place, network and travel are still numbers.
+/// An observation whose place, network, terms and travel are still numbers.
 #[derive(Debug)]
 struct Head<'a> {
     event: Event<'a>,
@@ -436,13 +442,15 @@ struct Head<'a> {
     time_suspect: bool,
     place: Option<usize>,
     network: usize,
-    claim: Claim,
+    terms: usize,
+    hire_day: Option<i32>,
+    devices: DeviceIdsRef<'a>,
     travel: Option<usize>,
 }
 
 impl Head<'_> {
     /// Room to read an observation into.
-    fn blank(no_terms: &Arc<Terms>) -> Self {
+    fn blank() -> Self {
         Self {
             event: Event::blank(),
             key: Key(0),
@@ -450,11 +458,9 @@ impl Head<'_> {
             time_suspect: false,
             place: None,
             network: 0,
-            claim: Claim {
-                terms: Arc::clone(no_terms),
-                hire_day: None,
-                devices: DeviceIds::default(),
-            },
+            terms: 0,
+            hire_day: None,
+            devices: DeviceIdsRef::default(),
             travel: None,
         }
     }
@@ -469,7 +475,7 @@ fn malformed(error: Malformed) -> CodecError {
     }
 }
 
-fn event_kind(reader: &mut Reader<'_>) -> Result<EventKind, Malformed> {
+fn event_kind(code: u8, reader: &Reader<'_>) -> Result<EventKind, Malformed> {
     const KINDS: [EventKind; 11] = [
         EventKind::Login,
         EventKind::Logout,
@@ -483,7 +489,6 @@ fn event_kind(reader: &mut Reader<'_>) -> Result<EventKind, Malformed> {
         EventKind::ProfileChanged,
         EventKind::Activity,
     ];
-    let code = reader.u8()?;
     KINDS
         .get(usize::from(code))
         .copied()

@@ -409,7 +409,7 @@ mod tests {
             },
             event(EventKind::VpnClose, "f"),
         ];
-        let mut rare = Rare::none();
+        let (mut rare, claim) = (Rare::none(), Claim::default());
         for _ in 0..times {
             for (event, time_ms) in story.iter().zip((0..).step_by(1_000)) {
                 let seen = Observation {
@@ -419,7 +419,7 @@ mod tests {
                     time_suspect: false,
                     place: None,
                     network: &Arc::new(Network::default()),
-                    claim: &Arc::new(Claim::default()),
+                    claim: claim.borrowed(),
                     travel: None,
                     data_versions: "",
                 };

@@ -79,6 +79,12 @@ impl Dictionary {
     pub fn network(&self, number: usize) -> &Arc<Network> {
         &self.networks[number]
     }
+    /// The terms with that number.
+    #[must_use]
+    #[inline]
+    pub fn terms(&self, number: usize) -> &Terms {
+        &self.terms[number]
+    }
     /// The travel with that number.
     #[must_use]
     #[inline]
@@ -211,15 +217,5 @@ impl<'a, 'i> SharedReader<'a, 'i> {
     pub fn network(&mut self) -> Result<Arc<Network>, Malformed> {
         let number = self.network_number()?;
         Ok(Arc::clone(self.known.network(number)))
-    }
-
-    /// What claims have in common.
-    ///
-    /// # Errors
-    /// As [`SharedReader::terms_number`].
-    #[inline]
-    pub fn terms(&mut self) -> Result<&Arc<Terms>, Malformed> {
-        let number = self.terms_number()?;
-        Ok(&self.known.terms[number])
     }
 }
