@@ -13,16 +13,15 @@ use super::{Dataset, Summary};
 /// What is known about accounts.
 ///
 /// Every event asks for one account among perhaps a million, and what is asked for comes from memory. So a look-up takes three
-/// lines of the cache, and [`Roster::bring_near`] asks for those of many names at a time.
+/// lines of the cache on two pages, and [`Roster::bring_near`] asks for those of many names at a time.
 #[derive(Debug, Default)]
 pub struct Roster {
-    /// Where names stand in `names`, found by open addressing. Whoever writes a roster is trusted not to choose names that
-    /// meet; others only ask.
+    /// Where names stand, found by open addressing. Whoever writes a roster is trusted not to choose names that meet; others
+    /// only ask.
     slots: Vec<Slot>,
-    /// Names of accounts, then their other names.
-    names: Vec<Name>,
-    /// What is known of accounts, in the order of their names.
-    members: Vec<Member>,
+    accounts: Vec<Listed>,
+    /// Other names of accounts.
+    others: Vec<Name>,
     placed: u64,
     travels: u64,
     datasets: Vec<Dataset>,
@@ -33,7 +32,7 @@ pub struct Roster {
 struct Slot {
     /// Upper half of its hash.
     tag: u32,
-    /// Index of the name; [`Slot::FREE`] if there is none.
+    /// Index of the account with that name, or behind all of them that of the other name; [`Slot::FREE`] if there is none.
     index: u32,
 }
 
@@ -72,6 +71,13 @@ impl Name {
             Spelled::Long(name) => name,
         }
     }
+}
+
+/// An account under its name, in two lines.
+#[derive(Debug)]
+struct Listed {
+    name: Name,
+    member: Member,
 }
 
 /// What is known of one account, in one line of the cache.
@@ -125,36 +131,38 @@ pub const NEAR_MAX: usize = 16;
 impl Roster {
     /// A roster of `known`; `owners` says by which names each is known.
     pub(super) fn new(known: Vec<Known>, owners: &BTreeMap<&str, usize>, datasets: Vec<Dataset>) -> Self {
+        let numbered = |index: usize| u32::try_from(index).ok().filter(|index| *index != Slot::FREE);
         let mut roster = Self {
-            slots: vec![
-                Slot {
-                    tag: 0,
-                    index: Slot::FREE
-                };
-                owners.len() * 3 / 2 + 1
-            ],
             // Growing in steps would hold half as much again for a while.
-            names: Vec::with_capacity(owners.len()),
-            members: Vec::with_capacity(known.len()),
+            accounts: Vec::with_capacity(known.len()),
             datasets,
             ..Self::default()
         };
-        let numbered = |index: usize| u32::try_from(index).ok().filter(|index| *index != Slot::FREE);
-        let accounts = known.iter().enumerate();
-        let accounts = accounts.filter_map(|(index, known)| Some(Name::new(&known.name, numbered(index)?)));
-        roster.names.extend(accounts);
         for (name, owner) in owners {
             let account = numbered(*owner).filter(|_| known.get(*owner).is_some_and(|known| known.name != *name));
-            roster.names.extend(account.map(|account| Name::new(name, account)));
+            roster.others.extend(account.map(|account| Name::new(name, account)));
         }
-        for Known { claim, travels, .. } in known {
+        for (index, Known { name, claim, travels }) in known.into_iter().enumerate() {
+            let Some(account) = numbered(index) else { break };
             roster.placed += u64::from(claim.terms.point.is_some());
             roster.travels += travels.len() as u64;
             let travels = travels.into_boxed_slice();
-            roster.members.push(Member { claim, travels });
+            roster.accounts.push(Listed {
+                name: Name::new(&name, account),
+                member: Member { claim, travels },
+            });
         }
-        for index in 0..roster.names.len() {
-            let (home, tag) = roster.home(roster.names[index].as_str());
+        let names = roster.accounts.len() + roster.others.len();
+        roster.slots = vec![
+            Slot {
+                tag: 0,
+                index: Slot::FREE
+            };
+            names * 3 / 2 + 1
+        ];
+        for index in 0..names {
+            let name = roster.name(index).map_or("", Name::as_str);
+            let (home, tag) = roster.home(name);
             let free = roster.way(home).find(|at| roster.slots[*at].index == Slot::FREE);
             if let (Some(free), Some(index)) = (free, numbered(index)) {
                 roster.slots[free] = Slot { tag, index };
@@ -165,7 +173,7 @@ impl Roster {
 
     /// Whether it lists no account.
     pub(super) fn is_empty(&self) -> bool {
-        self.members.is_empty()
+        self.accounts.is_empty()
     }
 
     /// The account of that name.
@@ -176,20 +184,29 @@ impl Roster {
         }
         let (home, tag) = self.home(name);
         let mut same = self.tagged(home, tag);
-        let (index, found) = same.find_map(|index| {
-            let found = self.names.get(index)?;
-            (found.as_str() == name).then_some((index, found))
-        })?;
-        let account = usize::try_from(found.account).ok()?;
-        let account_name = if account == index {
-            name
-        } else {
-            self.names.get(account)?.as_str()
-        };
+        let index = same.find(|index| self.name(*index).is_some_and(|found| found.as_str() == name))?;
+        let owner = self.owner(index)?;
         Some(Rostered {
-            account: account_name,
-            member: self.members.get(account)?,
+            account: owner.name.as_str(),
+            member: &owner.member,
         })
+    }
+
+    /// The account that the name at an index of a [`Slot`] is one of.
+    #[inline]
+    fn owner(&self, index: usize) -> Option<&Listed> {
+        // Its own name need not be read to know it.
+        let of_other = || self.accounts.get(usize::try_from(self.name(index)?.account).ok()?);
+        self.accounts.get(index).or_else(of_other)
+    }
+
+    /// The name at an index of a [`Slot`].
+    #[inline]
+    fn name(&self, index: usize) -> Option<&Name> {
+        match self.accounts.get(index) {
+            Some(listed) => Some(&listed.name),
+            None => self.others.get(index - self.accounts.len()),
+        }
     }
 
     /// Brings what is known of the first [`NEAR_MAX`] of those names near: they come from memory side by side and not one
@@ -199,10 +216,9 @@ impl Roster {
         let slots = homes.iter().filter_map(|(home, _)| self.slots.get(*home));
         std::hint::black_box(slots.fold(0, |all, slot| all ^ slot.tag));
         let found = homes.iter().filter_map(|(home, tag)| self.tagged(*home, *tag).next());
-        let lines = found.map(|index| {
-            let name = self.names.get(index).map_or(0, |name| name.account);
-            let member = self.members.get(index);
-            name ^ member.map_or(0, |member| u32::from(member.claim.hire_day.is_some()))
+        let lines = found.filter_map(|index| self.owner(index)).map(|owner| {
+            let has_day = owner.member.claim.hire_day.is_some();
+            owner.name.account ^ u32::from(has_day)
         });
         std::hint::black_box(lines.fold(0, |all, line| all ^ line));
     }
@@ -238,7 +254,7 @@ impl Roster {
 
     pub(super) fn summarize(&self, summary: &mut Summary) {
         summary.datasets.extend(self.datasets.iter().cloned());
-        summary.accounts = self.members.len() as u64;
+        summary.accounts = self.accounts.len() as u64;
         summary.accounts_placed = self.placed;
         summary.travels = self.travels;
     }
@@ -250,7 +266,10 @@ mod tests {
 
     #[test]
     fn a_name_and_what_is_known_of_its_account_take_a_line_each() {
-        assert_eq!((size_of::<Name>(), size_of::<Member>()), (64, 64));
+        assert_eq!(
+            (size_of::<Name>(), size_of::<Member>(), size_of::<Listed>()),
+            (64, 64, 128)
+        );
     }
 
     #[test]
