@@ -18,11 +18,16 @@ pub const SCHEMA: &str = "ocsf/1.8.0";
 /// Pieces of evidence in one alert at most; the true number stands in `related_events_count`.
 pub const EVIDENCE_MAX: usize = 64;
 
+/// Bytes of most alerts about one account, at most.
+const BYTES: usize = 6 * 1024;
+
 /// Encodes an alert. The same alert gives the same bytes.
 #[must_use]
 pub fn encode(alert: &Alert<'_>) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(BYTES);
     // Every field below is text, number or list: serialization cannot fail.
-    serde_json::to_vec(&Record::of(alert)).unwrap_or_default()
+    let _ = serde_json::to_writer(&mut bytes, &Record::of(alert));
+    bytes
 }
 
 #[derive(Serialize)]
