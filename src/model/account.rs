@@ -59,8 +59,17 @@ impl<'a> Account<'a> {
 
     /// No account yet: room for one.
     #[must_use]
-    pub(super) fn blank() -> Self {
-        Self(Cow::Borrowed(""))
+    pub fn blank(room: String) -> Self {
+        Self(Cow::Owned(room))
+    }
+
+    /// The room of its name, if it owns it.
+    #[must_use]
+    pub fn into_room(self) -> Option<String> {
+        match self.0 {
+            Cow::Owned(name) => Some(name),
+            Cow::Borrowed(_) => None,
+        }
     }
 
     /// Becomes the account of a canonical name in two parts, and uses the room of the former if it owns it.

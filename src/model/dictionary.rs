@@ -47,6 +47,13 @@ pub struct DictionaryWriter {
 }
 
 impl DictionaryWriter {
+    /// Forgets what was written and keeps the room.
+    pub fn clear(&mut self) {
+        for known in [&mut self.places, &mut self.networks, &mut self.terms, &mut self.travels] {
+            known.numbers.clear();
+        }
+    }
+
     /// A place.
     #[inline]
     pub fn place(&mut self, writer: &mut Writer, place: &Place) {

@@ -223,7 +223,7 @@ impl Event<'_> {
             id: EventId::default(),
             time_ms: 0,
             kind: EventKind::Activity,
-            account: Account::blank(),
+            account: Account::blank(String::new()),
             account_aliases: Vec::new(),
             source_ip: None,
             outcome: Outcome::Unknown,

@@ -126,6 +126,7 @@ impl Accounts {
         loop {
             let group = unpacked.advance(TOUCHED_MAX, &mut self.interner)?;
             if group.is_empty() {
+                unpacked.close(&mut self.interner);
                 return Ok(());
             }
             self.chunks.touch(unpacked.keys());

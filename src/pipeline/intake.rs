@@ -169,6 +169,8 @@ impl Intake {
     pub fn swap_reference(&mut self, reference: Arc<Reference>) {
         if !Arc::ptr_eq(&self.reference, &reference) {
             self.finish_packers();
+            // They name the builds of the data.
+            self.packers.fill_with(|| None);
             self.reference = reference;
         }
     }
@@ -301,10 +303,9 @@ impl Intake {
             }
             packer
         });
-        packer.advance(record.append_ms);
-        packer.push(event, order_ms, time_suspect, joined);
+        packer.push(event, record.append_ms, order_ms, time_suspect, joined);
         if packer.len() >= self.settings.packed_bytes_max {
-            Self::finish(partition, self.packers[index].take(), &mut self.outputs);
+            Self::finish(partition, packer, &mut self.outputs);
         }
     }
 
@@ -325,12 +326,14 @@ impl Intake {
 
     fn finish_packers(&mut self) {
         for (partition, packer) in (0u32..).zip(&mut self.packers) {
-            Self::finish(partition, packer.take(), &mut self.outputs);
+            if let Some(packer) = packer {
+                Self::finish(partition, packer, &mut self.outputs);
+            }
         }
     }
 
-    fn finish(partition: u32, packer: Option<Packer>, outputs: &mut IntakeOutputs) {
-        if let Some(packer) = packer.filter(|packer| !packer.is_empty()) {
+    fn finish(partition: u32, packer: &mut Packer, outputs: &mut IntakeOutputs) {
+        if !packer.is_empty() {
             let (value, count, times_ms) = packer.finish();
             outputs.observations.push(PackedRecord {
                 partition,

@@ -43,9 +43,12 @@ pub struct Joined<'a> {
     pub travel: Option<&'a Travel>,
 }
 
-/// Packs the observations of one partition.
+/// Packs the observations of one partition, record after record. The room of one is used for the next.
 #[derive(Debug)]
 pub struct Packer {
+    data_versions: String,
+    /// Bytes of the record before.
+    bytes_before: usize,
     writer: SharedWriter,
     texts: TextWriter,
     count: u32,
@@ -71,15 +74,13 @@ pub(super) const TEXTS: std::ops::Range<usize> = 13..17;
 const OBSERVATION_BYTES: usize = 48;
 
 impl Packer {
-    /// An empty record of observations placed with these builds of the data.
+    /// Of observations placed with these builds of the data.
     #[must_use]
     pub fn new(data_versions: &str) -> Self {
-        let mut writer = SharedWriter::default();
-        writer.plain.u8(VERSION);
-        writer.plain.raw(&[0; TEXTS.end - CLOCK.start]);
-        writer.plain.str(data_versions);
         Self {
-            writer,
+            data_versions: data_versions.to_owned(),
+            bytes_before: 0,
+            writer: SharedWriter::default(),
             texts: TextWriter::default(),
             count: 0,
             clock_ms: i64::MIN,
@@ -88,6 +89,18 @@ impl Packer {
             domain: String::new(),
             times_ms: None,
         }
+    }
+
+    /// Begins a record.
+    fn begin(&mut self) {
+        let plain = &mut self.writer.plain;
+        plain.reserve(self.bytes_before);
+        plain.u8(VERSION);
+        plain.raw(&[0; TEXTS.end - CLOCK.start]);
+        plain.str(&self.data_versions);
+        (self.clock_ms, self.order_ms) = (i64::MIN, 0);
+        self.product.clear();
+        self.domain.clear();
     }
 
     /// Keeps the event time of each observation beside the record.
@@ -113,13 +126,13 @@ impl Packer {
         self.count == 0
     }
 
-    /// Moves the clock to the append time of a source's record, ms. It never goes back.
-    pub fn advance(&mut self, append_ms: i64) {
+    /// Appends one observation, from a source's record that was appended at `append_ms`: the clock moves there and never
+    /// goes back.
+    pub fn push(&mut self, event: &Event<'_>, append_ms: i64, order_ms: i64, time_suspect: bool, joined: Joined<'_>) {
+        if self.is_empty() {
+            self.begin();
+        }
         self.clock_ms = self.clock_ms.max(append_ms);
-    }
-
-    /// Appends one observation.
-    pub fn push(&mut self, event: &Event<'_>, order_ms: i64, time_suspect: bool, joined: Joined<'_>) {
         let is_same_product = self.product == event.product;
         let (name, other_domain) = match joined.account.strip_suffix(self.domain.as_str()) {
             Some(name) if !self.domain.is_empty() => (name, None),
@@ -184,16 +197,19 @@ impl Packer {
         (name, Some(domain).filter(|domain| *domain != self.domain))
     }
 
-    /// The record, how many observations it holds, and their times where they were kept.
+    /// The record, how many observations it holds, and their times where they were kept. The next is empty.
     #[must_use]
-    pub fn finish(mut self) -> (Vec<u8>, u32, Vec<i64>) {
+    pub fn finish(&mut self) -> (Vec<u8>, u32, Vec<i64>) {
         self.writer.plain.raw(self.texts.as_str().as_bytes());
-        let mut bytes = self.writer.plain.into_bytes();
+        let mut bytes = self.writer.take();
+        self.bytes_before = bytes.len();
         bytes[CLOCK].copy_from_slice(&self.clock_ms.to_le_bytes());
         bytes[COUNT].copy_from_slice(&self.count.to_le_bytes());
         let texts = u32::try_from(self.texts.len()).unwrap_or(u32::MAX);
         bytes[TEXTS].copy_from_slice(&texts.to_le_bytes());
-        (bytes, self.count, self.times_ms.unwrap_or_default())
+        self.texts.clear();
+        let times_ms = self.times_ms.as_mut().map(std::mem::take);
+        (bytes, std::mem::take(&mut self.count), times_ms.unwrap_or_default())
     }
 }
 

@@ -40,6 +40,12 @@ impl TextWriter {
         &self.all
     }
 
+    /// Forgets all and keeps their room.
+    pub(super) fn clear(&mut self) {
+        self.all.clear();
+        self.shared.clear();
+    }
+
     /// A text.
     #[inline]
     pub(super) fn text(&mut self, plain: &mut Writer, text: &str) {

@@ -351,7 +351,7 @@ impl<'p> Lane<'p> {
         }
     }
 
-    fn fold(&self, accounts: &mut Accounts, base: i64) -> Folded {
+    fn fold(self, accounts: &mut Accounts, base: i64) -> Folded {
         let (mut alerts, mut causes) = (Vec::new(), Vec::new());
         let mut outputs = Outputs::default();
         for (number, (offset, turn)) in (base..).zip(&self.order).enumerate() {
@@ -374,6 +374,8 @@ impl<'p> Lane<'p> {
             alerts.extend(outputs.alerts.drain(..).map(|alert| (at, alert)));
             causes.resize(outputs.links.len(), at);
         }
+        let interner = accounts.interner();
+        self.records.into_iter().for_each(|record| record.close(interner));
         Folded {
             alerts,
             links: outputs.links,

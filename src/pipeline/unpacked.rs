@@ -12,7 +12,9 @@ use crate::model::claim::DeviceIdsRef;
 use crate::model::codec::{Malformed, Reader};
 use crate::model::event_id::EventId;
 use crate::model::key::HashKey;
-use crate::model::{ClaimRef, Device, Edid, Event, EventKind, Key, Mfa, Observation, Outcome, Peripheral, Tool};
+use crate::model::{
+    Account, ClaimRef, Device, Edid, Event, EventKind, Key, Mfa, Observation, Outcome, Peripheral, Tool,
+};
 use crate::window::account_codec::tool_kind;
 use crate::window::intern::Interner;
 use crate::window::shared::{Dictionary, SharedReader};
@@ -113,6 +115,9 @@ impl<'a> Unpacked<'a> {
         let left = self.count - self.before;
         let room = left.min(self.plain.rest().len() / OBSERVATION_BYTES_MIN).min(count_max);
         self.heads.reserve(room.saturating_sub(self.heads.len()));
+        while self.heads.len() < room {
+            self.heads.push(Head::blank(interner.names.pop().unwrap_or_default()));
+        }
         let mut unpacker = Unpacker {
             reader: SharedReader::resuming(
                 std::mem::take(&mut self.plain),
@@ -127,7 +132,7 @@ impl<'a> Unpacked<'a> {
         };
         while self.fault.is_none() && self.last < left.min(count_max) {
             if self.heads.len() == self.last {
-                self.heads.push(Head::blank());
+                self.heads.push(Head::blank(String::new()));
             }
             match unpacker.read(&mut self.heads[self.last]) {
                 Ok(()) => self.last += 1,
@@ -144,6 +149,12 @@ impl<'a> Unpacked<'a> {
             Some(fault) if self.last == 0 => Err(malformed(fault.clone())),
             _ => Ok(self.before..self.before + self.last),
         }
+    }
+
+    /// Gives back the room that was taken from what `interner` keeps.
+    pub fn close(self, interner: &mut Interner) {
+        let rooms = self.heads.into_iter().filter_map(|head| head.event.account.into_room());
+        interner.names.extend(rooms);
     }
 
     /// Latest append time of the sources' records inside, ms.
@@ -450,9 +461,13 @@ struct Head<'a> {
 
 impl Head<'_> {
     /// Room to read an observation into.
-    fn blank() -> Self {
+    fn blank(name: String) -> Self {
+        let account = Account::blank(name);
         Self {
-            event: Event::blank(),
+            event: Event {
+                account,
+                ..Event::blank()
+            },
             key: Key(0),
             order_ms: 0,
             time_suspect: false,

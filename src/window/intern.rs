@@ -20,6 +20,8 @@ pub struct Interner {
     travels: Table<Travel>,
     /// Those of them that windows of accounts name.
     pub spots: Spots,
+    /// Room for names of accounts that were read, to be used again.
+    pub names: Vec<String>,
     swept_len: usize,
 }
 

@@ -27,6 +27,12 @@ impl SharedWriter {
         }
     }
 
+    /// What was written; what comes next knows nothing of it.
+    pub fn take(&mut self) -> Vec<u8> {
+        self.dictionary.clear();
+        std::mem::take(&mut self.plain).into_bytes()
+    }
+
     /// A place.
     #[inline]
     pub fn place(&mut self, place: &Place) {
