@@ -127,6 +127,85 @@ fn what_an_account_has_of_its_own_takes_room_once_if_it_is_much() {
     }
 }
 
+/// Logins of those accounts, packed, and the names that come back.
+fn names_back(names: &[String]) -> Vec<String> {
+    let sign_in = |(number, name): (i64, &String)| {
+        format!(
+            r#"{{"class_uid":3002,"activity_id":1,"status_id":1,"time":{},"user":{{"name":"{name}"}}}}"#,
+            START_MS + number
+        )
+    };
+    let records: Vec<Vec<u8>> = (0..).zip(names).map(|named| sign_in(named).into_bytes()).collect();
+    let packed = packed(&records);
+    let mut interner = Interner::default();
+    let unpacked = Unpacked::read(&packed, HASH_KEY, &mut interner).unwrap();
+    let names = (0..unpacked.len()).map(|index| unpacked.observation(index).event.account.as_str().to_owned());
+    names.collect()
+}
+
+#[test]
+fn domains_come_back_however_they_alternate() {
+    let of_many = (0..600).map(|number| format!("p{number}@d{}.example", number % 300));
+    let odd = [
+        "nobody",
+        "@corp.example",
+        "a@b@corp.example",
+        "b@corp.example",
+        "local@",
+        "another",
+        "c@corp.example",
+    ];
+    let odd = odd.into_iter().cycle().take(50).map(str::to_owned);
+    let names: Vec<String> = odd.chain(of_many).collect();
+    let expected: Vec<String> = names.iter().map(|name| name.to_lowercase()).collect();
+    assert_eq!(names_back(&names), expected);
+}
+
+#[test]
+fn a_name_is_as_long_as_one_can_be_and_no_longer() {
+    // Lower case takes three bytes for these two.
+    let long = "\u{23a}".repeat(160);
+    assert_eq!(names_back(std::slice::from_ref(&long)), [long.to_lowercase()]);
+    let name = |length: usize| format!("a@{}", "d".repeat(length));
+    let forged = |length: usize| {
+        let record = packed(&[format!(
+            r#"{{"class_uid":3002,"activity_id":1,"status_id":1,"time":{START_MS},"user":{{"name":"{}"}}}}"#,
+            name(200)
+        )
+        .into_bytes()]);
+        // The length of the domain stands before the texts, which end the record: both grow.
+        let (from, to) = (varint(201), varint(length as u64));
+        let at = record.windows(from.len()).rposition(|bytes| bytes == from).unwrap();
+        let texts = u32::from_le_bytes(record[13..17].try_into().unwrap()) + u32::try_from(length).unwrap() - 201;
+        let mut bytes = [
+            &record[..at],
+            &to,
+            &record[at + from.len()..],
+            "d".repeat(length - 201).as_bytes(),
+        ]
+        .concat();
+        bytes[13..17].copy_from_slice(&texts.to_le_bytes());
+        Unpacked::read(&bytes, HASH_KEY, &mut Interner::default()).map(|unpacked| unpacked.len())
+    };
+    assert_eq!(forged(600).unwrap(), 1);
+    assert!(
+        forged(700)
+            .unwrap_err()
+            .to_string()
+            .contains("the length of an account's name")
+    );
+}
+
+fn varint(mut value: u64) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    while value >= 0x80 {
+        bytes.push(u8::try_from(value & 0x7f).unwrap() | 0x80);
+        value >>= 7;
+    }
+    bytes.push(u8::try_from(value).unwrap());
+    bytes
+}
+
 #[test]
 fn a_record_damaged_within_is_folded_up_to_there_alike_in_a_restore() {
     let strategy = (acts(120), damage(), prop::collection::vec(any::<bool>(), 256));

@@ -12,8 +12,8 @@ use super::{Dataset, Summary};
 
 /// What is known about accounts.
 ///
-/// Every event asks for one account among perhaps a million, and what is asked for comes from memory. So a look-up takes three
-/// lines of the cache on two pages, and [`Roster::bring_near`] asks for those of many names at a time.
+/// Every event asks for one account among perhaps a million, and what is asked for comes from memory. So a look-up takes
+/// three lines of the cache on two pages, and [`Roster::bring_near`] asks for those of many names at a time.
 #[derive(Debug, Default)]
 pub struct Roster {
     /// Where names stand, found by open addressing. Whoever writes a roster is trusted not to choose names that meet; others
@@ -300,5 +300,50 @@ mod tests {
         assert_eq!(find(&alias), Some((names[4].clone(), 4)));
         assert_eq!(find("nn"), None);
         assert_eq!(find(&"n".repeat(299)), None);
+    }
+
+    #[test]
+    fn many_names_are_each_those_of_their_account() {
+        let names: Vec<[String; 3]> = (0..3_000)
+            .map(|number| {
+                ["", "alias-", "a-rather-long-other-name-of-the-account-numbered-"]
+                    .map(|kind| format!("{kind}{number}"))
+            })
+            .collect();
+        let known = names.iter().zip(0..).map(|([name, ..], day)| Known {
+            name: name.clone(),
+            claim: Claim {
+                hire_day: Some(day),
+                ..Claim::default()
+            },
+            travels: Vec::new(),
+        });
+        let owners = names
+            .iter()
+            .enumerate()
+            .flat_map(|(index, all)| all.iter().map(move |name| (name.as_str(), index)));
+        let roster = Roster::new(known.collect(), &owners.collect(), Vec::new());
+        for ([name, ..], all) in names.iter().zip(&names) {
+            roster.bring_near(all.iter().map(String::as_str));
+            for asked in all {
+                let listed = roster.find(asked).unwrap();
+                assert_eq!(
+                    (listed.account, listed.claim().hire_day.unwrap().to_string()),
+                    (name.as_str(), name.clone())
+                );
+            }
+        }
+        for nobody in ["3000", "alias-3000", "", "alias"] {
+            assert!(roster.find(nobody).is_none());
+        }
+    }
+
+    #[test]
+    fn a_roster_of_nobody_knows_nobody() {
+        for roster in [Roster::default(), Roster::new(Vec::new(), &BTreeMap::new(), Vec::new())] {
+            roster.bring_near(std::iter::empty());
+            roster.bring_near(std::iter::repeat_n("a", NEAR_MAX + 1));
+            assert!(roster.is_empty() && roster.find("").is_none() && roster.find("a").is_none());
+        }
     }
 }

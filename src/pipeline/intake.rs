@@ -348,6 +348,117 @@ impl Intake {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::enrich::geography::Geography;
+    use crate::enrich::roster_builder::RosterBuilder;
+
+    /// Sign-ins of many accounts, half of them listed, between records that are refused, alone or several in one record.
+    fn mixed() -> Vec<Option<Vec<u8>>> {
+        let event = |number: i64| {
+            let (time, uid) = (1_767_323_045_678 + number, format!("{number:024x}"));
+            format!(
+                r#"{{"class_uid":3002,"activity_id":1,"status_id":1,"time":{time},"user":{{"name":"p{}@{}.example"}},"metadata":{{"uid":"{uid}"}}}}"#,
+                number % 60,
+                ["corp", "firm"][usize::from(number % 7 == 0)]
+            )
+        };
+        let record = |number: i64| match number % 23 {
+            3 => None,
+            9 => Some("{".to_owned()),
+            15 => Some(format!(
+                "[{}]",
+                (0..20).map(|of| event(number * 100 + of)).collect::<Vec<_>>().join(",")
+            )),
+            _ => Some(event(number)),
+        };
+        (0..200).map(|number| record(number).map(String::into_bytes)).collect()
+    }
+
+    fn listing() -> Arc<Reference> {
+        let mut roster = RosterBuilder::default();
+        let lines: String = (0..30)
+            .map(|number| format!("p{number}@corp.example,x{number},lt-{number}\n"))
+            .collect();
+        let csv = format!("account,aliases,devices\n{lines}");
+        assert_eq!(
+            roster.read("roster.csv", "roster 1".to_owned(), csv.as_bytes()),
+            Ok(Vec::new())
+        );
+        let (roster, problems) = roster.build(&Geography::default());
+        assert!(problems.is_empty(), "{problems:?}");
+        Arc::new(Reference::new(Arc::default(), Arc::new(roster)))
+    }
+
+    fn small(partitions: u32) -> IntakeSettings {
+        IntakeSettings {
+            events_per_record_max: 18,
+            packed_bytes_max: 2_000,
+            partitions,
+            ..IntakeSettings::default()
+        }
+    }
+
+    fn raw<'r>((offset, value): (i64, &'r Option<Vec<u8>>)) -> RawRecord<'r> {
+        RawRecord {
+            topic: "t",
+            partition: 0,
+            offset,
+            append_ms: 1_767_323_045_678 + offset,
+            value: value.as_deref(),
+        }
+    }
+
+    #[test]
+    fn records_together_are_as_one_by_one() {
+        let records = mixed();
+        let numbered: Vec<RawRecord<'_>> = (0..).zip(&records).map(raw).collect();
+        for reference in [Arc::default(), listing()] {
+            let mut apart = Intake::new(small(3), HashKey([0; 16]), Arc::clone(&reference));
+            numbered.iter().for_each(|record| apart.record(Format::Ocsf, *record));
+            let apart = apart.flush();
+            assert!(apart.observations.len() > 3 && apart.dead_letters.len() > 20);
+            for together in [2, 16, 200] {
+                let mut intake = Intake::new(small(3), HashKey([0; 16]), Arc::clone(&reference));
+                numbered
+                    .chunks(together)
+                    .for_each(|records| intake.records(Format::Ocsf, records));
+                let outputs = intake.flush();
+                assert_eq!(outputs.observations, apart.observations, "{together}");
+                assert_eq!(outputs.dead_letters, apart.dead_letters, "{together}");
+                assert_eq!(outputs.counts, apart.counts, "{together}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_packed_later_knows_nothing_of_what_was_before() {
+        let records = mixed();
+        let numbered: Vec<RawRecord<'_>> = (0..).zip(&records).map(raw).collect();
+        let (before, after) = numbered.split_at(90);
+        for keeps_times in [false, true] {
+            let [mut used, mut fresh] = [listing(), listing()].map(|reference| {
+                let mut intake = Intake::new(small(1), HashKey([0; 16]), reference);
+                if keeps_times {
+                    intake.keep_times();
+                }
+                intake
+            });
+            used.records(Format::Ocsf, before);
+            assert!(used.flush().observations.len() > 1);
+            used.records(Format::Ocsf, after);
+            fresh.records(Format::Ocsf, after);
+            let expected = fresh.flush().observations;
+            assert_eq!(used.flush().observations, expected);
+            // Other data, of other builds.
+            used.swap_reference(Arc::default());
+            used.records(Format::Ocsf, after);
+            let mut other = Intake::new(small(1), HashKey([0; 16]), Arc::default());
+            other.keeps_times = keeps_times;
+            other.records(Format::Ocsf, after);
+            let others = used.flush().observations;
+            assert_eq!(others, other.flush().observations);
+            assert_ne!(others, expected);
+        }
+    }
 
     #[test]
     fn events_beyond_the_limit_of_a_record_are_refused_and_counted() {

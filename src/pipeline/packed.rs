@@ -7,10 +7,10 @@
 //! time that may expire state. It travels in the record, because a backlog is re-keyed long after it was appended.
 //! A place, a network or the terms of a claim are written where they first occur and by number afterwards. All texts
 //! stand together at the end, so that they are checked to be UTF-8 in one go; an observation holds their lengths only.
-//! What many events say alike, a browser or an application, stands among them once, and so does the domain of accounts. Ids of events stand in half the bytes
-//! of their text, and keys of accounts are hashed anew from their names: nothing else in an observation is as long and as
-//! hard to compress. So a record is sent as it is. Producing a Kafka message costs microseconds and folding an
-//! observation a fraction of one, hence hundreds to a record.
+//! What many events say alike, a browser or an application, stands among them once, and so does the domain of accounts. Ids
+//! of events stand in half the bytes of their text, and keys of accounts are hashed anew from their names: nothing else in an
+//! observation is as long and as hard to compress. So a record is sent as it is. Producing a Kafka message costs microseconds
+//! and folding an observation a fraction of one, hence hundreds to a record.
 
 use std::net::IpAddr;
 
@@ -200,6 +200,9 @@ impl Packer {
     /// The record, how many observations it holds, and their times where they were kept. The next is empty.
     #[must_use]
     pub fn finish(&mut self) -> (Vec<u8>, u32, Vec<i64>) {
+        if self.is_empty() {
+            self.begin();
+        }
         self.writer.plain.raw(self.texts.as_str().as_bytes());
         let mut bytes = self.writer.take();
         self.bytes_before = bytes.len();

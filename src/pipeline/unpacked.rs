@@ -8,6 +8,7 @@ use super::packed::{
     HAS_PERIPHERAL, HAS_SESSION, HAS_TOOL, HAS_USER_AGENT, SAME_DOMAIN, TEXTS, VERSION,
 };
 use super::packed_texts::TextReader;
+use crate::model::account::ACCOUNT_BYTES_MAX;
 use crate::model::claim::DeviceIdsRef;
 use crate::model::codec::{Malformed, Reader};
 use crate::model::event_id::EventId;
@@ -19,6 +20,11 @@ use crate::window::account_codec::tool_kind;
 use crate::window::intern::Interner;
 use crate::window::shared::{Dictionary, SharedReader};
 
+/// Bytes of an account's name at most: lower case takes up to half as many more than what was read. The domain of one
+/// account is copied for each that has the same, so a forged one must not be long.
+const NAME_BYTES_MAX: usize = 2 * ACCOUNT_BYTES_MAX;
+/// Names whose room is kept for others: those of a batch of a replay's partition.
+const ROOMS_MAX: usize = 8_192;
 /// Bytes of every observation without its texts, at least.
 const OBSERVATION_BYTES_MIN: usize = 12;
 
@@ -154,7 +160,8 @@ impl<'a> Unpacked<'a> {
     /// Gives back the room that was taken from what `interner` keeps.
     pub fn close(self, interner: &mut Interner) {
         let rooms = self.heads.into_iter().filter_map(|head| head.event.account.into_room());
-        interner.names.extend(rooms);
+        let wanted = ROOMS_MAX.saturating_sub(interner.names.len());
+        interner.names.extend(rooms.take(wanted));
     }
 
     /// Latest append time of the sources' records inside, ms.
@@ -277,6 +284,9 @@ impl<'a> Unpacker<'a, '_> {
         let name = self.str()?;
         if kind & SAME_DOMAIN == 0 {
             self.domain = self.texts.shared(&mut self.reader.plain)?;
+        }
+        if name.len() + self.domain.len() > NAME_BYTES_MAX {
+            return Err(self.reader.plain.malformed("the length of an account's name"));
         }
         event.account.set_canonical([name, self.domain]);
         head.key = self.hash_key.account(event.account.as_str());

@@ -167,8 +167,8 @@ pub struct Polled {
     pub rebalance: Option<Rebalance>,
 }
 
-/// Receives records, one or a few of one partition at a time; [`ControlFlow::Break`] ends the poll after them, or after
-/// those that were read together with them.
+/// Receives records, one or a few of one partition at a time in the order of their offsets; [`ControlFlow::Break`] ends the
+/// poll after them, or after those that were read together with them.
 pub type Take<'t> = &'t mut dyn FnMut(&[Record<'_>]) -> ControlFlow<()>;
 
 /// Records handed over together at most.

@@ -10,7 +10,7 @@ use crate::model::{Network, Place, Terms, Travel};
 
 /// Interned values by their encoded bytes. The tables are asked and swept, never walked in an order that shows.
 ///
-/// Grows with the distinct rows of the databases, not with traffic; [`Interner::sweep`] drops what nothing uses.
+/// Values grow with the distinct rows of the databases, not with traffic; [`Interner::sweep`] drops what nothing uses.
 /// Only what an operator loaded is a key here, so nobody can choose keys that collide.
 #[derive(Debug, Default)]
 pub struct Interner {
@@ -20,7 +20,7 @@ pub struct Interner {
     travels: Table<Travel>,
     /// Those of them that windows of accounts name.
     pub spots: Spots,
-    /// Room for names of accounts that were read, to be used again.
+    /// Room for names of accounts that were read, to be used again: no more than a batch needs.
     pub names: Vec<String>,
     swept_len: usize,
 }

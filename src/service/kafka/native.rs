@@ -157,8 +157,10 @@ impl<C: ConsumerContext> BatchConsumer<C> {
                 let name = unsafe { CStr::from_ptr(native::rd_kafka_topic_name(message.rkt)) };
                 topic = (name.to_str().unwrap_or_default(), message.rkt);
             }
-            let is_apart = |first: &Message<'_>| (first.topic, first.partition) != (topic.0, message.partition);
-            if together.is_full() || together.first().is_some_and(is_apart) {
+            let is_next = |before: &Message<'_>| {
+                (before.topic, before.partition) == (topic.0, message.partition) && before.offset < message.offset
+            };
+            if together.is_full() || !together.last().is_none_or(is_next) {
                 take(&together);
                 together.clear();
             }

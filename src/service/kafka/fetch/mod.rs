@@ -547,7 +547,8 @@ impl Open {
                 });
             }
             if !together.is_empty() && take(&together).is_break() {
-                handed = Handed::Enough;
+                // What cannot be read comes next.
+                (handed, outcome) = (Handed::Enough, Ok(()));
             }
         }
         outcome?;
@@ -561,6 +562,16 @@ impl Open {
 }
 
 impl Left {
+    /// The record at the cursor, and its offset.
+    fn entry<'b>(&self, cursor: &mut Cursor<'b>) -> Result<(i64, Entry<'b>), Unreadable> {
+        let entry = Entry::read(cursor)?;
+        let offset = self.first_offset.saturating_add(entry.offset_delta);
+        if offset > self.last_offset {
+            return Err(Unreadable("batch: a record is beyond its end"));
+        }
+        Ok((offset, entry))
+    }
+
     /// Reads the next records of the batch from offset `next` on with their offsets, at most so many and as `entries` has
     /// room for.
     fn read<'b>(
@@ -572,17 +583,13 @@ impl Left {
     ) -> Result<(), Unreadable> {
         let mut next = next;
         while self.count > 0 && entries.len() < count_max.min(TOGETHER) {
-            let entry = Entry::read(cursor)?;
+            let start = cursor.at;
+            let (offset, entry) = self.entry(cursor).inspect_err(|_| cursor.at = start)?;
             self.count -= 1;
-            let offset = self.first_offset.saturating_add(entry.offset_delta);
-            if offset < next {
-                continue;
+            if offset >= next {
+                next = offset + 1;
+                entries.push((offset, entry));
             }
-            if offset > self.last_offset {
-                return Err(Unreadable("batch: a record is beyond its end"));
-            }
-            next = offset + 1;
-            entries.push((offset, entry));
         }
         Ok(())
     }

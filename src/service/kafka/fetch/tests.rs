@@ -349,6 +349,33 @@ fn headers_are_read_when_they_are_asked_for() {
 }
 
 #[test]
+fn what_cannot_be_read_behind_many_records_takes_none_of_them() {
+    let made = Made {
+        count: 40,
+        last_delta: 39,
+        ..Made::plain(0, 0, 20)
+    };
+    for (count_max, breaks) in [(99, false), (99, true), (16, false), (17, false)] {
+        let (address, _asked) = broker(answers(std::slice::from_ref(&made)));
+        let mut fetcher = Fetcher::new("test").unwrap();
+        fetcher.start(&TopicPartition::new("t", 0), 0, address);
+        let (mut got, mut given_up) = (Vec::new(), None);
+        while given_up.is_none() {
+            let mut calls = 0;
+            fetcher.poll(Duration::from_millis(20), count_max, &mut |records| {
+                calls += 1;
+                got.extend(records.iter().map(|record| record.offset));
+                [ControlFlow::Continue(()), ControlFlow::Break(())][usize::from(breaks)]
+            });
+            assert!(!breaks || calls <= 1, "a poll that was ended goes on");
+            given_up = fetcher.take_given_up().pop();
+        }
+        assert_eq!(got, (0..20).collect::<Vec<_>>());
+        assert_eq!(given_up.unwrap().next, 20);
+    }
+}
+
+#[test]
 fn a_break_ends_the_poll_and_loses_nothing() {
     let (address, asked) = broker(answers(&[Made::plain(0, LZ4, 40)]));
     let mut fetcher = Fetcher::new("test").unwrap();
