@@ -320,3 +320,55 @@ impl Outbox {
 fn partition_index(partition: u32) -> i32 {
     i32::try_from(partition).unwrap_or(0)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pipeline::settings::IntakeSettings;
+
+    #[test]
+    fn a_letter_among_many_records_holds_its_own() {
+        let good = br#"{"class_uid":3002,"activity_id":1,"status_id":1,"time":1767323045678,"user":{"name":"ann@corp.example"}}"#;
+        let records: Vec<Record<'_>> = (40..60)
+            .map(|offset| Record {
+                topic: "auth",
+                partition: 1,
+                offset,
+                append_ms: 1_767_323_045_678,
+                key: Some(if offset == 43 { b"one" } else { b"two" }),
+                value: Some(match offset {
+                    43 => b"{",
+                    58 => b"[]",
+                    _ => good,
+                }),
+                replays: if offset == 43 { &0 } else { &7 },
+            })
+            .collect();
+        let settings = IntakeSettings::default();
+        let intake = Intake::new(settings, HashKey([0; 16]), Arc::default());
+        let mut take = LiveIntake::new(intake, Arc::new(Arc::default));
+        let mut outbox = Outbox::new(TopicNames::new("t", 2), HashKey([0; 16]));
+        outbox.intake(&mut take, Format::Ocsf, &records);
+        let letters: Vec<_> = outbox
+            .records
+            .iter()
+            .map(|letter| {
+                let header = |name| letter.headers.iter().find(|(header, _)| *header == name);
+                let text = |name| header(name).map(|(_, value)| String::from_utf8_lossy(value).into_owned());
+                let (offset, replays) = (text("__connect.errors.offset"), text(dead_letter::REPLAY_COUNT));
+                (letter.key.clone(), letter.value.clone(), offset, replays)
+            })
+            .collect();
+        let held = |bytes: &[u8]| Some(bytes.to_vec());
+        assert_eq!(
+            letters,
+            [
+                (held(b"one"), held(b"{"), Some("43".to_owned()), None),
+                (held(b"two"), held(b"[]"), Some("58".to_owned()), Some("7".to_owned())),
+            ]
+        );
+        outbox.flush_intake(&mut take);
+        assert_eq!(outbox.tally.records["auth"], 20);
+        assert_eq!(outbox.tally.counts.of("events_decoded", "all"), 18);
+    }
+}
