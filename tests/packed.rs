@@ -5,6 +5,7 @@ use std::sync::Arc;
 use falsefront::enrich::Reference;
 use falsefront::intake::Format;
 use falsefront::model::Claim;
+use falsefront::model::codec::Writer;
 use falsefront::pipeline::accounts::Accounts;
 use falsefront::pipeline::intake::{Intake, RawRecord};
 use falsefront::pipeline::settings::IntakeSettings;
@@ -163,7 +164,7 @@ fn domains_come_back_however_they_alternate() {
 
 #[test]
 fn a_name_is_as_long_as_one_can_be_and_no_longer() {
-    // Lower case takes three bytes for these two.
+    // In lower case these two bytes are three.
     let long = "\u{23a}".repeat(160);
     assert_eq!(names_back(std::slice::from_ref(&long)), [long.to_lowercase()]);
     let name = |length: usize| format!("a@{}", "d".repeat(length));
@@ -196,14 +197,10 @@ fn a_name_is_as_long_as_one_can_be_and_no_longer() {
     );
 }
 
-fn varint(mut value: u64) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    while value >= 0x80 {
-        bytes.push(u8::try_from(value & 0x7f).unwrap() | 0x80);
-        value >>= 7;
-    }
-    bytes.push(u8::try_from(value).unwrap());
-    bytes
+fn varint(value: u64) -> Vec<u8> {
+    let mut writer = Writer::default();
+    writer.uint(value);
+    writer.into_bytes()
 }
 
 #[test]

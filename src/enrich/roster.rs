@@ -21,7 +21,7 @@ pub struct Roster {
     slots: Vec<Slot>,
     accounts: Vec<Listed>,
     /// Other names of accounts.
-    others: Vec<Name>,
+    others: Vec<Other>,
     placed: u64,
     travels: u64,
     datasets: Vec<Dataset>,
@@ -40,35 +40,35 @@ impl Slot {
     const FREE: u32 = u32::MAX;
 }
 
-/// A name, in one line of the cache if it is no longer than most.
+/// A name, in one line of the cache with what stands beside it if it is no longer than most.
 #[derive(Debug)]
-#[repr(align(64))]
-struct Name {
-    spelled: Spelled,
-    /// Index of its account.
-    account: u32,
-}
-
-#[derive(Debug)]
-enum Spelled {
+enum Name {
     Short(ArrayString<SHORT>),
     Long(Box<str>),
+}
+
+/// Another name of an account, in one line of the cache.
+#[derive(Debug)]
+#[repr(align(64))]
+struct Other {
+    name: Name,
+    /// Index of the account.
+    account: usize,
 }
 
 /// Bytes of a name that needs no room of its own.
 const SHORT: usize = 48;
 
 impl Name {
-    fn new(name: &str, account: u32) -> Self {
-        let spelled = ArrayString::from(name).map_or_else(|_| Spelled::Long(name.into()), Spelled::Short);
-        Self { spelled, account }
+    fn new(name: &str) -> Self {
+        ArrayString::from(name).map_or_else(|_| Self::Long(name.into()), Self::Short)
     }
 
     #[inline]
     fn as_str(&self) -> &str {
-        match &self.spelled {
-            Spelled::Short(name) => name,
-            Spelled::Long(name) => name,
+        match self {
+            Self::Short(name) => name,
+            Self::Long(name) => name,
         }
     }
 }
@@ -131,7 +131,6 @@ pub const NEAR_MAX: usize = 16;
 impl Roster {
     /// A roster of `known`; `owners` says by which names each is known.
     pub(super) fn new(known: Vec<Known>, owners: &BTreeMap<&str, usize>, datasets: Vec<Dataset>) -> Self {
-        let numbered = |index: usize| u32::try_from(index).ok().filter(|index| *index != Slot::FREE);
         let mut roster = Self {
             // Growing in steps would hold half as much again for a while.
             accounts: Vec::with_capacity(known.len()),
@@ -139,16 +138,17 @@ impl Roster {
             ..Self::default()
         };
         for (name, owner) in owners {
-            let account = numbered(*owner).filter(|_| known.get(*owner).is_some_and(|known| known.name != *name));
-            roster.others.extend(account.map(|account| Name::new(name, account)));
+            if known.get(*owner).is_some_and(|known| known.name != *name) {
+                let (name, account) = (Name::new(name), *owner);
+                roster.others.push(Other { name, account });
+            }
         }
-        for (index, Known { name, claim, travels }) in known.into_iter().enumerate() {
-            let Some(account) = numbered(index) else { break };
+        for Known { name, claim, travels } in known {
             roster.placed += u64::from(claim.terms.point.is_some());
             roster.travels += travels.len() as u64;
             let travels = travels.into_boxed_slice();
             roster.accounts.push(Listed {
-                name: Name::new(&name, account),
+                name: Name::new(&name),
                 member: Member { claim, travels },
             });
         }
@@ -164,7 +164,8 @@ impl Roster {
             let name = roster.name(index).map_or("", Name::as_str);
             let (home, tag) = roster.home(name);
             let free = roster.way(home).find(|at| roster.slots[*at].index == Slot::FREE);
-            if let (Some(free), Some(index)) = (free, numbered(index)) {
+            // A name beyond 32 bits is not found: nobody employs as many.
+            if let (Some(free), Ok(index)) = (free, u32::try_from(index)) {
                 roster.slots[free] = Slot { tag, index };
             }
         }
@@ -196,7 +197,7 @@ impl Roster {
     #[inline]
     fn owner(&self, index: usize) -> Option<&Listed> {
         // Its own name need not be read to know it.
-        let of_other = || self.accounts.get(usize::try_from(self.name(index)?.account).ok()?);
+        let of_other = || self.accounts.get(self.other(index)?.account);
         self.accounts.get(index).or_else(of_other)
     }
 
@@ -205,8 +206,12 @@ impl Roster {
     fn name(&self, index: usize) -> Option<&Name> {
         match self.accounts.get(index) {
             Some(listed) => Some(&listed.name),
-            None => self.others.get(index - self.accounts.len()),
+            None => self.other(index).map(|other| &other.name),
         }
+    }
+
+    fn other(&self, index: usize) -> Option<&Other> {
+        self.others.get(index.checked_sub(self.accounts.len())?)
     }
 
     /// Brings what is known of the first [`NEAR_MAX`] of those names near: they come from memory side by side and not one
@@ -218,7 +223,7 @@ impl Roster {
         let found = homes.iter().filter_map(|(home, tag)| self.tagged(*home, *tag).next());
         let lines = found.filter_map(|index| self.owner(index)).map(|owner| {
             let has_day = owner.member.claim.hire_day.is_some();
-            owner.name.account ^ u32::from(has_day)
+            owner.name.as_str().len() ^ usize::from(has_day)
         });
         std::hint::black_box(lines.fold(0, |all, line| all ^ line));
     }
@@ -267,7 +272,7 @@ mod tests {
     #[test]
     fn a_name_and_what_is_known_of_its_account_take_a_line_each() {
         assert_eq!(
-            (size_of::<Name>(), size_of::<Member>(), size_of::<Listed>()),
+            (size_of::<Other>(), size_of::<Member>(), size_of::<Listed>()),
             (64, 64, 128)
         );
     }

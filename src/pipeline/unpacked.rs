@@ -117,7 +117,7 @@ impl<'a> Unpacked<'a> {
         if let Some(fault) = &self.fault {
             return Err(malformed(fault.clone()));
         }
-        // An observation takes more bytes than these, so a count that is a lie reserves no more than the record is long.
+        // An observation takes more bytes than these, so a count that is a lie makes room for no more than the record may hold.
         let left = self.count - self.before;
         let room = left.min(self.plain.rest().len() / OBSERVATION_BYTES_MIN).min(count_max);
         self.heads.reserve(room.saturating_sub(self.heads.len()));

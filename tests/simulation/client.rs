@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use falsefront::service::log::{Failure, Isolation, Log, Outgoing, Polled, Rebalance, Record, Take, TopicPartition};
 
-use super::broker::{Answer, Envelope, MS, Micros, Request, SECOND};
+use super::broker::{Answer, Entry, Envelope, MS, Micros, Request, SECOND};
 use super::mutants::Mutant;
 use super::town::Town;
 
@@ -315,6 +315,19 @@ impl SimulatedLog {
     }
 }
 
+/// What a reader is handed of an entry.
+fn record<'a>(at: &'a TopicPartition, offset: i64, entry: &'a Entry) -> Record<'a> {
+    Record {
+        topic: &at.topic,
+        partition: at.partition,
+        offset,
+        append_ms: entry.append_ms,
+        key: entry.key.as_deref(),
+        value: entry.value.as_deref(),
+        replays: &0,
+    }
+}
+
 impl Log for SimulatedLog {
     fn now(&self) -> Duration {
         Duration::from_micros(self.town.now())
@@ -338,16 +351,7 @@ impl Log for SimulatedLog {
             let Some(position) = position else { continue };
             let partition = broker.partition(at);
             let entries = partition.committed_from(*position).take(wanted);
-            let record = entries.map(|(offset, entry)| Record {
-                topic: &at.topic,
-                partition: at.partition,
-                offset,
-                append_ms: entry.append_ms,
-                key: entry.key.as_deref(),
-                value: entry.value.as_deref(),
-                replays: &0,
-            });
-            let records: Vec<Record<'_>> = record.collect();
+            let records: Vec<Record<'_>> = entries.map(|(offset, entry)| record(at, offset, entry)).collect();
             for records in records.chunks(together) {
                 polled.records += records.len();
                 if let Some(newest) = records.last() {
@@ -578,16 +582,7 @@ impl Log for SimulatedLog {
             for (offset, entry) in records {
                 *position = offset + 1;
                 found += 1;
-                let record = Record {
-                    topic: &at.topic,
-                    partition: at.partition,
-                    offset,
-                    append_ms: entry.append_ms,
-                    key: entry.key.as_deref(),
-                    value: entry.value.as_deref(),
-                    replays: &0,
-                };
-                if take(&[record]) == ControlFlow::Break(()) {
+                if take(&[record(at, offset, entry)]) == ControlFlow::Break(()) {
                     break;
                 }
             }
