@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use falsefront::enrich::Reference;
+use falsefront::enrich::demo_table::{DemoUse, demo_cities};
 use falsefront::intake::Format;
 use falsefront::model::Claim;
 use falsefront::model::codec::Writer;
@@ -292,5 +293,73 @@ fn a_record_of_more_or_fewer_observations_than_promised_is_refused_behind_those(
             accounts.fold_apart(&positions, &lie, &mut Outputs::default()).is_err(),
             "{promised}"
         );
+    }
+}
+
+#[test]
+fn a_place_or_a_network_that_is_none_is_a_fault_of_whom_it_is_of() {
+    // Each from a city and a carrier of its own where there are as many.
+    let cities: Vec<_> = demo_cities().iter().step_by(2).take(40).collect();
+    let records: Vec<Vec<u8>> = (0..)
+        .zip(&cities)
+        .map(|(number, city)| {
+            let (time, ip) = (START_MS + number, city.address(DemoUse::Residential, 0));
+            format!(
+                r#"{{"class_uid":3002,"activity_id":1,"status_id":1,"time":{time},"user":{{"name":"a{number}"}},"src_endpoint":{{"ip":"{ip}"}}}}"#
+            )
+        })
+        .map(String::into_bytes)
+        .collect();
+    let bytes = packed(&records);
+    let behind = |text: &str| {
+        let found = bytes.windows(text.len()).position(|window| window == text.as_bytes());
+        found.unwrap_or_else(|| panic!("{text} is written")) + text.len()
+    };
+    // A latitude that is no number.
+    let place = |of: usize| (behind(cities[of].name), [0xff; 8].as_slice(), of);
+    let carriers: Vec<&str> = cities
+        .iter()
+        .filter_map(|city| Some(city.blocks_for(DemoUse::Residential).next()?.organization))
+        .collect();
+    // An organization that is no text; the first city with it is whom it is of.
+    let network = |at_least: usize| {
+        let is_first = |of: &usize| *of >= at_least && !carriers[..*of].contains(&carriers[*of]);
+        let of = (0..carriers.len()).find(is_first).expect("a later carrier");
+        (behind(carriers[of]) - 1, [0xff].as_slice(), of)
+    };
+    let cases = [
+        vec![place(0)],
+        vec![place(37)],
+        vec![network(1)],
+        vec![place(9), place(20)],
+        vec![place(39), network(1)],
+        vec![place(1), network(2)],
+    ];
+    for faults in cases {
+        let mut damaged = bytes.clone();
+        for (at, with, _) in &faults {
+            damaged[*at..at + with.len()].copy_from_slice(with);
+        }
+        let first = faults.iter().map(|(_, _, of)| *of).min().unwrap();
+        for count_max in [1, 2, 32, usize::MAX] {
+            let mut interner = Interner::default();
+            let mut unpacked = Unpacked::open(&damaged, HASH_KEY).unwrap();
+            let mut read = 0;
+            let fault = loop {
+                match unpacked.advance(count_max, &mut interner) {
+                    Ok(group) => {
+                        assert!(!group.is_empty(), "a fault is not read over");
+                        for index in group.clone() {
+                            let seen = unpacked.observation(index);
+                            assert_eq!(seen.place.map(|place| place.city.as_str()), Some(cities[index].name));
+                            assert_eq!(seen.network.organization, carriers[index]);
+                        }
+                        read = group.end;
+                    }
+                    Err(fault) => break fault,
+                }
+            };
+            assert_eq!(read, first, "{count_max} at a time: {fault}");
+        }
     }
 }

@@ -39,7 +39,7 @@ use falsefront::service::reference::{ReferenceBytes, load_bytes};
 use falsefront::window::intern::Interner;
 
 use floor::{Floor, Scan};
-use traffic::{Records, START_MS, Spread, company_log, sign_ins, sign_ins_from};
+use traffic::{Records, START_MS, Spread, company_log, sign_ins, sign_ins_from, world};
 
 /// Each time is the median of so many runs.
 const ROUNDS: usize = 5;
@@ -83,7 +83,8 @@ fn main() {
         places(&reference);
     }
     if is_wanted("pack") {
-        packing(&reference);
+        packing(&reference, Spread::Uniform);
+        packing(&reference_of_world(), Spread::World);
     }
     if is_wanted("account") {
         state::one_account(&reference);
@@ -100,7 +101,9 @@ fn main() {
         }
     }
     if is_wanted("whole") {
+        let world = reference_of_world();
         for accounts in sizes.into_iter().filter(|accounts| *accounts > 1_000) {
+            whole_core(&world, accounts, Spread::World, Spread::World.name());
             whole_core(&reference_with(accounts), accounts, Spread::Uniform, "on the roster");
         }
     }
@@ -154,17 +157,23 @@ fn median<T>(count: usize, clock: impl Fn() -> u64, mut prepare: impl FnMut() ->
 }
 
 fn reference() -> Arc<Reference> {
-    reference_of(Vec::new())
+    reference_of(demo_databases().unwrap(), Vec::new())
+}
+
+/// Of the many places of `world`.
+fn reference_of_world() -> Arc<Reference> {
+    reference_of(world::databases(), Vec::new())
 }
 
 /// With these accounts on the roster, as HR lists them: each with a place, an employer, a hire date and a device.
 fn reference_with(accounts: u64) -> Arc<Reference> {
-    reference_of(vec![("roster.csv".to_owned(), traffic::roster(accounts).into_bytes())])
+    let roster = vec![("roster.csv".to_owned(), traffic::roster(accounts).into_bytes())];
+    reference_of(demo_databases().unwrap(), roster)
 }
 
-fn reference_of(roster: Vec<(String, Vec<u8>)>) -> Arc<Reference> {
+fn reference_of(geoip: Vec<(String, Vec<u8>)>, roster: Vec<(String, Vec<u8>)>) -> Arc<Reference> {
     let bytes = ReferenceBytes {
-        geoip: demo_databases().unwrap(),
+        geoip,
         roster,
         ..ReferenceBytes::default()
     };
@@ -285,8 +294,8 @@ fn pack_each(reference: &Arc<Reference>, records: &Records, mut each: impl FnMut
     intake.flush().observations.into_iter().for_each(each);
 }
 
-fn packing(reference: &Arc<Reference>) {
-    let records = sign_ins(Format::Ocsf, 50_000, 10_000, Spread::Uniform, 1_000, SEED);
+fn packing(reference: &Arc<Reference>, spread: Spread) {
+    let records = sign_ins(Format::Ocsf, 50_000, 10_000, spread, 1_000, SEED);
     let packed = pack(reference, &records);
     let bytes: usize = packed.iter().map(|record| record.value.len()).sum();
     // Into room that is there: what the kernel takes to give more is no part of the least.
@@ -323,7 +332,7 @@ fn packing(reference: &Arc<Reference>) {
         },
     );
     row(
-        &format!("enrich and pack, {} B packed", bytes / records.len()),
+        &format!("enrich and pack, {}, {} B packed", spread.name(), bytes / records.len()),
         intake - decode_only,
         copy,
     );
@@ -337,7 +346,7 @@ fn packing(reference: &Arc<Reference>) {
             }
         },
     );
-    row("unpack", unpack, copy);
+    row(&format!("unpack, {}", spread.name()), unpack, copy);
 }
 
 /// Intake, accounts and entities of one partition, record for record.
@@ -423,8 +432,12 @@ fn whole_core(reference: &Arc<Reference>, accounts: u64, spread: Spread, what: &
         )
     };
     // In parts: the records of ten million accounts would not leave much memory for their windows.
+    let each = match spread {
+        Spread::World => Spread::EachOfWorld,
+        _ => Spread::Each,
+    };
     for first in (0..accounts).step_by(1_000_000) {
-        let known = part(first, (accounts - first).min(1_000_000), Spread::Each(first));
+        let known = part(first, (accounts - first).min(1_000_000), each(first));
         core.run(reference, &known);
         floor.run(known.iter());
     }

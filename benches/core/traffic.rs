@@ -5,6 +5,9 @@ use falsefront::generate::random::Random;
 use falsefront::generate::{Company, Params};
 use falsefront::intake::Format;
 
+#[path = "world.rs"]
+pub(crate) mod world;
+
 /// 2026-03-02T00:00:00Z, a Monday.
 pub(crate) const START_MS: i64 = 1_772_409_600_000;
 
@@ -19,6 +22,10 @@ pub(crate) enum Spread {
     /// One after the other, from this one on.
     Each(u64),
     Uniform,
+    /// As [`Spread::Each`], at home as with [`Spread::World`].
+    EachOfWorld(u64),
+    /// As uniform, each account at home in one of the many places of `world`.
+    World,
     /// Exponent 1: the inverse of its distribution function is a power of the number of accounts.
     Zipf,
     /// Nine of ten events are of one account.
@@ -38,8 +45,9 @@ const FAR_ADDRESS: &str = "245.1.255.1";
 impl Spread {
     pub(crate) fn name(self) -> &'static str {
         match self {
-            Self::Each(_) => "each",
+            Self::Each(_) | Self::EachOfWorld(_) => "each",
             Self::Uniform => "uniform",
+            Self::World => "in 10,000 places",
             Self::Zipf => "zipf",
             Self::HotAccount => "on one account",
             Self::HotAddress => "from one address",
@@ -49,9 +57,11 @@ impl Spread {
 
     fn account(self, number: u64, accounts: u64, random: &mut Random) -> u64 {
         match self {
-            Self::Each(first) => (first + number) % accounts,
+            Self::Each(first) | Self::EachOfWorld(first) => (first + number) % accounts,
             Self::HotAccount if !random.bits().is_multiple_of(10) => 0,
-            Self::Uniform | Self::HotAccount | Self::HotAddress | Self::FarAddress => random.bits() % accounts,
+            Self::Uniform | Self::World | Self::HotAccount | Self::HotAddress | Self::FarAddress => {
+                random.bits() % accounts
+            }
             Self::Zipf => (((accounts as f64).powf(unit(random)) as u64).max(1) - 1).min(accounts - 1),
         }
     }
@@ -122,6 +132,7 @@ pub(crate) fn sign_ins_from(
         let roll = random.bits();
         let ip = match spread {
             Spread::HotAddress if !roll.is_multiple_of(10) => HOT_ADDRESS.to_owned(),
+            Spread::World | Spread::EachOfWorld(_) => world::address(account, roll).to_string(),
             Spread::FarAddress if !roll.is_multiple_of(10) => FAR_ADDRESS.to_owned(),
             _ => address(account, roll),
         };

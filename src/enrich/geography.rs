@@ -7,8 +7,10 @@
 //! | class and label | the operator's longest prefix, else the operator's AS, else an anonymizer database |
 
 use std::net::IpAddr;
+use std::sync::OnceLock;
 
-use crate::model::{Network, NetworkClass, Place};
+use crate::model::dictionary::Encoded;
+use crate::model::{Network, NetworkClass};
 
 use super::address_table::{AddressTable, Entry, TableV4Builder, TableV6Builder};
 use super::network_interner::{Interner, NetworkKey};
@@ -76,6 +78,8 @@ pub struct Geography {
     table: AddressTable,
     places: PlaceTable,
     networks: Vec<Network>,
+    /// Each as observations have it, once it was asked for.
+    network_entries: Vec<OnceLock<Encoded>>,
     datasets: Vec<Dataset>,
 }
 
@@ -85,6 +89,7 @@ impl Default for Geography {
             table: AddressTable::default(),
             places: PlaceTable::default(),
             networks: vec![Network::default()],
+            network_entries: vec![OnceLock::new()],
             datasets: Vec::new(),
         }
     }
@@ -105,8 +110,9 @@ impl Geography {
         self.table.locate(ip)
     }
 
-    pub(super) fn place(&self, id: PlaceId) -> &Place {
-        self.places.place(id)
+    pub(super) fn network_entry(&self, id: NetworkId) -> &Encoded {
+        let index = id.0 as usize;
+        self.network_entries[index].get_or_init(|| Encoded::of_network(&self.networks[index]))
     }
 
     pub(super) fn network(&self, id: NetworkId) -> &Network {
@@ -239,6 +245,7 @@ impl Merger {
         Geography {
             table,
             places: self.places.freeze(weights),
+            network_entries: networks.iter().map(|_| OnceLock::new()).collect(),
             networks,
             datasets: self.datasets,
         }
@@ -416,7 +423,7 @@ mod tests {
                 let located = geography.locate(ip.into());
                 let place = holding(&first, ip).map(|id| format!("a {id}"));
                 let place = place.or_else(|| holding(&second, ip).map(|id| format!("b {id}")));
-                prop_assert_eq!(located.place.map(|id| geography.place(id).city.clone()), place, "{}", ip);
+                prop_assert_eq!(located.place.map(|id| geography.places.place(id).city), place, "{}", ip);
 
                 let network = geography.network(located.network);
                 let system = holding(&systems, ip);

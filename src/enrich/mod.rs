@@ -26,6 +26,7 @@ pub mod demo_table;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use crate::model::dictionary::Encoded;
 use crate::model::{Network, Place};
 use geography::Geography;
 use roster::Roster;
@@ -93,8 +94,38 @@ impl Reference {
     /// # Panics
     /// If the id comes from another `Reference`.
     #[must_use]
-    pub fn place(&self, id: PlaceId) -> &Place {
-        self.geography.place(id)
+    pub fn place(&self, id: PlaceId) -> Place {
+        self.geography.places().place(id)
+    }
+
+    /// The place with that id, as observations have it.
+    ///
+    /// # Panics
+    /// If the id comes from another `Reference`.
+    #[must_use]
+    #[inline]
+    pub fn place_entry(&self, id: PlaceId) -> &Encoded {
+        self.geography.places().entry(id)
+    }
+
+    /// The network with that id, as observations have it.
+    ///
+    /// # Panics
+    /// If the id comes from another `Reference`.
+    #[must_use]
+    #[inline]
+    pub fn network_entry(&self, id: NetworkId) -> &Encoded {
+        self.geography.network_entry(id)
+    }
+
+    /// Brings what observations have of places and networks near, before it is asked for.
+    #[inline]
+    pub fn bring_located_near(&self, located: impl Iterator<Item = Located>) {
+        let lines = located.map(|located| {
+            let place = located.place.map_or(0, |id| self.place_entry(id).touch());
+            place ^ self.network_entry(located.network).touch()
+        });
+        std::hint::black_box(lines.fold(0, |all, line| all ^ line));
     }
 
     /// The network with that id.
@@ -112,12 +143,6 @@ impl Reference {
     #[inline]
     pub fn resolve<'n>(&'n self, mut names: impl Iterator<Item = &'n str>) -> Option<Rostered<'n>> {
         names.find_map(|name| self.roster.find(name))
-    }
-
-    /// Whether any account is known.
-    #[must_use]
-    pub fn knows_accounts(&self) -> bool {
-        !self.roster.is_empty()
     }
 
     /// Brings what is known of those names near, of the first [`NEAR_MAX`] of them, before they are resolved.

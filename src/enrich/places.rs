@@ -1,7 +1,7 @@
-//! All places of the loaded databases, each once, packed; a [`Place`] is spelled out when it is first asked for.
+//! All places of the loaded databases, each once, packed; a place is encoded for observations when it is first asked for.
 //!
-//! A city database names some 400 000 places and a company sees a few thousand of them, so spelling all of them
-//! out at load would cost a hundred megabytes for nothing.
+//! A city database names some 400 000 places and a company sees a few thousand of them, so encoding all of them
+//! at load would cost a hundred megabytes for nothing.
 
 use std::hash::BuildHasher;
 use std::sync::OnceLock;
@@ -9,6 +9,7 @@ use std::sync::OnceLock;
 use foldhash::fast::FixedState;
 use hashbrown::{HashMap, HashTable};
 
+use crate::model::dictionary::Encoded;
 use crate::model::geo::Point;
 use crate::model::place::{CITY_RADIUS_KM, REGION_RADIUS_KM};
 use crate::model::{Place, Scale};
@@ -216,7 +217,7 @@ impl PlaceRecords {
         self.strings.ends.shrink_to_fit();
         self.records.shrink_to_fit();
         PlaceTable {
-            spelled: self.records.iter().map(|_| OnceLock::new()).collect(),
+            entries: self.records.iter().map(|_| OnceLock::new()).collect(),
             strings: self.strings,
             records: self.records,
             weights,
@@ -235,21 +236,27 @@ pub struct PlaceTable {
     strings: Strings,
     records: Vec<PlaceRecord>,
     weights: Vec<u32>,
-    spelled: Vec<OnceLock<Box<Place>>>,
+    entries: Vec<OnceLock<Encoded>>,
 }
 
 impl PlaceTable {
+    /// The place with that id, as observations have it.
+    ///
+    /// # Panics
+    /// If the id comes from another table.
+    #[must_use]
+    #[inline]
+    pub fn entry(&self, id: PlaceId) -> &Encoded {
+        self.entries[id.0 as usize].get_or_init(|| Encoded::of_place(&self.place(id)))
+    }
+
     /// The place with that id.
     ///
     /// # Panics
     /// If the id comes from another table.
     #[must_use]
-    pub fn place(&self, id: PlaceId) -> &Place {
-        let index = id.0 as usize;
-        self.spelled[index].get_or_init(|| Box::new(self.spell(&self.records[index])))
-    }
-
-    fn spell(&self, record: &PlaceRecord) -> Place {
+    pub fn place(&self, id: PlaceId) -> Place {
+        let record = &self.records[id.0 as usize];
         Place {
             country: self.strings.get(record.country).to_owned(),
             region: self.strings.get(record.region).to_owned(),
@@ -286,14 +293,14 @@ impl PlaceTable {
         self.records.is_empty()
     }
 
-    /// Bytes on the heap before any place is spelled out.
+    /// Bytes on the heap before any place is encoded.
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.strings.text.capacity()
             + size_of_val(&*self.strings.ends)
             + size_of_val(&*self.records)
             + size_of_val(&*self.weights)
-            + size_of_val(&*self.spelled)
+            + size_of_val(&*self.entries)
     }
 }
 

@@ -19,20 +19,71 @@ struct Known {
 }
 
 impl Known {
+    /// Whether the value at that address must be written; if not, its number was.
     #[inline]
-    fn reference<T>(&mut self, writer: &mut Writer, value: &T, write: impl FnOnce(&T, &mut Writer)) {
-        let address = std::ptr::from_ref(value) as usize;
+    fn is_new(&mut self, writer: &mut Writer, address: usize) -> bool {
         let next = self.numbers.len() as u64;
         let number = *self.numbers.entry(address).or_insert(next);
-        if number < next {
-            writer.uint(number + 1);
+        let is_new = number == next;
+        writer.uint(if is_new { 0 } else { number + 1 });
+        is_new
+    }
+
+    #[inline]
+    fn entry(&mut self, writer: &mut Writer, entry: &Encoded) {
+        if self.is_new(writer, std::ptr::from_ref(entry).addr()) {
+            writer.raw(&entry.written);
+        }
+    }
+
+    #[inline]
+    fn reference<T>(&mut self, writer: &mut Writer, value: &T, write: impl FnOnce(&T, &mut Writer)) {
+        if !self.is_new(writer, std::ptr::from_ref(value).addr()) {
             return;
         }
-        writer.uint(0);
         self.entry.clear();
         write(value, &mut self.entry);
         writer.uint(self.entry.len() as u64);
         writer.raw(self.entry.as_bytes());
+    }
+}
+
+/// A value as it is written, encoded once for all records that name it.
+#[derive(Debug)]
+pub struct Encoded {
+    /// Its length and its bytes.
+    written: Box<[u8]>,
+}
+
+impl Encoded {
+    /// The encoded form of a place.
+    #[must_use]
+    pub fn of_place(place: &Place) -> Self {
+        Self::of(place, write_place)
+    }
+
+    /// The encoded form of a network.
+    #[must_use]
+    pub fn of_network(network: &Network) -> Self {
+        Self::of(network, write_network)
+    }
+
+    fn of<T>(value: &T, write: impl Fn(&T, &mut Writer)) -> Self {
+        let (mut entry, mut writer) = (Writer::default(), Writer::default());
+        write(value, &mut entry);
+        writer.uint(entry.len() as u64);
+        writer.raw(entry.as_bytes());
+        Self {
+            written: writer.into_bytes().into(),
+        }
+    }
+
+    /// Reads a little of it, to bring it near.
+    #[must_use]
+    #[inline]
+    pub fn touch(&self) -> u8 {
+        // Most take up two lines of the cache.
+        self.written[0] ^ self.written[self.written.len() - 1]
     }
 }
 
@@ -59,10 +110,20 @@ impl DictionaryWriter {
     pub fn place(&mut self, writer: &mut Writer, place: &Place) {
         self.places.reference(writer, place, write_place);
     }
+    /// A place, encoded.
+    #[inline]
+    pub fn place_entry(&mut self, writer: &mut Writer, entry: &Encoded) {
+        self.places.entry(writer, entry);
+    }
     /// A network.
     #[inline]
     pub fn network(&mut self, writer: &mut Writer, network: &Network) {
         self.networks.reference(writer, network, write_network);
+    }
+    /// A network, encoded.
+    #[inline]
+    pub fn network_entry(&mut self, writer: &mut Writer, entry: &Encoded) {
+        self.networks.entry(writer, entry);
     }
     /// What claims have in common.
     #[inline]

@@ -110,13 +110,15 @@ impl NetworkClass {
 
 /// The network an address belongs to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+// The class comes first, as the facts of a place do.
+#[repr(C)]
 pub struct Network {
     /// Class; [`NetworkClass::Unknown`] if no list names it.
     pub class: NetworkClass,
-    /// Site or brand: `Astrill`, `Berlin office`; empty if unknown.
-    pub label: String,
     /// Autonomous system number; 0 if unknown.
     pub asn: u32,
+    /// Site or brand: `Astrill`, `Berlin office`; empty if unknown.
+    pub label: String,
     /// Autonomous system's organization; empty if unknown.
     pub organization: String,
 }

@@ -23,7 +23,15 @@ pub enum Scale {
 
 /// Where an address is.
 #[derive(Clone, Debug, PartialEq)]
+// What is asked for with every observation comes first, in one line of the cache with the count of who holds the place.
+#[repr(C)]
 pub struct Place {
+    /// Center of the place.
+    pub point: Point,
+    /// Radius around `point`, km, that holds the true position with fair certainty. Never 0.
+    pub radius_km: u16,
+    /// How precisely it is known.
+    pub scale: Scale,
     /// ISO 3166-1 alpha-2, upper case; empty if unknown.
     pub country: String,
     /// Region: ISO 3166-2 subdivision code without country where known, else its name; empty if unknown.
@@ -32,12 +40,6 @@ pub struct Place {
     pub region_name: String,
     /// City's English name; empty if unknown.
     pub city: String,
-    /// Center of the place.
-    pub point: Point,
-    /// Radius around `point`, km, that holds the true position with fair certainty. Never 0.
-    pub radius_km: u16,
-    /// How precisely it is known.
-    pub scale: Scale,
 }
 
 impl Place {

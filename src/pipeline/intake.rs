@@ -2,6 +2,7 @@
 //!
 //! Stateless: decode, resolve the account, enrich. Everything after it is a fold over what it wrote.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use arrayvec::ArrayVec;
@@ -9,7 +10,7 @@ use arrayvec::ArrayVec;
 use super::Counts;
 use super::packed::{Joined, Packer};
 use super::settings::IntakeSettings;
-use crate::enrich::{NEAR_MAX, Reference, Rostered};
+use crate::enrich::{Located, NEAR_MAX, Reference, Rostered};
 use crate::intake::address::is_public;
 use crate::intake::{Decoder, Format, Rejection};
 use crate::model::event_id::EventId;
@@ -105,7 +106,7 @@ pub struct Intake {
     often: Often,
 }
 
-/// Events that wait for one another, so that what is known of their accounts comes near together.
+/// Events that wait for one another, so that what is known of their accounts and addresses comes near together.
 type Waiting<'r> = ArrayVec<Decoded<'r>, NEAR_MAX>;
 
 /// An event, its index in its record, and the record.
@@ -113,6 +114,24 @@ struct Decoded<'r> {
     event: Event<'r>,
     index: u32,
     record: &'r RawRecord<'r>,
+}
+
+/// Where an event came from.
+#[derive(Clone, Copy, Default)]
+struct Placed {
+    /// Its source address, if it is a public one. A private address names a different machine in every network, so it can be
+    /// neither a place nor a key.
+    ip: Option<IpAddr>,
+    located: Located,
+}
+
+impl Placed {
+    #[inline]
+    fn of(event: &Event<'_>, reference: &Reference) -> Self {
+        let ip = event.source_ip.filter(|ip| is_public(*ip));
+        let located = ip.map(|ip| reference.locate(ip)).unwrap_or_default();
+        Self { ip, located }
+    }
 }
 
 /// What happens with every event, counted by name only when it is told.
@@ -176,7 +195,7 @@ impl Intake {
     }
 
     /// Takes records of a source with that format. Many at a time cost less than each by itself: what is known of their
-    /// accounts comes from memory side by side.
+    /// accounts and addresses comes from memory side by side.
     pub fn records(&mut self, format: Format, records: &[RawRecord<'_>]) {
         let mut waiting = Waiting::new();
         for record in records {
@@ -198,15 +217,12 @@ impl Intake {
             self.refuse(record, None, &Rejection { reason, detail });
             return;
         };
-        let does_wait = self.reference.knows_accounts();
         let mut refused = 0;
         let mut decoder = std::mem::take(&mut self.decoder);
         let outcome = decoder.decode(format, value, &mut |index, event| {
             self.often.received += 1;
             let is_beyond = usize::try_from(index).is_ok_and(|index| index >= self.settings.events_per_record_max);
             let rejection = match event {
-                // By reference: an event is a few hundred bytes.
-                Ok(ref event) if !is_beyond && !does_wait => return self.event(event, index, record),
                 Ok(event) if !is_beyond => {
                     if waiting.is_full() {
                         self.join(waiting);
@@ -235,8 +251,14 @@ impl Intake {
     fn join(&mut self, waiting: &mut Waiting<'_>) {
         let names = waiting.iter().map(|decoded| decoded.event.account.as_str());
         self.reference.bring_near(names);
-        for Decoded { event, index, record } in waiting.iter() {
-            self.event(event, *index, record);
+        let placed = waiting
+            .iter()
+            .map(|decoded| Placed::of(&decoded.event, &self.reference));
+        let placed: ArrayVec<Placed, NEAR_MAX> = placed.collect();
+        self.reference
+            .bring_located_near(placed.iter().map(|from| from.located));
+        for (Decoded { event, index, record }, from) in waiting.iter().zip(placed) {
+            self.event(event, *index, record, from);
         }
         waiting.clear();
     }
@@ -261,7 +283,7 @@ impl Intake {
         std::mem::take(&mut self.outputs)
     }
 
-    fn event(&mut self, event: &Event<'_>, index: u32, record: &RawRecord<'_>) {
+    fn event(&mut self, event: &Event<'_>, index: u32, record: &RawRecord<'_>, from: Placed) {
         let reference = &*self.reference;
         self.often.decoded += 1;
         let position = event.id.is_empty().then(|| {
@@ -276,10 +298,8 @@ impl Intake {
         let names = std::iter::once(event.account.as_str()).chain(event.account_aliases.iter().map(Account::as_str));
         let listed = reference.resolve(names);
         let account = listed.map_or(event.account.as_str(), |listed| listed.account);
-        // A private address names a different machine in every network, so it can be neither a place nor a key.
-        let source_ip = event.source_ip.filter(|ip| is_public(*ip));
-        let located = source_ip.map(|ip| reference.locate(ip)).unwrap_or_default();
-        match (source_ip, located.place) {
+        let located = from.located;
+        match (from.ip, located.place) {
             (None, _) => self.often.without_address += 1,
             (Some(_), None) => self.often.not_located += 1,
             (Some(_), Some(_)) => self.often.located += 1,
@@ -287,9 +307,9 @@ impl Intake {
         let joined = Joined {
             id: position.as_ref().unwrap_or(&event.id),
             account,
-            source_ip,
-            place: located.place.map(|id| reference.place(id)),
-            network: reference.network(located.network),
+            source_ip: from.ip,
+            place: located.place.map(|id| reference.place_entry(id)),
+            network: reference.network_entry(located.network),
             claim: listed.map_or(&self.unknown_claim, Rostered::claim),
             travel: listed.and_then(|listed| listed.travel_on(day_of(order_ms))),
         };

@@ -17,8 +17,9 @@ use std::net::IpAddr;
 use super::packed_texts::TextWriter;
 use crate::model::claim::DeviceIds;
 use crate::model::codec::Writer;
+use crate::model::dictionary::Encoded;
 use crate::model::event_id::EventId;
-use crate::model::{Claim, Event, Network, Peripheral, Place, Travel};
+use crate::model::{Claim, Event, Peripheral, Travel};
 use crate::window::shared::SharedWriter;
 
 /// Version of the encoding.
@@ -34,9 +35,9 @@ pub struct Joined<'a> {
     /// Source address, if it is a public one.
     pub source_ip: Option<IpAddr>,
     /// Where the source address is.
-    pub place: Option<&'a Place>,
+    pub place: Option<&'a Encoded>,
     /// Its network.
-    pub network: &'a Network,
+    pub network: &'a Encoded,
     /// What HR says.
     pub claim: &'a Claim,
     /// Travel approved for the day.
@@ -171,9 +172,9 @@ impl Packer {
         }
         write_details(&mut writer, event);
         if let Some(place) = joined.place {
-            self.writer.place(place);
+            self.writer.place_entry(place);
         }
-        self.writer.network(joined.network);
+        self.writer.network_entry(joined.network);
         let claim = joined.claim;
         self.writer.terms(&claim.terms);
         let mut writer = Texted {

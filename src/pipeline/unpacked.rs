@@ -38,7 +38,7 @@ pub struct Unpacked<'a> {
     data_versions: &'a str,
     plain: Reader<'a>,
     texts: TextReader<'a>,
-    known: Dictionary,
+    known: Dictionary<'a>,
     /// Of the observation read last.
     order_ms: i64,
     /// Of the observation read last.
@@ -131,6 +131,7 @@ impl<'a> Unpacked<'a> {
                 interner,
             ),
             texts: &mut self.texts,
+            number: 0,
             hash_key: self.hash_key,
             order_ms: self.order_ms,
             product: self.product,
@@ -140,10 +141,14 @@ impl<'a> Unpacked<'a> {
             if self.heads.len() == self.last {
                 self.heads.push(Head::blank(String::new()));
             }
+            unpacker.number = self.last;
             match unpacker.read(&mut self.heads[self.last]) {
                 Ok(()) => self.last += 1,
                 Err(fault) => self.fault = Some(fault),
             }
+        }
+        if let Err((number, fault)) = unpacker.reader.settle() {
+            (self.last, self.fault) = (number, Some(fault));
         }
         (self.order_ms, self.product, self.domain) = (unpacker.order_ms, unpacker.product, unpacker.domain);
         (self.plain, self.known) = unpacker.reader.into_parts();
@@ -251,6 +256,8 @@ fn cut(record: &[u8]) -> Result<(i64, usize, &[u8], &str), Malformed> {
 struct Unpacker<'a, 'i> {
     reader: SharedReader<'a, 'i>,
     texts: &'i mut TextReader<'a>,
+    /// Of the observation among those that are read together.
+    number: usize,
     hash_key: HashKey,
     /// Of the observation before.
     order_ms: i64,
@@ -298,11 +305,11 @@ impl<'a> Unpacker<'a, '_> {
         event.vpn_ip = if has(1 << 7) { self.reader.plain.ip()? } else { None };
         self.details(event)?;
         head.place = if has(1 << 5) {
-            Some(self.reader.place_number()?)
+            Some(self.reader.late_place_number(self.number)?)
         } else {
             None
         };
-        head.network = self.reader.network_number()?;
+        head.network = self.reader.late_network_number(self.number)?;
         head.terms = self.reader.terms_number()?;
         self.own(head)?;
         head.travel = if has(1 << 6) {

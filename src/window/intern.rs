@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
+use std::hash::BuildHasher as _;
+
 use foldhash::fast::FixedState;
-use hashbrown::HashMap;
+use hashbrown::HashTable;
 
 use super::spots::{SpotId, Spots};
 use crate::model::{Network, Place, Terms, Travel};
@@ -14,8 +16,8 @@ use crate::model::{Network, Place, Terms, Travel};
 /// Only what an operator loaded is a key here, so nobody can choose keys that collide.
 #[derive(Debug, Default)]
 pub struct Interner {
-    places: Table<Place>,
-    networks: Table<Network>,
+    pub(super) places: Table<Place>,
+    pub(super) networks: Table<Network>,
     terms: Table<Terms>,
     travels: Table<Travel>,
     /// Those of them that windows of accounts name.
@@ -25,7 +27,70 @@ pub struct Interner {
     swept_len: usize,
 }
 
-type Table<T> = HashMap<Box<[u8]>, Arc<T>, FixedState>;
+/// Values by their encoded bytes.
+#[derive(Debug)]
+pub(super) struct Table<T>(HashTable<Interned<T>>);
+
+#[derive(Debug)]
+struct Interned<T> {
+    hash: u64,
+    bytes: Box<[u8]>,
+    value: Arc<T>,
+}
+
+impl<T> Default for Table<T> {
+    fn default() -> Self {
+        Self(HashTable::new())
+    }
+}
+
+/// Hash of the bytes that encode a value.
+#[inline]
+pub(super) fn hash(bytes: &[u8]) -> u64 {
+    FixedState::default().hash_one(bytes)
+}
+
+impl<T> Table<T> {
+    /// The one copy of the value these bytes encode, which have that hash.
+    ///
+    /// # Errors
+    /// Whatever `decode` says, if the bytes were not met before.
+    pub(super) fn intern<E>(
+        &mut self,
+        hash: u64,
+        bytes: &[u8],
+        decode: impl FnOnce() -> Result<T, E>,
+    ) -> Result<Arc<T>, E> {
+        if let Some(found) = self.0.find(hash, |known| *known.bytes == *bytes) {
+            return Ok(Arc::clone(&found.value));
+        }
+        let value = Arc::new(decode()?);
+        let interned = Interned {
+            hash,
+            bytes: bytes.into(),
+            value: Arc::clone(&value),
+        };
+        self.0.insert_unique(hash, interned, |known| known.hash);
+        Ok(value)
+    }
+
+    /// Brings values whose bytes have these hashes near, before they are asked for. `touch` reads of a value what will be.
+    #[inline]
+    pub(super) fn bring_near(&self, hashes: impl Iterator<Item = u64>, touch: impl Fn(&T) -> u16) {
+        let known = hashes.filter_map(|hash| self.0.find(hash, |known| known.hash == hash));
+        let lines = known.map(|known| {
+            let ends = [known.bytes.first(), known.bytes.last()];
+            let ends = ends.into_iter().flatten().fold(0, |all, byte| all ^ byte);
+            u16::from(ends) ^ touch(&known.value)
+        });
+        std::hint::black_box(lines.fold(0, |all, line| all ^ line));
+    }
+
+    /// Drops what nothing else holds.
+    fn sweep(&mut self) {
+        self.0.retain(|known| Arc::strong_count(&known.value) > 1);
+    }
+}
 
 /// Fewer values than this are not worth sweeping.
 const SWEPT_LEN_MIN: usize = 1_024;
@@ -37,12 +102,7 @@ macro_rules! interned {
         /// # Errors
         /// Whatever `decode` says, if the bytes were not met before.
         pub fn $name<E>(&mut self, bytes: &[u8], decode: impl FnOnce() -> Result<$type, E>) -> Result<Arc<$type>, E> {
-            if let Some(found) = self.$field.get(bytes) {
-                return Ok(Arc::clone(found));
-            }
-            let value = Arc::new(decode()?);
-            self.$field.insert(bytes.into(), Arc::clone(&value));
-            Ok(value)
+            self.$field.intern(hash(bytes), bytes, decode)
         }
     };
 }
@@ -63,17 +123,17 @@ impl Interner {
     /// Drops what nothing else holds, where windows name the spots of `used` and no others.
     pub fn sweep(&mut self, used: impl Iterator<Item = SpotId>) {
         self.spots.keep(used);
-        self.places.retain(|_, value| Arc::strong_count(value) > 1);
-        self.networks.retain(|_, value| Arc::strong_count(value) > 1);
-        self.terms.retain(|_, value| Arc::strong_count(value) > 1);
-        self.travels.retain(|_, value| Arc::strong_count(value) > 1);
+        self.places.sweep();
+        self.networks.sweep();
+        self.terms.sweep();
+        self.travels.sweep();
         self.swept_len = self.len();
     }
 
     /// How many values are kept.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.places.len() + self.networks.len() + self.terms.len() + self.travels.len() + self.spots.len()
+        self.places.0.len() + self.networks.0.len() + self.terms.0.len() + self.travels.0.len() + self.spots.len()
     }
 
     /// Whether nothing is kept.

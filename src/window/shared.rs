@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use super::intern::Interner;
+use super::intern::{self, Interner, Table};
 use super::spots::Spots;
 use crate::model::codec::{Malformed, Reader, Writer};
-use crate::model::dictionary::{self, DictionaryWriter, Reference};
+use crate::model::dictionary::{self, DictionaryWriter, Encoded, Reference};
 use crate::model::{Network, Place, Terms, Travel};
 
 /// Writes values, shared ones once.
@@ -38,6 +38,11 @@ impl SharedWriter {
     pub fn place(&mut self, place: &Place) {
         self.dictionary.place(&mut self.plain, place);
     }
+    /// A place, encoded.
+    #[inline]
+    pub fn place_entry(&mut self, entry: &Encoded) {
+        self.dictionary.place_entry(&mut self.plain, entry);
+    }
     /// A place or its absence.
     #[inline]
     pub fn opt_place(&mut self, place: Option<&Place>) {
@@ -50,6 +55,11 @@ impl SharedWriter {
     #[inline]
     pub fn network(&mut self, network: &Network) {
         self.dictionary.network(&mut self.plain, network);
+    }
+    /// A network, encoded.
+    #[inline]
+    pub fn network_entry(&mut self, entry: &Encoded) {
+        self.dictionary.network_entry(&mut self.plain, entry);
     }
     /// What claims have in common.
     #[inline]
@@ -65,14 +75,48 @@ impl SharedWriter {
 
 /// Shared values of one record, in the order of their first occurrence.
 #[derive(Debug, Default)]
-pub struct Dictionary {
+pub struct Dictionary<'a> {
     places: Vec<Arc<Place>>,
     networks: Vec<Arc<Network>>,
+    /// Those behind them that are only to be looked up yet.
+    late_places: Vec<Late<'a>>,
+    late_networks: Vec<Late<'a>>,
     terms: Vec<Arc<Terms>>,
     travels: Vec<Arc<Travel>>,
 }
 
-impl Dictionary {
+/// A value in a record that is to be looked up.
+#[derive(Debug)]
+struct Late<'a> {
+    entry: &'a [u8],
+    hash: u64,
+    /// Whom it is of, as the reader was told.
+    of: usize,
+}
+
+/// Values that are looked up side by side.
+const LATE_TOGETHER: usize = 32;
+
+/// Looks values up behind those that are `known`.
+fn settle<T>(
+    late: &mut Vec<Late<'_>>,
+    known: &mut Vec<Arc<T>>,
+    table: &mut Table<T>,
+    touch: impl Fn(&T) -> u16,
+    decode: impl Fn(&[u8]) -> Result<T, Malformed>,
+) -> Result<(), (usize, Malformed)> {
+    for together in late.chunks(LATE_TOGETHER) {
+        table.bring_near(together.iter().map(|late| late.hash), &touch);
+        for Late { entry, hash, of } in together {
+            let value = table.intern(*hash, entry, || decode(entry));
+            known.push(value.map_err(|malformed| (*of, malformed))?);
+        }
+    }
+    late.clear();
+    Ok(())
+}
+
+impl Dictionary<'_> {
     /// The place with that number.
     #[must_use]
     #[inline]
@@ -105,7 +149,7 @@ pub struct SharedReader<'a, 'i> {
     /// Plain values.
     pub plain: Reader<'a>,
     interner: &'i mut Interner,
-    known: Dictionary,
+    known: Dictionary<'a>,
 }
 
 macro_rules! shared {
@@ -123,6 +167,29 @@ macro_rules! shared {
                         .$list
                         .push(self.interner.$intern(bytes, || $decode(bytes))?);
                     Ok(self.known.$list.len() - 1)
+                }
+            }
+        }
+    };
+}
+
+macro_rules! late {
+    ($name:ident, $list:ident, $late:ident, $what:literal) => {
+        /// A shared value, as its number, that is there once [`SharedReader::settle`] was called: many are looked up together
+        /// in a fraction of the time, because each lies somewhere else. `of` is told if the bytes are no such value.
+        ///
+        /// # Errors
+        /// [`Malformed`] if there is neither a value nor the number of one that was written before.
+        #[inline]
+        pub fn $name(&mut self, of: usize) -> Result<usize, Malformed> {
+            let known = self.known.$list.len() + self.known.$late.len();
+            match dictionary::read_reference(&mut self.plain)? {
+                Reference::Number(number) if number < known => Ok(number),
+                Reference::Number(_) => Err(self.plain.malformed($what)),
+                Reference::Entry(entry) => {
+                    let hash = intern::hash(entry);
+                    self.known.$late.push(Late { entry, hash, of });
+                    Ok(known)
                 }
             }
         }
@@ -173,16 +240,56 @@ impl<'a, 'i> SharedReader<'a, 'i> {
         "the number of a travel written before"
     );
 
+    late!(
+        late_place_number,
+        places,
+        late_places,
+        "the number of a place written before"
+    );
+    late!(
+        late_network_number,
+        networks,
+        late_networks,
+        "the number of a network written before"
+    );
+
+    /// Looks up what was left for later.
+    ///
+    /// # Errors
+    /// [`Malformed`] for the first that is no such value, and whom it is of: those before are there.
+    #[inline]
+    pub fn settle(&mut self) -> Result<(), (usize, Malformed)> {
+        let (known, interner) = (&mut self.known, &mut *self.interner);
+        let places = settle(
+            &mut known.late_places,
+            &mut known.places,
+            &mut interner.places,
+            |place| place.radius_km,
+            dictionary::read_place,
+        );
+        let networks = settle(
+            &mut known.late_networks,
+            &mut known.networks,
+            &mut interner.networks,
+            |network| network.class as u16,
+            dictionary::read_network,
+        );
+        match (places, networks) {
+            (Err(place), Err(network)) => Err(if network.0 < place.0 { network } else { place }),
+            (places, networks) => places.and(networks),
+        }
+    }
+
     /// A reader that goes on where another stopped, as [`SharedReader::into_parts`] left it.
     #[inline]
-    pub fn resuming(plain: Reader<'a>, known: Dictionary, interner: &'i mut Interner) -> Self {
+    pub fn resuming(plain: Reader<'a>, known: Dictionary<'a>, interner: &'i mut Interner) -> Self {
         Self { plain, interner, known }
     }
 
     /// The plain values not read yet, and the shared ones read so far.
     #[must_use]
     #[inline]
-    pub fn into_parts(self) -> (Reader<'a>, Dictionary) {
+    pub fn into_parts(self) -> (Reader<'a>, Dictionary<'a>) {
         (self.plain, self.known)
     }
 
