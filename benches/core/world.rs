@@ -108,11 +108,11 @@ pub(crate) fn address(account: u64, roll: u64) -> Ipv4Addr {
     let unit = (random.bits() >> 11) as f64 / (1_u64 << 53) as f64;
     let place = (f64::from(PLACES).powf(unit) as u32).clamp(1, PLACES) - 1;
     let host = (account as u32).wrapping_mul(2) + u32::from(roll.is_multiple_of(16));
-    Ipv4Addr::from_bits(first_address(place) | host % (1 << HOST_BITS))
+    Ipv4Addr::from_bits(first_address(place) + host % (1 << HOST_BITS))
 }
 
 fn first_address(place: u32) -> u32 {
-    240 << 24 | place << HOST_BITS
+    (240 << 24) + (place << HOST_BITS)
 }
 
 fn mapped(v4: u32) -> IpAddr {

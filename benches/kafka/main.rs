@@ -4,8 +4,8 @@
 //!
 //! `cargo bench --bench kafka` takes some eight minutes and needs what `deploy/kafka/local.sh` needs.
 //! `FALSEFRONT_BENCH_EVENTS`, `_ACCOUNTS`, `_ROUNDS`, `_WORKERS` and `_RATES` change the load, `_ROSTER` is how many of the
-//! accounts HR lists; `KAFKA_HEAP_OPTS='-Xms1G -Xmx1G'` gives the broker the heap that Kafka's own start script does, twice
-//! that of the tests. The first rounds warm the broker's compiler and are shown as such (`FALSEFRONT_BENCH_WARM_UPS`); a run
+//! accounts HR lists, `_WORLD=1` spreads them over ten thousand places instead of the demo's; `KAFKA_HEAP_OPTS='-Xms1G -Xmx1G'`
+//! gives the broker the heap that Kafka's own start script does, twice that of the tests. The first rounds warm the broker's compiler and are shown as such (`FALSEFRONT_BENCH_WARM_UPS`); a run
 //! with fewer than 1.5 busy cores was waiting for something.
 #![allow(
     clippy::unwrap_used,
@@ -231,16 +231,16 @@ impl Bench<'_> {
                 writer.send(KEYED, Some(keyed), None, record).unwrap();
             }
         };
+        let (each, even): (fn(u64) -> Spread, _) = if run::is_in_world() {
+            (Spread::EachOfWorld, Spread::World)
+        } else {
+            (Spread::Each, Spread::Uniform)
+        };
         for first in (0..self.accounts).step_by(PART as usize) {
-            send(KNOWN, first, PART.min(self.accounts - first), Spread::Each(first));
+            send(KNOWN, first, PART.min(self.accounts - first), each(first));
         }
         for first in (0..self.events).step_by(PART as usize) {
-            send(
-                EVENTS,
-                self.accounts + first,
-                PART.min(self.events - first),
-                Spread::Uniform,
-            );
+            send(EVENTS, self.accounts + first, PART.min(self.events - first), even);
         }
         writer.flush(ASK).unwrap();
         bytes
@@ -253,6 +253,8 @@ impl Bench<'_> {
             .set("group.id", "bench.reading")
             .set("isolation.level", "read_committed")
             .set("check.crcs", "true")
+            // A full queue would pause a partition for a second, in which its reader waits for most of the time.
+            .set("fetch.queue.backoff.ms", "1")
             .create()
             .unwrap();
         let mut list = TopicPartitionList::new();

@@ -216,6 +216,11 @@ impl Running {
     }
 }
 
+/// Whether accounts are spread over as many places as a large company's are.
+pub(crate) fn is_in_world() -> bool {
+    number("WORLD", 0) > 0
+}
+
 /// Made once: a roster of a million accounts takes seconds.
 fn reference() -> Arc<Reference> {
     static REFERENCE: OnceLock<Arc<Reference>> = OnceLock::new();
@@ -223,7 +228,11 @@ fn reference() -> Arc<Reference> {
         let listed = number("ROSTER", 0);
         let roster = (listed > 0).then(|| ("roster.csv".to_owned(), traffic::roster(listed).into_bytes()));
         let bytes = reference::ReferenceBytes {
-            geoip: demo_databases().unwrap(),
+            geoip: if is_in_world() {
+                traffic::world::databases()
+            } else {
+                demo_databases().unwrap()
+            },
             roster: roster.into_iter().collect(),
             ..reference::ReferenceBytes::default()
         };
