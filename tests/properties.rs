@@ -463,8 +463,8 @@ fn a_keyed_source_is_folded_alike_in_any_batches() {
     check(
         "a_keyed_source_is_folded_alike_in_any_batches",
         48,
-        &(acts(120), 2..50usize),
-        |(acts, batch)| {
+        &(acts(120), 2..50usize, 1..20usize),
+        |(acts, batch, together)| {
             // One event a record, or two, or none that can be used.
             let mut clock_ms = i64::MIN;
             let mut source = Vec::new();
@@ -484,19 +484,30 @@ fn a_keyed_source_is_folded_alike_in_any_batches() {
                 offset: i64::try_from(offset).unwrap(),
                 append_ms: source[offset].0,
             };
-            let run = |batch: usize| {
+            let positioned: Vec<(Position, &[u8])> = source
+                .iter()
+                .enumerate()
+                .map(|(offset, (_, record))| (positions(offset), record.as_slice()))
+                .collect();
+            let run = |batch: usize, together: usize| {
                 let (mut fold, mut outputs) = (fused(&reference), Outputs::default());
-                for (offset, (_, record)) in source.iter().enumerate() {
-                    fold.fold(positions(offset), record, &mut outputs).unwrap();
-                    if (offset + 1).is_multiple_of(batch) {
-                        fold.settle(&mut outputs).unwrap();
+                for polled in positioned.chunks(batch) {
+                    for records in polled.chunks(together) {
+                        fold.fold_each(records, &mut outputs, &mut |_, error| panic!("{error}"));
                     }
+                    fold.settle(&mut outputs).unwrap();
                 }
-                fold.settle(&mut outputs).unwrap();
                 folded(&fold, outputs)
             };
-            let apart = run(1);
-            prop_assert_eq!(&run(batch), &apart);
+            let apart = run(1, 1);
+            prop_assert_eq!(&run(batch, together), &apart);
+            prop_assert_eq!(&run(usize::MAX, together), &apart);
+            let (mut fold, mut outputs) = (fused(&reference), Outputs::default());
+            for (position, record) in &positioned {
+                fold.fold(*position, record, &mut outputs).unwrap();
+            }
+            fold.settle(&mut outputs).unwrap();
+            prop_assert_eq!(&folded(&fold, outputs), &apart);
             let mut again = fused(&reference);
             let resume = vec![0; usize::from(again.chunk_count())];
             for (offset, (_, record)) in source.iter().enumerate() {

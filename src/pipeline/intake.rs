@@ -53,8 +53,20 @@ pub struct PackedRecord {
     pub value: Vec<u8>,
     /// Observations inside.
     pub count: u32,
-    /// Event time of each, ms, if [`Intake::keep_times`] was asked for.
-    pub times_ms: Vec<i64>,
+    /// Of each what [`Intake::keep`] was asked for.
+    pub beside: Vec<i64>,
+}
+
+/// What is kept of each observation beside the packed records.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Beside {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// Its event time, ms: for who orders observations before they are folded.
+    Time,
+    /// The offset of its record: for who folds each at the position of that.
+    Offset,
 }
 
 /// A record, or one event of it, that could not be used. Its bytes are the caller's; this says which and why.
@@ -100,7 +112,7 @@ pub struct Intake {
     hash_key: HashKey,
     unknown_claim: Claim,
     packers: Vec<Option<Packer>>,
-    keeps_times: bool,
+    beside: Beside,
     decoder: Decoder,
     outputs: IntakeOutputs,
     often: Often,
@@ -172,16 +184,16 @@ impl Intake {
             hash_key,
             unknown_claim: Claim::default(),
             packers: (0..partitions).map(|_| None).collect(),
-            keeps_times: false,
+            beside: Beside::Nothing,
             decoder: Decoder::default(),
             outputs: IntakeOutputs::default(),
             often: Often::default(),
         }
     }
 
-    /// Keeps the event time of each observation beside the packed records: for who orders them before they are folded.
-    pub fn keep_times(&mut self) {
-        self.keeps_times = true;
+    /// Keeps this of each observation beside the packed records.
+    pub fn keep(&mut self, beside: Beside) {
+        self.beside = beside;
     }
 
     /// Uses `reference` from the next record on.
@@ -316,14 +328,13 @@ impl Intake {
         let partitions = u32::try_from(self.packers.len()).unwrap_or(1);
         let partition = self.hash_key.account(account).partition(partitions);
         let index = usize::try_from(partition).unwrap_or(0);
-        let packer = self.packers[index].get_or_insert_with(|| {
-            let mut packer = Packer::new(reference.versions());
-            if self.keeps_times {
-                packer.keep_times();
-            }
-            packer
-        });
+        let packer = self.packers[index].get_or_insert_with(|| Packer::new(reference.versions()));
         packer.push(event, record.append_ms, order_ms, time_suspect, joined);
+        match self.beside {
+            Beside::Nothing => {}
+            Beside::Time => packer.keep(event.time_ms),
+            Beside::Offset => packer.keep(record.offset),
+        }
         if packer.len() >= self.settings.packed_bytes_max {
             Self::finish(partition, packer, &mut self.outputs);
         }
@@ -354,12 +365,12 @@ impl Intake {
 
     fn finish(partition: u32, packer: &mut Packer, outputs: &mut IntakeOutputs) {
         if !packer.is_empty() {
-            let (value, count, times_ms) = packer.finish();
+            let (value, count, beside) = packer.finish();
             outputs.observations.push(PackedRecord {
                 partition,
                 value,
                 count,
-                times_ms,
+                beside,
             });
         }
     }
@@ -454,12 +465,10 @@ mod tests {
         let records = mixed();
         let numbered: Vec<RawRecord<'_>> = (0..).zip(&records).map(raw).collect();
         let (before, after) = numbered.split_at(90);
-        for keeps_times in [false, true] {
+        for beside in [Beside::Nothing, Beside::Time, Beside::Offset] {
             let [mut used, mut fresh] = [listing(), listing()].map(|reference| {
                 let mut intake = Intake::new(small(1), HashKey([0; 16]), reference);
-                if keeps_times {
-                    intake.keep_times();
-                }
+                intake.keep(beside);
                 intake
             });
             used.records(Format::Ocsf, before);
@@ -472,7 +481,7 @@ mod tests {
             used.swap_reference(Arc::default());
             used.records(Format::Ocsf, after);
             let mut other = Intake::new(small(1), HashKey([0; 16]), Arc::default());
-            other.keeps_times = keeps_times;
+            other.keep(beside);
             other.records(Format::Ocsf, after);
             let others = used.flush().observations;
             assert_eq!(others, other.flush().observations);

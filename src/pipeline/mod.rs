@@ -46,6 +46,21 @@ pub trait Fold {
     /// folded; then it is with every folding.
     fn fold(&mut self, position: Position, record: &[u8], outputs: &mut Outputs) -> Result<(), CodecError>;
 
+    /// Folds records one after the other, each as [`Fold::fold`] does; `refused` is told which was not written by the stage
+    /// before. Many at a time may cost less.
+    fn fold_each(
+        &mut self,
+        records: &[(Position, &[u8])],
+        outputs: &mut Outputs,
+        refused: &mut dyn FnMut(usize, CodecError),
+    ) {
+        for (index, (position, record)) in records.iter().enumerate() {
+            if let Err(error) = self.fold(*position, record, outputs) {
+                refused(index, error);
+            }
+        }
+    }
+
     /// Folds a record whose observations stand at positions of their own, in their order: what one record each would do.
     ///
     /// # Errors

@@ -60,8 +60,8 @@ pub struct Packer {
     product: String,
     /// Of the account before, from its last `@` on: most share the domain of their company.
     domain: String,
-    /// Event time of each, ms, where somebody asked for them.
-    times_ms: Option<Vec<i64>>,
+    /// What was kept of each beside the record.
+    beside: Vec<i64>,
 }
 
 /// Where the clock stands in a record: behind the version.
@@ -88,7 +88,7 @@ impl Packer {
             order_ms: 0,
             product: String::new(),
             domain: String::new(),
-            times_ms: None,
+            beside: Vec::new(),
         }
     }
 
@@ -104,9 +104,10 @@ impl Packer {
         self.domain.clear();
     }
 
-    /// Keeps the event time of each observation beside the record.
-    pub fn keep_times(&mut self) {
-        self.times_ms = Some(Vec::new());
+    /// Keeps a number of the observation appended last beside the record.
+    #[inline]
+    pub fn keep(&mut self, beside: i64) {
+        self.beside.push(beside);
     }
 
     /// Bytes so far.
@@ -187,9 +188,6 @@ impl Packer {
         }
         self.order_ms = order_ms;
         self.count += 1;
-        if let Some(times) = &mut self.times_ms {
-            times.push(event.time_ms);
-        }
     }
 
     /// An account's name without its domain, and that if it is not the one before.
@@ -198,7 +196,7 @@ impl Packer {
         (name, Some(domain).filter(|domain| *domain != self.domain))
     }
 
-    /// The record, how many observations it holds, and their times where they were kept. The next is empty.
+    /// The record, how many observations it holds, and what was kept beside. The next is empty.
     #[must_use]
     pub fn finish(&mut self) -> (Vec<u8>, u32, Vec<i64>) {
         if self.is_empty() {
@@ -212,8 +210,7 @@ impl Packer {
         let texts = u32::try_from(self.texts.len()).unwrap_or(u32::MAX);
         bytes[TEXTS].copy_from_slice(&texts.to_le_bytes());
         self.texts.clear();
-        let times_ms = self.times_ms.as_mut().map(std::mem::take);
-        (bytes, std::mem::take(&mut self.count), times_ms.unwrap_or_default())
+        (bytes, std::mem::take(&mut self.count), std::mem::take(&mut self.beside))
     }
 }
 

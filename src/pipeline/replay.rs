@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::accounts::Accounts;
 use super::entities::Entities;
-use super::intake::{DeadLetter, Intake, PackedRecord, RawRecord};
+use super::intake::{Beside, DeadLetter, Intake, PackedRecord, RawRecord};
 use super::settings::{DetectionSettings, IntakeSettings};
 use super::state::TOUCHED_MAX;
 use super::unpacked::Unpacked;
@@ -168,7 +168,7 @@ impl Replay {
         let parts: Vec<&[BatchRecord]> = batch.records.chunks(PART_RECORDS).collect();
         let decoded = parallel(self.jobs, parts, |part| {
             let mut intake = Intake::new(self.intake.clone(), self.hash_key, Arc::clone(&self.reference));
-            intake.keep_times();
+            intake.keep(Beside::Time);
             let raw = |record: &BatchRecord| RawRecord {
                 topic: &batch.files[record.file],
                 partition: 0,
@@ -198,7 +198,7 @@ impl Replay {
     /// Moves the clock over a batch.
     fn tick(&mut self, packed: &[Vec<PackedRecord>], counts: &mut Counts) -> Tick {
         let records = packed.iter().flatten();
-        let mut times: Vec<i64> = records.flat_map(|record| record.times_ms.iter().copied()).collect();
+        let mut times: Vec<i64> = records.flat_map(|record| record.beside.iter().copied()).collect();
         let clock_ms = self.clock_ms;
         let Some(last) = times.len().checked_sub(1) else {
             return Tick {

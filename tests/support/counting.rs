@@ -51,7 +51,8 @@ impl Flaws {
 struct CountingIntake {
     hash_key: HashKey,
     partitions: u32,
-    packed: BTreeMap<u32, Vec<String>>,
+    /// Accounts by partition, each with the offset of its record.
+    packed: BTreeMap<u32, Vec<(String, i64)>>,
     letters: Vec<DeadLetter>,
 }
 
@@ -61,7 +62,10 @@ impl CountingIntake {
         match text {
             Some(account) if !account.is_empty() => {
                 let partition = self.hash_key.account(account).partition(self.partitions);
-                self.packed.entry(partition).or_default().push(account.to_owned());
+                self.packed
+                    .entry(partition)
+                    .or_default()
+                    .push((account.to_owned(), record.offset));
             }
             _ => self.letters.push(DeadLetter {
                 topic: record.topic.to_owned(),
@@ -76,6 +80,7 @@ impl CountingIntake {
 }
 
 impl Take for CountingIntake {
+    fn keep_offsets(&mut self) {}
     fn records(&mut self, _format: Format, records: &[RawRecord<'_>]) {
         records.iter().for_each(|record| self.record(record));
     }
@@ -89,11 +94,12 @@ impl Take for CountingIntake {
         let mut outputs = IntakeOutputs::default();
         for (partition, accounts) in std::mem::take(&mut self.packed) {
             outputs.counts.add_many("events_decoded", "", accounts.len() as u64);
+            let (names, beside): (Vec<String>, Vec<i64>) = accounts.into_iter().unzip();
             outputs.observations.push(PackedRecord {
-                times_ms: Vec::new(),
                 partition,
-                count: u32::try_from(accounts.len()).unwrap(),
-                value: accounts.join("\n").into_bytes(),
+                count: u32::try_from(names.len()).unwrap(),
+                value: names.join("\n").into_bytes(),
+                beside,
             });
         }
         outputs

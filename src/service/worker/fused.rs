@@ -4,14 +4,18 @@
 //! decodes and enriches again, with the reference data of that time. Alerts are still published once; what the windows
 //! remember of places may differ from before if a database was replaced in between.
 
+use arrayvec::ArrayVec;
+
 use crate::intake::Format;
 use crate::pipeline::intake::RawRecord;
 use crate::pipeline::{CodecError, Fold, Outputs, Position, StateSize};
+use crate::service::log::TOGETHER;
 
 use super::stage::Take;
 
-/// Observations folded together at most: enough for their windows to come from memory side by side.
-const TOGETHER: usize = 256;
+/// Observations that are folded together: enough for their windows to come from memory side by side, and for what a packed
+/// record says once.
+const HELD_MIN: usize = 1_024;
 
 /// See the module.
 pub struct Fused {
@@ -25,14 +29,23 @@ pub struct Fused {
     topic: String,
     /// Its partition.
     partition: i32,
-    /// Where each observation stands that is held back.
+    /// Where the records stand whose observations are held back, in order.
     held: Vec<Position>,
+    /// Where the observations of a packed record stand.
+    apart: Vec<Position>,
 }
 
 impl Fused {
     /// Intake for one partition and the fold of what it packs.
     #[must_use]
-    pub fn new(take: Box<dyn Take>, fold: Box<dyn Fold + Send>, format: Format, topic: &str, partition: i32) -> Self {
+    pub fn new(
+        mut take: Box<dyn Take>,
+        fold: Box<dyn Fold + Send>,
+        format: Format,
+        topic: &str,
+        partition: i32,
+    ) -> Self {
+        take.keep_offsets();
         Self {
             take,
             fold,
@@ -40,49 +53,67 @@ impl Fused {
             topic: topic.to_owned(),
             partition,
             held: Vec::new(),
+            apart: Vec::new(),
         }
     }
 
-    fn decode(&mut self, position: Position, record: &[u8]) {
-        let record = RawRecord {
-            topic: &self.topic,
-            partition: self.partition,
-            offset: position.offset,
-            append_ms: position.append_ms,
-            // A tombstone comes here as nothing.
-            value: Some(record).filter(|record| !record.is_empty()),
-        };
-        self.take.records(self.format, &[record]);
+    fn decode(&mut self, records: &[(Position, &[u8])]) {
+        for records in records.chunks(TOGETHER) {
+            let raw = records.iter().map(|(position, record)| RawRecord {
+                topic: &self.topic,
+                partition: self.partition,
+                offset: position.offset,
+                append_ms: position.append_ms,
+                // A tombstone comes here as nothing.
+                value: Some(*record).filter(|record| !record.is_empty()),
+            });
+            let raw: ArrayVec<RawRecord<'_>, TOGETHER> = raw.collect();
+            self.take.records(self.format, &raw);
+        }
     }
 }
 
 impl Fold for Fused {
     fn fold(&mut self, position: Position, record: &[u8], outputs: &mut Outputs) -> Result<(), CodecError> {
-        self.decode(position, record);
+        let mut fault = None;
+        self.fold_each(&[(position, record)], outputs, &mut |_, error| fault = Some(error));
+        fault.map_or(Ok(()), Err)
+    }
+    fn fold_each(
+        &mut self,
+        records: &[(Position, &[u8])],
+        outputs: &mut Outputs,
+        refused: &mut dyn FnMut(usize, CodecError),
+    ) {
+        self.decode(records);
+        self.held.extend(records.iter().map(|(position, _)| *position));
         outputs.dead_letters.extend(self.take.take_dead_letters());
-        self.held.resize(self.take.held(), position);
-        if self.held.len() < TOGETHER {
-            return Ok(());
+        if self.take.held() >= HELD_MIN
+            && let Err(error) = self.settle(outputs)
+        {
+            refused(records.len().saturating_sub(1), error);
         }
-        self.settle(outputs)
     }
     fn settle(&mut self, outputs: &mut Outputs) -> Result<(), CodecError> {
         let decoded = self.take.flush();
         outputs.counts.merge(&decoded.counts);
-        let held = std::mem::take(&mut self.held);
-        let mut rest = held.as_slice();
+        let Self { fold, held, apart, .. } = self;
+        let mut records = held.drain(..);
+        let mut at = records.next();
         for packed in decoded.observations {
-            let count = usize::try_from(packed.count).unwrap_or(usize::MAX);
-            let (positions, behind) = rest.split_at_checked(count).unwrap_or((rest, &[]));
-            rest = behind;
-            self.fold.fold_apart(positions, &packed.value, outputs)?;
+            apart.clear();
+            for offset in packed.beside {
+                while at.is_some_and(|position| position.offset < offset) {
+                    at = records.next();
+                }
+                apart.extend(at);
+            }
+            fold.fold_apart(apart, &packed.value, outputs)?;
         }
-        self.held = held;
-        self.held.clear();
         Ok(())
     }
     fn refold(&mut self, position: Position, record: &[u8], resume: &[i64]) -> Result<(), CodecError> {
-        self.decode(position, record);
+        self.decode(&[(position, record)]);
         // What was refused was said so the first time.
         drop(self.take.take_dead_letters());
         for packed in self.take.flush().observations {

@@ -264,17 +264,20 @@ impl<L: Log> Worker<L> {
             let Some(newest) = records.last() else {
                 return ControlFlow::Continue(());
             };
-            if let Stage::Intake { take, formats } = &mut *stage {
-                let format = formats.get(newest.topic).copied().unwrap_or_default();
-                outbox.intake(take.as_mut(), format, records);
-            }
-            for record in records {
-                task.append_ms = task.append_ms.max(record.append_ms);
-                if let (Stage::Fold { role, .. }, Some(folded)) = (&*stage, &mut task.folded) {
-                    outbox.fold(*role, folded.fold.as_mut(), record, task.append_ms);
+            match (&mut *stage, &mut task.folded) {
+                (Stage::Intake { take, formats }, _) => {
+                    let format = formats.get(newest.topic).copied().unwrap_or_default();
+                    outbox.intake(take.as_mut(), format, records);
                 }
-                bytes += record.value.map_or(0, <[u8]>::len);
+                (Stage::Fold { role, .. }, Some(folded)) => {
+                    outbox.fold(*role, folded.fold.as_mut(), records, &mut task.append_ms);
+                }
+                (Stage::Fold { .. }, None) => {}
             }
+            bytes += records
+                .iter()
+                .map(|record| record.value.map_or(0, <[u8]>::len))
+                .sum::<usize>();
             task.next = newest.offset + 1;
             task.is_touched = true;
             if bytes < POLL_BYTES_MAX {

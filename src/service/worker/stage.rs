@@ -8,7 +8,7 @@ use arrayvec::ArrayVec;
 use crate::intake::Format;
 use crate::model::Severity;
 use crate::model::key::HashKey;
-use crate::pipeline::intake::{DeadLetter, Intake, IntakeOutputs, RawRecord};
+use crate::pipeline::intake::{Beside, DeadLetter, Intake, IntakeOutputs, RawRecord};
 use crate::pipeline::{CodecError, Counts, Fold, Outputs, Position};
 use crate::service::dead_letter::{self, Reject};
 use crate::service::log::{Outgoing, Record, TOGETHER};
@@ -43,6 +43,8 @@ impl Role {
 
 /// Intake as a worker uses it: the real one, or a small one that tests drive the protocol with.
 pub trait Take: Send {
+    /// From now on keeps beside the packed records which record each observation is of, as [`Beside::Offset`].
+    fn keep_offsets(&mut self);
     /// Takes records of a source.
     fn records(&mut self, format: Format, records: &[RawRecord<'_>]);
     /// Records refused since the last call or flush.
@@ -71,6 +73,9 @@ impl LiveIntake {
 }
 
 impl Take for LiveIntake {
+    fn keep_offsets(&mut self) {
+        self.intake.keep(Beside::Offset);
+    }
     fn records(&mut self, format: Format, records: &[RawRecord<'_>]) {
         self.intake.records(format, records);
     }
@@ -193,13 +198,19 @@ impl Outbox {
         self.records.push(record);
     }
 
-    fn count(&mut self, record: &Record<'_>) {
-        if let Some(count) = self.tally.records.get_mut(record.topic) {
-            *count += 1;
-        } else {
-            self.tally.records.insert(record.topic.to_owned(), 1);
-        }
-        self.tally.append_ms = self.tally.append_ms.max(record.append_ms);
+    /// Counts records of one topic.
+    fn count(&mut self, records: &[Record<'_>]) {
+        let Some(first) = records.first() else {
+            return;
+        };
+        let count = self.tally.records.get_mut(first.topic);
+        let count = match count {
+            Some(count) => count,
+            None => self.tally.records.entry(first.topic.to_owned()).or_default(),
+        };
+        *count += records.len() as u64;
+        let latest = records.iter().map(|record| record.append_ms).max();
+        self.tally.append_ms = self.tally.append_ms.max(latest.unwrap_or(i64::MIN));
     }
 
     fn reject(&mut self, reject: &Reject<'_>, record: Option<&Record<'_>>) {
@@ -214,18 +225,16 @@ impl Outbox {
 
     /// Takes records of a source's partition through intake, in the order of their offsets.
     pub fn intake(&mut self, take: &mut dyn Take, format: Format, records: &[Record<'_>]) {
+        self.count(records);
         for records in records.chunks(TOGETHER) {
-            let mut raw = ArrayVec::<RawRecord<'_>, TOGETHER>::new();
-            for record in records {
-                self.count(record);
-                raw.push(RawRecord {
-                    topic: record.topic,
-                    partition: record.partition,
-                    offset: record.offset,
-                    append_ms: record.append_ms,
-                    value: record.value,
-                });
-            }
+            let raw = records.iter().map(|record| RawRecord {
+                topic: record.topic,
+                partition: record.partition,
+                offset: record.offset,
+                append_ms: record.append_ms,
+                value: record.value,
+            });
+            let raw: ArrayVec<RawRecord<'_>, TOGETHER> = raw.collect();
             take.records(format, &raw);
             for letter in take.take_dead_letters() {
                 let record = records.iter().find(|record| record.offset == letter.offset);
@@ -252,21 +261,31 @@ impl Outbox {
         }
     }
 
-    /// Folds one record and queues what it caused.
-    pub fn fold(&mut self, role: Role, fold: &mut (dyn Fold + Send), record: &Record<'_>, append_ms: i64) {
-        self.count(record);
-        let position = Position {
-            offset: record.offset,
-            append_ms,
-        };
-        let mut outputs = std::mem::take(&mut self.scratch);
-        if let Err(error) = fold.fold(position, record.value.unwrap_or_default(), &mut outputs) {
-            self.reject(&Reject::of_fold(role, record, &error), Some(record));
+    /// Folds records of a partition, in the order of their offsets, and queues what they caused. `append_ms` is the latest
+    /// append time of that partition, ms, and moves with them.
+    pub fn fold(&mut self, role: Role, fold: &mut (dyn Fold + Send), records: &[Record<'_>], append_ms: &mut i64) {
+        self.count(records);
+        for records in records.chunks(TOGETHER) {
+            let positioned = records.iter().map(|record| {
+                *append_ms = record.append_ms.max(*append_ms);
+                let position = Position {
+                    offset: record.offset,
+                    append_ms: *append_ms,
+                };
+                (position, record.value.unwrap_or_default())
+            });
+            let positioned: ArrayVec<(Position, &[u8]), TOGETHER> = positioned.collect();
+            let mut outputs = std::mem::take(&mut self.scratch);
+            fold.fold_each(&positioned, &mut outputs, &mut |index, error| {
+                let record = &records[index];
+                self.reject(&Reject::of_fold(role, record, &error), Some(record));
+            });
+            for letter in outputs.dead_letters.drain(..) {
+                let record = records.iter().find(|record| record.offset == letter.offset);
+                self.reject(&Reject::of_intake(&letter), record);
+            }
+            self.queue(outputs);
         }
-        for letter in outputs.dead_letters.drain(..) {
-            self.reject(&Reject::of_intake(&letter), Some(record));
-        }
-        self.queue(outputs);
     }
 
     /// Folds what a fold held back, and queues what it caused.
