@@ -11,7 +11,7 @@ use falsefront::pipeline::accounts::Accounts;
 use falsefront::pipeline::intake::{Intake, RawRecord};
 use falsefront::pipeline::settings::IntakeSettings;
 use falsefront::pipeline::unpacked::Unpacked;
-use falsefront::pipeline::{Fold as _, Outputs, Position};
+use falsefront::pipeline::{Apart, Fold as _, Outputs, Position};
 use falsefront::service::reference::ReferenceBytes;
 use falsefront::window::intern::Interner;
 use proptest::prelude::*;
@@ -289,8 +289,12 @@ fn a_record_of_more_or_fewer_observations_than_promised_is_refused_behind_those(
             };
             read.max(39)
         ];
+        let apart = Apart {
+            positions: &positions,
+            earlier: 0,
+        };
         assert!(
-            accounts.fold_apart(&positions, &lie, &mut Outputs::default()).is_err(),
+            accounts.fold_apart(apart, &lie, &mut Outputs::default()).is_err(),
             "{promised}"
         );
     }

@@ -430,9 +430,10 @@ struct Folded {
     refused: Vec<i64>,
 }
 
-fn fused(reference: &Arc<Reference>) -> Fused {
+fn fused(reference: &Arc<Reference>, packed_bytes_max: usize) -> Fused {
     let settings = IntakeSettings {
         partitions: 1,
+        packed_bytes_max,
         ..IntakeSettings::default()
     };
     let intake = Intake::new(settings, HASH_KEY, Arc::clone(reference));
@@ -463,8 +464,14 @@ fn a_keyed_source_is_folded_alike_in_any_batches() {
     check(
         "a_keyed_source_is_folded_alike_in_any_batches",
         48,
-        &(acts(120), 2..50usize, 1..20usize),
-        |(acts, batch, together)| {
+        // The shortest packed records hold one observation or two: events of one record come in several of them.
+        &(
+            acts(120),
+            2..50usize,
+            1..20usize,
+            prop_oneof![Just(150), Just(600), Just(1 << 18)],
+        ),
+        |(acts, batch, together, packed)| {
             // One event a record, or two, or none that can be used.
             let mut clock_ms = i64::MIN;
             let mut source = Vec::new();
@@ -489,8 +496,8 @@ fn a_keyed_source_is_folded_alike_in_any_batches() {
                 .enumerate()
                 .map(|(offset, (_, record))| (positions(offset), record.as_slice()))
                 .collect();
-            let run = |batch: usize, together: usize| {
-                let (mut fold, mut outputs) = (fused(&reference), Outputs::default());
+            let run = |batch: usize, together: usize, packed: usize| {
+                let (mut fold, mut outputs) = (fused(&reference, packed), Outputs::default());
                 for polled in positioned.chunks(batch) {
                     for records in polled.chunks(together) {
                         fold.fold_each(records, &mut outputs, &mut |_, error| panic!("{error}"));
@@ -499,19 +506,19 @@ fn a_keyed_source_is_folded_alike_in_any_batches() {
                 }
                 folded(&fold, outputs)
             };
-            let apart = run(1, 1);
-            prop_assert_eq!(&run(batch, together), &apart);
-            prop_assert_eq!(&run(usize::MAX, together), &apart);
-            let (mut fold, mut outputs) = (fused(&reference), Outputs::default());
+            let apart = run(1, 1, 1 << 18);
+            prop_assert_eq!(&run(batch, together, packed), &apart);
+            prop_assert_eq!(&run(usize::MAX, together, packed), &apart);
+            let (mut fold, mut outputs) = (fused(&reference, packed), Outputs::default());
             for (position, record) in &positioned {
                 fold.fold(*position, record, &mut outputs).unwrap();
             }
             fold.settle(&mut outputs).unwrap();
             prop_assert_eq!(&folded(&fold, outputs), &apart);
-            let mut again = fused(&reference);
+            let mut again = fused(&reference, packed);
             let resume = vec![0; usize::from(again.chunk_count())];
-            for (offset, (_, record)) in source.iter().enumerate() {
-                again.refold(positions(offset), record, &resume).unwrap();
+            for records in positioned.chunks(together) {
+                again.refold_each(records, &resume, &mut |_, error| panic!("{error}"));
             }
             let again = folded(&again, Outputs::default());
             prop_assert_eq!((again.digest, again.chunks), (apart.digest, apart.chunks));

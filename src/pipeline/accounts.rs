@@ -8,7 +8,7 @@ use super::publish::{self, Publisher};
 use super::settings::DetectionSettings;
 use super::state::{Chunks, TOUCHED_MAX, Windowed};
 use super::unpacked::Unpacked;
-use super::{CodecError, Counts, Fold, Outputs, Position, StateSize};
+use super::{Apart, CodecError, Counts, Fold, Outputs, Position, StateSize};
 use crate::alert;
 use crate::detections::{claimed_location, impossible_travel, remote_desktop_relay};
 use crate::model::codec::{Malformed, Writer};
@@ -112,17 +112,17 @@ impl Accounts {
         outputs: &mut Outputs,
     ) -> Result<(), CodecError> {
         let mut unpacked = Unpacked::open(record, self.framer.hash_key)?;
-        if let Positions::Apart(positions) = positions
-            && positions.len() != unpacked.len()
-        {
-            return Err(CodecError {
-                what: "packed observations",
-                at: 0,
-                detail: format!("{} observations at {} positions", unpacked.len(), positions.len()),
-            });
-        }
         // Of those at the same offset, for the digest.
         let (mut before, mut number) = (None, 0);
+        if let Positions::Apart(Apart { positions, earlier }) = positions {
+            if earlier > 0 {
+                (before, number) = (positions.first().map(|first| first.offset), earlier - 1);
+            }
+            if positions.len() != unpacked.len() {
+                let detail = format!("{} observations at {} positions", unpacked.len(), positions.len());
+                return Err(CodecError::new("packed observations", 0, detail));
+            }
+        }
         loop {
             let group = unpacked.advance(TOUCHED_MAX, &mut self.interner)?;
             if group.is_empty() {
@@ -280,7 +280,7 @@ enum Positions<'a> {
     /// All at the record's own offset, at the time of the record's clock.
     Record(Position),
     /// Each where its source's record stands.
-    Apart(&'a [Position]),
+    Apart(Apart<'a>),
 }
 
 impl Positions<'_> {
@@ -291,7 +291,7 @@ impl Positions<'_> {
                 offset,
                 append_ms: clock_ms,
             },
-            Self::Apart(positions) => positions[index],
+            Self::Apart(apart) => apart.positions[index],
         }
     }
 }
@@ -330,8 +330,8 @@ impl Fold for Accounts {
     fn fold(&mut self, position: Position, record: &[u8], outputs: &mut Outputs) -> Result<(), CodecError> {
         self.run(Positions::Record(position), record, None, outputs)
     }
-    fn fold_apart(&mut self, positions: &[Position], record: &[u8], outputs: &mut Outputs) -> Result<(), CodecError> {
-        self.run(Positions::Apart(positions), record, None, outputs)
+    fn fold_apart(&mut self, apart: Apart<'_>, record: &[u8], outputs: &mut Outputs) -> Result<(), CodecError> {
+        self.run(Positions::Apart(apart), record, None, outputs)
     }
     fn refold(&mut self, position: Position, record: &[u8], resume: &[i64]) -> Result<(), CodecError> {
         self.run(
@@ -340,6 +340,9 @@ impl Fold for Accounts {
             Some(resume),
             &mut Outputs::default(),
         )
+    }
+    fn refold_apart(&mut self, apart: Apart<'_>, record: &[u8], resume: &[i64]) -> Result<(), CodecError> {
+        self.run(Positions::Apart(apart), record, Some(resume), &mut Outputs::default())
     }
     fn chunk_count(&self) -> u16 {
         self.chunks.count()

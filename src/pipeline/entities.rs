@@ -137,13 +137,12 @@ impl Entities {
 
 /// The links of a record, each with the key of its thing.
 fn parse(record: &[u8]) -> Result<Vec<(Key, Link<'_>)>, CodecError> {
-    let refused = |error: Malformed| CodecError {
-        what: "link",
-        at: error.at,
-        detail: format!(
+    let refused = |error: Malformed| {
+        let detail = format!(
             "expected {}: nothing but falsefront may write to this topic",
             error.what
-        ),
+        );
+        CodecError::new("link", error.at, detail)
     };
     let mut reader = Reader::new(record);
     let mut links = Vec::new();

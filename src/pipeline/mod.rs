@@ -65,17 +65,8 @@ pub trait Fold {
     ///
     /// # Errors
     /// As [`Fold::fold`].
-    fn fold_apart(
-        &mut self,
-        _positions: &[Position],
-        _record: &[u8],
-        _outputs: &mut Outputs,
-    ) -> Result<(), CodecError> {
-        Err(CodecError {
-            what: "record",
-            at: 0,
-            detail: "this stage folds whole records only".to_owned(),
-        })
+    fn fold_apart(&mut self, _apart: Apart<'_>, _record: &[u8], _outputs: &mut Outputs) -> Result<(), CodecError> {
+        Err(whole_records_only())
     }
 
     /// Folds what was held back to be folded together. The caller asks for it after every few records, and before it
@@ -94,6 +85,29 @@ pub trait Fold {
     /// As [`Fold::fold`].
     fn refold(&mut self, position: Position, record: &[u8], resume: &[i64]) -> Result<(), CodecError>;
 
+    /// Folds records again one after the other, each as [`Fold::refold`] does; `refused` is told which was not written by the
+    /// stage before. Many at a time may cost less.
+    fn refold_each(
+        &mut self,
+        records: &[(Position, &[u8])],
+        resume: &[i64],
+        refused: &mut dyn FnMut(usize, CodecError),
+    ) {
+        for (index, (position, record)) in records.iter().enumerate() {
+            if let Err(error) = self.refold(*position, record, resume) {
+                refused(index, error);
+            }
+        }
+    }
+
+    /// Folds a record again whose observations stand at positions of their own, as [`Fold::fold_apart`] did.
+    ///
+    /// # Errors
+    /// As [`Fold::fold`].
+    fn refold_apart(&mut self, _apart: Apart<'_>, _record: &[u8], _resume: &[i64]) -> Result<(), CodecError> {
+        Err(whole_records_only())
+    }
+
     /// How many chunks the state is cut into.
     fn chunk_count(&self) -> u16;
 
@@ -111,6 +125,19 @@ pub trait Fold {
 
     /// How much is kept.
     fn size(&self) -> StateSize;
+}
+
+/// Where the observations of a packed record stand, each with its source's record.
+#[derive(Clone, Copy, Debug)]
+pub struct Apart<'a> {
+    /// Position of each.
+    pub positions: &'a [Position],
+    /// How many of the first one's source's record stand in packed records before: the digest tells them apart.
+    pub earlier: u32,
+}
+
+fn whole_records_only() -> CodecError {
+    CodecError::new("record", 0, "this stage folds whole records only".to_owned())
 }
 
 /// How much a fold keeps.
@@ -280,4 +307,19 @@ pub struct CodecError {
     pub at: usize,
     /// What is wrong.
     pub detail: String,
+    /// The bytes are of another release of falsefront, which can read them: whoever passes over them loses what they hold.
+    pub is_other_version: bool,
+}
+
+impl CodecError {
+    /// Bytes that are not of any release.
+    #[must_use]
+    pub fn new(what: &'static str, at: usize, detail: String) -> Self {
+        Self {
+            what,
+            at,
+            detail,
+            is_other_version: false,
+        }
+    }
 }

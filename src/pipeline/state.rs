@@ -222,18 +222,16 @@ impl<W: Windowed> Chunks<W> {
     /// # Errors
     /// [`CodecError`] if the bytes are no chunk; it is empty then.
     pub fn read(&mut self, chunk: u16, bytes: &[u8], interner: &mut Interner) -> Result<(), CodecError> {
-        let slot = self.chunks.get_mut(usize::from(chunk)).ok_or_else(|| CodecError {
-            what: "state chunk",
-            at: 0,
-            detail: format!("chunk {chunk} of {CHUNKS}"),
+        let slot = self.chunks.get_mut(usize::from(chunk)).ok_or_else(|| {
+            let detail = format!("chunk {chunk} of {CHUNKS}");
+            CodecError::new("state chunk", 0, detail)
         })?;
         slot.windows = Table::default();
         slot.folded = 0;
         slot.swept_ms = 0;
-        let malformed = |error: Malformed| CodecError {
-            what: "state chunk",
-            at: error.at,
-            detail: format!("expected {}", error.what),
+        let malformed = |error: Malformed| {
+            let detail = format!("expected {}", error.what);
+            CodecError::new("state chunk", error.at, detail)
         };
         *slot = read_chunk(bytes, interner).map_err(malformed)?;
         Ok(())

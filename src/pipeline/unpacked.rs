@@ -20,6 +20,10 @@ use crate::window::account_codec::tool_kind;
 use crate::window::intern::Interner;
 use crate::window::shared::{Dictionary, SharedReader};
 
+/// What is read here, as errors name it.
+const WHAT: &str = "packed observations";
+/// Versions that a release has or may get: below every letter, digit and bracket, so no text is taken for one.
+const VERSIONS: std::ops::Range<u8> = 1..32;
 /// Bytes of an account's name at most: lower case takes up to half as many more than what was read. The domain of one
 /// account is copied for each that has the same, so a forged one must not be long.
 const NAME_BYTES_MAX: usize = 2 * ACCOUNT_BYTES_MAX;
@@ -62,12 +66,13 @@ impl<'a> Unpacked<'a> {
     pub fn open(record: &'a [u8], hash_key: HashKey) -> Result<Self, CodecError> {
         let version = record.first().copied().unwrap_or_default();
         if version != VERSION {
-            let detail =
-                format!("version {version}, this program reads version {VERSION}: run the version that wrote it");
+            let detail = format!(
+                "version {version}, this program reads version {VERSION}: let the release that wrote it read on to the end of \
+                 what it wrote, then start this one"
+            );
             return Err(CodecError {
-                what: "packed observations",
-                at: 0,
-                detail,
+                is_other_version: VERSIONS.contains(&version),
+                ..CodecError::new(WHAT, 0, detail)
             });
         }
         let (clock_ms, count, numbers, texts) = cut(record).map_err(malformed)?;
@@ -500,11 +505,7 @@ impl Head<'_> {
 
 #[allow(clippy::needless_pass_by_value, reason = "the shape `map_err` wants")]
 fn malformed(error: Malformed) -> CodecError {
-    CodecError {
-        what: "packed observations",
-        at: error.at,
-        detail: format!("expected {}", error.what),
-    }
+    CodecError::new(WHAT, error.at, format!("expected {}", error.what))
 }
 
 fn event_kind(code: u8, reader: &Reader<'_>) -> Result<EventKind, Malformed> {

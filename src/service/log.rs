@@ -8,6 +8,8 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::pipeline::Position;
+
 /// One partition of a topic.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TopicPartition {
@@ -51,6 +53,20 @@ pub struct Record<'a> {
     pub value: Option<&'a [u8]>,
     /// How often it came back from the dead letters.
     pub replays: &'a dyn Replays,
+}
+
+impl<'a> Record<'a> {
+    /// What a fold takes of it: its position and its value. `append_ms` is the latest append time of its partition so far,
+    /// ms, and moves with it.
+    #[inline]
+    pub fn positioned(&self, append_ms: &mut i64) -> (Position, &'a [u8]) {
+        *append_ms = self.append_ms.max(*append_ms);
+        let position = Position {
+            offset: self.offset,
+            append_ms: *append_ms,
+        };
+        (position, self.value.unwrap_or_default())
+    }
 }
 
 /// What a record's headers say of its replays. They are read when somebody asks, because only dead letters do.

@@ -12,6 +12,7 @@ use falsefront::service::demo_geoip::demo_databases;
 use falsefront::service::log::TopicPartition;
 use falsefront::service::reference::{ReferenceBytes, load_bytes};
 use falsefront::service::supervisor::Stages;
+use falsefront::service::worker::stage::Role;
 use falsefront::window::intern::Interner;
 
 use super::mutants::Mutant;
@@ -134,6 +135,32 @@ fn the_sums_on_metrics_balance() {
     let family = "falsefront_records_received_total{topic=\"auth\"}";
     let text = String::from_utf8(town.metrics.render()).unwrap();
     assert!(text.contains(&format!("{family} {records}\n")), "{text}");
+}
+
+/// What an earlier release packed is left for it: the worker stops there, and neither reads over it nor throws it away.
+#[test]
+fn a_record_of_another_release_stops_its_reader() {
+    let stages = Stages::real(settings(), DetectionSettings::default(), HASH_KEY, Arc::new(reference));
+    let town = Town::new(5, Mutant::Sound, stages, Kinds::None);
+    let mut fed: Fed = company()
+        .take(100)
+        .map(|record| (TopicPartition::new(SOURCE, 0), record.line))
+        .collect();
+    fed.push((TopicPartition::new(&town.names.observations, 1), vec![1; 40]));
+    town.feed(fed);
+    let stopped = town.run_until_quiet().unwrap_err();
+    let partition = &town.committed(&town.names.observations)[1];
+    let (offset, ..) = partition.iter().find(|(_, _, value)| *value == [1; 40]).unwrap();
+    let told = format!("{}/1 at offset {offset}: packed observations", town.names.observations);
+    assert!(stopped.contains(&told), "{stopped}");
+    assert!(stopped.contains("version 1, this program reads version"), "{stopped}");
+    let letters: usize = town.committed(&town.names.dead_letters).iter().map(Vec::len).sum();
+    assert_eq!(letters, 0);
+    let passed = town.digests(Role::Accounts)[1].and_then(|(_, committed)| committed);
+    assert!(
+        passed.is_none_or(|committed| committed <= *offset),
+        "{passed:?} of {offset}"
+    );
 }
 
 fn run(seed: u64) -> Result<(u64, usize), String> {

@@ -12,7 +12,7 @@ use falsefront::model::codec::{Reader, Writer};
 use falsefront::model::key::HashKey;
 use falsefront::model::{Key, Severity};
 use falsefront::pipeline::intake::{DeadLetter, IntakeOutputs, PackedRecord, RawRecord};
-use falsefront::pipeline::{CodecError, Fold, Outputs, Position, Published, StateSize};
+use falsefront::pipeline::{Apart, CodecError, Fold, Outputs, Position, Published, StateSize};
 use falsefront::service::supervisor::Stages;
 use falsefront::service::worker::stage::Take;
 
@@ -143,11 +143,7 @@ impl Counting {
         std::str::from_utf8(record)
             .ok()
             .filter(|text| !text.is_empty() && !text.starts_with('!'))
-            .ok_or_else(|| CodecError {
-                what: "count",
-                at: 0,
-                detail: "not text".to_owned(),
-            })
+            .ok_or_else(|| CodecError::new("count", 0, "not text".to_owned()))
     }
 
     /// Links are frames, observations are lines.
@@ -158,11 +154,11 @@ impl Counting {
         let mut reader = Reader::new(record);
         let mut accounts = Vec::new();
         while !reader.is_at_end() {
-            accounts.push(reader.str().map_err(|error| CodecError {
-                what: "count",
-                at: error.at,
-                detail: error.what.to_owned(),
-            })?);
+            accounts.push(
+                reader
+                    .str()
+                    .map_err(|error| CodecError::new("count", error.at, error.what.to_owned()))?,
+            );
         }
         Ok(accounts)
     }
@@ -213,9 +209,14 @@ impl Fold for Counting {
         self.run(position, record, None, outputs)
     }
 
-    fn fold_apart(&mut self, positions: &[Position], record: &[u8], outputs: &mut Outputs) -> Result<(), CodecError> {
-        let mut lines = record.split(|byte| *byte == b'\n').zip(positions);
+    fn fold_apart(&mut self, apart: Apart<'_>, record: &[u8], outputs: &mut Outputs) -> Result<(), CodecError> {
+        let mut lines = record.split(|byte| *byte == b'\n').zip(apart.positions);
         lines.try_for_each(|(line, position)| self.run(*position, line, None, outputs))
+    }
+
+    fn refold_apart(&mut self, apart: Apart<'_>, record: &[u8], resume: &[i64]) -> Result<(), CodecError> {
+        let mut lines = record.split(|byte| *byte == b'\n').zip(apart.positions);
+        lines.try_for_each(|(line, position)| self.refold(*position, line, resume))
     }
 
     fn refold(&mut self, position: Position, record: &[u8], resume: &[i64]) -> Result<(), CodecError> {

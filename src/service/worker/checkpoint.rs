@@ -180,7 +180,7 @@ struct Fields<'a> {
 }
 
 fn open<'a>(bytes: &'a [u8], what: &'static str) -> Result<Fields<'a>, CodecError> {
-    let error = |detail: String| CodecError { what, at: 0, detail };
+    let error = |detail: String| CodecError::new(what, 0, detail);
     let Some((body, sum)) = bytes.split_last_chunk::<8>() else {
         return Err(error(format!("{} bytes are too few", bytes.len())));
     };
@@ -197,11 +197,7 @@ fn open<'a>(bytes: &'a [u8], what: &'static str) -> Result<Fields<'a>, CodecErro
 impl Fields<'_> {
     fn take<const N: usize>(&mut self) -> Result<[u8; N], CodecError> {
         let Some((field, rest)) = self.bytes.split_first_chunk::<N>() else {
-            return Err(CodecError {
-                what: self.what,
-                at: 0,
-                detail: "ends early".to_owned(),
-            });
+            return Err(CodecError::new(self.what, 0, "ends early".to_owned()));
         };
         self.bytes = rest;
         Ok(*field)

@@ -7,8 +7,8 @@
 use arrayvec::ArrayVec;
 
 use crate::intake::Format;
-use crate::pipeline::intake::RawRecord;
-use crate::pipeline::{CodecError, Fold, Outputs, Position, StateSize};
+use crate::pipeline::intake::{PackedRecord, RawRecord};
+use crate::pipeline::{Apart, CodecError, Fold, Outputs, Position, StateSize};
 use crate::service::log::TOGETHER;
 
 use super::stage::Take;
@@ -70,14 +70,53 @@ impl Fused {
             let raw: ArrayVec<RawRecord<'_>, TOGETHER> = raw.collect();
             self.take.records(self.format, &raw);
         }
+        self.held.extend(records.iter().map(|(position, _)| *position));
     }
+
+    /// Gives each packed record to `fold`, with where its observations stand; nothing is held back any more.
+    fn each_packed(
+        &mut self,
+        packed: Vec<PackedRecord>,
+        mut fold: impl FnMut(&mut dyn Fold, Apart<'_>, &[u8]) -> Result<(), CodecError>,
+    ) -> Result<(), CodecError> {
+        let mut records = self.held.drain(..);
+        let mut at = records.next();
+        // How many observations of the latest record there were.
+        let mut count = 0;
+        for packed in packed {
+            self.apart.clear();
+            let mut earlier = None;
+            for offset in packed.beside {
+                while at.is_some_and(|position| position.offset < offset) {
+                    at = records.next();
+                    count = 0;
+                }
+                earlier.get_or_insert(count);
+                self.apart.extend(at);
+                count += 1;
+            }
+            let apart = Apart {
+                positions: &self.apart,
+                earlier: earlier.unwrap_or(0),
+            };
+            fold(self.fold.as_mut(), apart, &packed.value)?;
+        }
+        Ok(())
+    }
+}
+
+/// The first error that `work` tells of.
+fn first_fault(work: impl FnOnce(&mut dyn FnMut(usize, CodecError))) -> Result<(), CodecError> {
+    let mut fault = None;
+    work(&mut |_, error| {
+        fault.get_or_insert(error);
+    });
+    fault.map_or(Ok(()), Err)
 }
 
 impl Fold for Fused {
     fn fold(&mut self, position: Position, record: &[u8], outputs: &mut Outputs) -> Result<(), CodecError> {
-        let mut fault = None;
-        self.fold_each(&[(position, record)], outputs, &mut |_, error| fault = Some(error));
-        fault.map_or(Ok(()), Err)
+        first_fault(|refused| self.fold_each(&[(position, record)], outputs, refused))
     }
     fn fold_each(
         &mut self,
@@ -86,7 +125,6 @@ impl Fold for Fused {
         refused: &mut dyn FnMut(usize, CodecError),
     ) {
         self.decode(records);
-        self.held.extend(records.iter().map(|(position, _)| *position));
         outputs.dead_letters.extend(self.take.take_dead_letters());
         if self.take.held() >= HELD_MIN
             && let Err(error) = self.settle(outputs)
@@ -97,29 +135,29 @@ impl Fold for Fused {
     fn settle(&mut self, outputs: &mut Outputs) -> Result<(), CodecError> {
         let decoded = self.take.flush();
         outputs.counts.merge(&decoded.counts);
-        let Self { fold, held, apart, .. } = self;
-        let mut records = held.drain(..);
-        let mut at = records.next();
-        for packed in decoded.observations {
-            apart.clear();
-            for offset in packed.beside {
-                while at.is_some_and(|position| position.offset < offset) {
-                    at = records.next();
-                }
-                apart.extend(at);
-            }
-            fold.fold_apart(apart, &packed.value, outputs)?;
-        }
-        Ok(())
+        self.each_packed(decoded.observations, |fold, apart, record| {
+            fold.fold_apart(apart, record, outputs)
+        })
     }
     fn refold(&mut self, position: Position, record: &[u8], resume: &[i64]) -> Result<(), CodecError> {
-        self.decode(&[(position, record)]);
+        first_fault(|refused| self.refold_each(&[(position, record)], resume, refused))
+    }
+    fn refold_each(
+        &mut self,
+        records: &[(Position, &[u8])],
+        resume: &[i64],
+        refused: &mut dyn FnMut(usize, CodecError),
+    ) {
+        self.decode(records);
         // What was refused was said so the first time.
         drop(self.take.take_dead_letters());
-        for packed in self.take.flush().observations {
-            self.fold.refold(position, &packed.value, resume)?;
+        let decoded = self.take.flush();
+        let refolded = self.each_packed(decoded.observations, |fold, apart, record| {
+            fold.refold_apart(apart, record, resume)
+        });
+        if let Err(error) = refolded {
+            refused(records.len().saturating_sub(1), error);
         }
-        Ok(())
     }
     fn chunk_count(&self) -> u16 {
         self.fold.chunk_count()

@@ -245,6 +245,7 @@ impl<L: Log> Worker<L> {
         } = self;
         let mut bytes = 0;
         let mut last = 0;
+        let mut stopped = Ok(());
         let polled = log.poll(wait, POLL_RECORDS_MAX, &mut |records| {
             let Some(first) = records.first() else {
                 return ControlFlow::Continue(());
@@ -270,7 +271,11 @@ impl<L: Log> Worker<L> {
                     outbox.intake(take.as_mut(), format, records);
                 }
                 (Stage::Fold { role, .. }, Some(folded)) => {
-                    outbox.fold(*role, folded.fold.as_mut(), records, &mut task.append_ms);
+                    let fold = folded.fold.as_mut();
+                    if let Err(failure) = outbox.fold(*role, fold, records, &mut task.append_ms) {
+                        stopped = Err(failure);
+                        return ControlFlow::Break(());
+                    }
                 }
                 (Stage::Fold { .. }, None) => {}
             }
@@ -286,6 +291,7 @@ impl<L: Log> Worker<L> {
                 ControlFlow::Break(())
             }
         })?;
+        stopped?;
         self.has_more = polled.records >= POLL_RECORDS_MAX || bytes >= POLL_BYTES_MAX;
         for folded in tasks.iter_mut().filter_map(|task| task.folded.as_mut()) {
             let settled = outbox.settle(folded.fold.as_mut());

@@ -11,11 +11,13 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::time::Duration;
 
+use arrayvec::ArrayVec;
+
 use crate::pipeline::{CodecError, Fold, Position};
-use crate::service::log::{Failure, Guarantee, Isolation, Log, Record, TopicPartition};
+use crate::service::log::{Failure, Guarantee, Isolation, Log, Record, TOGETHER, TopicPartition};
 
 use super::checkpoint::{CheckpointKey, ChunkPart, DigestRecord};
-use super::stage::{Role, Stage};
+use super::stage::{Role, Stage, of_other_version};
 use super::{Folded, Phase, StartFrom, Task, Worker};
 
 /// Time given to restoring before the group is served again.
@@ -48,6 +50,8 @@ pub(super) struct Restore {
     origin: i64,
     replayed: u64,
     damage: Option<String>,
+    /// A record of the log that another release has to read.
+    stopped: Option<Failure>,
     /// What comparing the digest came to.
     verdict: &'static str,
     /// Partition of the log being read for it.
@@ -96,6 +100,7 @@ impl Restore {
             origin: 0,
             replayed: 0,
             damage: None,
+            stopped: None,
             verdict: "not_compared",
             reading: None,
             next: 0,
@@ -204,7 +209,7 @@ impl<L: Log> Worker<L> {
             });
             // Otherwise it is what a partition read before still had on its way.
             if let Some((partition, restore)) = reader {
-                records.iter().for_each(|record| restore.take(role, partition, record));
+                restore.take(role, partition, records);
             }
             ControlFlow::Continue(())
         })?;
@@ -235,7 +240,10 @@ impl<L: Log> Worker<L> {
                 Some(damage) => Ok(Progress::Refuse(damage)),
                 None => self.plan_replay(at, restore),
             },
-            Step::Replay => Ok(self.compare_digest(at, restore)),
+            Step::Replay => match restore.stopped.take() {
+                Some(failure) => Err(failure),
+                None => Ok(self.compare_digest(at, restore)),
+            },
             Step::Resume => {
                 self.log.resume_at(at, restore.target)?;
                 Ok(Progress::Done)
@@ -417,38 +425,46 @@ impl Restore {
 
     /// Whether nothing more has to be read although more may come.
     fn is_read(&self) -> bool {
-        self.damage.is_some() || (self.step == Step::Replay && self.next >= self.target)
+        self.damage.is_some() || self.stopped.is_some() || (self.step == Step::Replay && self.next >= self.target)
     }
 
-    fn take(&mut self, role: Role, partition: i32, record: &Record<'_>) {
+    fn take(&mut self, role: Role, partition: i32, records: &[Record<'_>]) {
         if self.step == Step::Replay {
-            self.replay(record);
-        } else if let Err(error) = self.take_checkpoint(role, partition, record) {
-            let what = format!(
-                "{error} in {}/{} at offset {}",
-                record.topic, record.partition, record.offset
-            );
-            self.damage.get_or_insert(what);
+            records.chunks(TOGETHER).for_each(|records| self.replay(records));
+            return;
+        }
+        for record in records {
+            if let Err(error) = self.take_checkpoint(role, partition, record) {
+                let what = format!(
+                    "{error} in {}/{} at offset {}",
+                    record.topic, record.partition, record.offset
+                );
+                self.damage.get_or_insert(what);
+            }
         }
     }
 
-    fn replay(&mut self, record: &Record<'_>) {
-        self.next = self.next.max(record.offset + 1);
-        let Some(fold) = self.fold.as_mut().filter(|_| record.offset < self.target) else {
+    /// Folds records again, [`TOGETHER`] at most.
+    fn replay(&mut self, records: &[Record<'_>]) {
+        let newest = records.last().map_or(0, |record| record.offset + 1);
+        self.next = self.next.max(newest);
+        let records = &records[..records.partition_point(|record| record.offset < self.target)];
+        let Some(fold) = &mut self.fold else {
             return;
         };
-        self.append_ms = self.append_ms.max(record.append_ms);
-        let position = Position {
-            offset: record.offset,
-            append_ms: self.append_ms,
-        };
+        let positioned: ArrayVec<(Position, &[u8]), TOGETHER> = records
+            .iter()
+            .map(|record| record.positioned(&mut self.append_ms))
+            .collect();
         // What could not be folded became a dead letter the first time; what stands ahead of it was folded, as it is now.
-        if fold
-            .refold(position, record.value.unwrap_or_default(), &self.resume)
-            .is_ok()
-        {
-            self.replayed += 1;
-        }
+        let (stopped, mut unfolded) = (&mut self.stopped, 0);
+        fold.refold_each(&positioned, &self.resume, &mut |index, error| {
+            unfolded += 1;
+            if error.is_other_version {
+                stopped.get_or_insert_with(|| of_other_version(&records[index], &error));
+            }
+        });
+        self.replayed += positioned.len() as u64 - unfolded;
     }
 
     fn take_checkpoint(&mut self, role: Role, partition: i32, record: &Record<'_>) -> Result<(), CodecError> {
@@ -554,5 +570,40 @@ impl Task {
             turned: now,
             origin: restore.origin,
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::key::HashKey;
+    use crate::pipeline::accounts::Accounts;
+
+    #[test]
+    fn a_record_of_another_release_is_not_passed_over() {
+        let fold = Accounts::new(std::sync::Arc::default(), HashKey([0; 16]));
+        let mut restore = Restore {
+            resume: vec![0; usize::from(fold.chunk_count())],
+            fold: Some(Box::new(fold)),
+            step: Step::Replay,
+            target: 10,
+            ..Restore::new(Duration::ZERO)
+        };
+        let record = |offset, value| Record {
+            topic: "observations",
+            partition: 3,
+            offset,
+            append_ms: 0,
+            key: None,
+            value: Some(value),
+            replays: &0,
+        };
+        // What was refused the first time as well.
+        restore.replay(&[record(4, b"{}")]);
+        assert!(restore.stopped.is_none() && !restore.is_read());
+        restore.replay(&[record(5, b"["), record(6, &[1; 40])]);
+        assert!(restore.is_read());
+        let why = restore.stopped.map(|failure| failure.detail().to_owned());
+        assert!(why.is_some_and(|why| why.starts_with("observations/3 at offset 6: ") && why.contains("version 1,")));
     }
 }

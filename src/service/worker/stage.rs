@@ -11,7 +11,7 @@ use crate::model::key::HashKey;
 use crate::pipeline::intake::{Beside, DeadLetter, Intake, IntakeOutputs, RawRecord};
 use crate::pipeline::{CodecError, Counts, Fold, Outputs, Position};
 use crate::service::dead_letter::{self, Reject};
-use crate::service::log::{Outgoing, Record, TOGETHER};
+use crate::service::log::{Failure, Outgoing, Record, TOGETHER};
 use crate::service::topics::TopicNames;
 
 /// A stage, as configuration and metrics spell it.
@@ -263,29 +263,39 @@ impl Outbox {
 
     /// Folds records of a partition, in the order of their offsets, and queues what they caused. `append_ms` is the latest
     /// append time of that partition, ms, and moves with them.
-    pub fn fold(&mut self, role: Role, fold: &mut (dyn Fold + Send), records: &[Record<'_>], append_ms: &mut i64) {
+    ///
+    /// # Errors
+    /// [`Failure::Stop`] at a record of another release: passed over, what it holds would be lost.
+    pub fn fold(
+        &mut self,
+        role: Role,
+        fold: &mut (dyn Fold + Send),
+        records: &[Record<'_>],
+        append_ms: &mut i64,
+    ) -> Result<(), Failure> {
         self.count(records);
         for records in records.chunks(TOGETHER) {
-            let positioned = records.iter().map(|record| {
-                *append_ms = record.append_ms.max(*append_ms);
-                let position = Position {
-                    offset: record.offset,
-                    append_ms: *append_ms,
-                };
-                (position, record.value.unwrap_or_default())
-            });
-            let positioned: ArrayVec<(Position, &[u8]), TOGETHER> = positioned.collect();
+            let positioned: ArrayVec<(Position, &[u8]), TOGETHER> =
+                records.iter().map(|record| record.positioned(append_ms)).collect();
             let mut outputs = std::mem::take(&mut self.scratch);
+            let mut other = None;
             fold.fold_each(&positioned, &mut outputs, &mut |index, error| {
                 let record = &records[index];
+                if error.is_other_version {
+                    other.get_or_insert_with(|| of_other_version(record, &error));
+                }
                 self.reject(&Reject::of_fold(role, record, &error), Some(record));
             });
+            if let Some(other) = other {
+                return Err(other);
+            }
             for letter in outputs.dead_letters.drain(..) {
                 let record = records.iter().find(|record| record.offset == letter.offset);
                 self.reject(&Reject::of_intake(&letter), record);
             }
             self.queue(outputs);
         }
+        Ok(())
     }
 
     /// Folds what a fold held back, and queues what it caused.
@@ -334,6 +344,12 @@ impl Outbox {
         outputs.counts.clear();
         self.scratch = outputs;
     }
+}
+
+/// What stops a worker that cannot read what another release wrote.
+pub(super) fn of_other_version(record: &Record<'_>, error: &CodecError) -> Failure {
+    let (topic, partition, offset) = (record.topic, record.partition, record.offset);
+    Failure::Stop(format!("{topic}/{partition} at offset {offset}: {error}"))
 }
 
 fn partition_index(partition: u32) -> i32 {
