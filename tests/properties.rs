@@ -173,16 +173,23 @@ pub(crate) fn settings() -> Arc<DetectionSettings> {
     Arc::default()
 }
 
-/// Legs of impossible travel: the ids of both ends.
-fn legs(published: &[Published]) -> BTreeSet<(String, String)> {
+/// Legs of impossible travel: whose they are, and both addresses, whichever came first.
+fn legs(published: &[Published]) -> BTreeSet<(String, [String; 2])> {
     let travel = published
         .iter()
         .filter(|record| record.detection == "impossible_travel");
     travel
         .map(|record| {
             let alert: Value = serde_json::from_slice(&record.value).unwrap();
-            let end = |index: usize| alert["evidences"][index]["uid"].as_str().unwrap().to_owned();
-            (end(0), end(1))
+            let end = |index: usize| {
+                alert["evidences"][index]["src_endpoint"]["ip"]
+                    .as_str()
+                    .unwrap()
+                    .to_owned()
+            };
+            let mut ends = [end(0), end(1)];
+            ends.sort();
+            (record.key.clone(), ends)
         })
         .collect()
 }

@@ -65,14 +65,11 @@ pub(crate) fn one_account(reference: &Arc<Reference>) {
         || (),
         |()| {
             for seen in &seen {
-                let account = seen.event.account.as_str();
                 black_box(impossible_travel::detect(
-                    account,
                     &facts,
                     &interner.spots,
                     &change,
                     &settings.travel,
-                    "",
                 ));
                 black_box(claimed_location::detect(
                     seen,

@@ -8,7 +8,7 @@ pub mod ecs;
 
 use uuid::Uuid;
 
-use crate::model::{Finding, Rule, Severity, Strength};
+use crate::model::{Detection, Finding, Rule, Severity, Strength};
 
 /// Name space of alert identities: version 5 of `falsefront.alert` in the DNS name space (RFC 9562).
 const NAMESPACE: Uuid = Uuid::from_u128(0x6d0c_4c9e_5f4b_5b1e_9a55_2f6f_8a0b_7c11);
@@ -70,19 +70,11 @@ impl Alert<'_> {
     }
 }
 
-/// Identity for a finding that opens an episode.
+/// Identity for a finding that opens an episode on that day.
 #[must_use]
-pub fn fresh_uid(finding: &Finding, opened_day: i32) -> Uuid {
-    let strength = if finding.strength == Strength::Alert {
-        "alert"
-    } else {
-        "signal"
-    };
-    let name = format!(
-        "{}\u{0}{}\u{0}{strength}\u{0}{opened_day}",
-        finding.detection.as_str(),
-        finding.subject
-    );
+pub fn fresh_uid(detection: Detection, strength: Strength, subject: &str, opened_day: i32) -> Uuid {
+    let strength = if strength == Strength::Alert { "alert" } else { "signal" };
+    let name = format!("{}\u{0}{}\u{0}{strength}\u{0}{opened_day}", detection.as_str(), subject);
     Uuid::new_v5(&NAMESPACE, name.as_bytes())
 }
 

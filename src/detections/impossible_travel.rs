@@ -12,11 +12,15 @@
 //! ```
 //! An event that arrives late is judged against both its neighbours in event time.
 
+use arrayvec::ArrayVec;
+
 use crate::detections::settings::TravelSettings;
 use crate::model::{
     Detection, Evidence, EvidencePlace, Finding, Guard, Measure, Network, Place, Rule, Severity, Strength, attack,
 };
 use crate::window::account::{AccountFacts, Change, Lateness};
+use crate::window::episode::{Brief, hash};
+use crate::window::network_fact::network_name;
 use crate::window::origin::Address;
 use crate::window::spots::Spots;
 use crate::window::texts::TextId;
@@ -32,28 +36,17 @@ pub const RULE: Rule = Rule {
     blind_to: "a worker who only ever signs in through the farm, or whose exits are all listed as VPN, hosting or mobile",
 };
 
-/// Judges the new visit against its neighbours. At most two findings.
+/// Judges the new visit against its neighbours.
 #[must_use]
-pub fn detect(
-    account: &str,
-    facts: &AccountFacts,
-    spots: &Spots,
-    change: &Change,
-    settings: &TravelSettings,
-    data_versions: &str,
-) -> Vec<Finding> {
-    let Some(index) = change.visit else { return Vec::new() };
-    let visits = facts.visits();
-    let mut findings = Vec::new();
+pub fn detect(facts: &AccountFacts, spots: &Spots, change: &Change, settings: &TravelSettings) -> ArrayVec<Leg, 2> {
+    let Some(index) = change.visit else {
+        return ArrayVec::new();
+    };
     // The visit comes after the one before it, and the one behind it after the visit.
-    for to in [index, index + 1] {
-        if let (Some(from), Some(to)) = (to.checked_sub(1).and_then(|from| visits.get(from)), visits.get(to))
-            && let Some(leg) = Leg::between(from, to, facts, spots, settings)
-        {
-            findings.extend(leg.finding(account, facts, change, settings, data_versions));
-        }
-    }
-    findings
+    let legs = [index.checked_sub(1).map(|from| [from, index]), Some([index, index + 1])];
+    let legs = legs.into_iter().flatten();
+    legs.filter_map(|visits| Leg::between(visits, facts, spots, settings))
+        .collect()
 }
 
 /// One end of a leg.
@@ -78,29 +71,35 @@ impl<'a> End<'a> {
     }
 }
 
-struct Leg<'a> {
-    from: End<'a>,
-    to: End<'a>,
+/// Two sign-ins, one after the other, that nobody can have made who travelled.
+#[derive(Clone, Copy, Debug)]
+pub struct Leg {
+    /// Indices of the visits.
+    visits: [usize; 2],
+    /// Times of both, ms.
+    times_ms: [i64; 2],
     distance_km: f64,
     certain_km: f64,
-    elapsed_ms: i64,
     speed_kmh: f64,
+    severity: Severity,
+    /// Days on which the network of each end was seen.
+    days: [u16; 2],
+    both_named: bool,
+    same_device: bool,
+    /// Hash of the two lines, whichever came first.
+    lines: u64,
 }
 
-impl<'a> Leg<'a> {
-    /// The leg, if it is too fast to be travelled.
-    fn between(
-        from: &'a Visit,
-        to: &'a Visit,
-        facts: &AccountFacts,
-        spots: &'a Spots,
-        settings: &TravelSettings,
-    ) -> Option<Self> {
+impl Leg {
+    /// The leg, if it is too fast to be travelled and nothing silences it.
+    fn between(visits: [usize; 2], facts: &AccountFacts, spots: &Spots, settings: &TravelSettings) -> Option<Self> {
+        let [from, to] = visits.map(|index| facts.visits().get(index));
+        let (from, to) = (from?, to?);
         // One origin has one address, and is what most visits share.
         if from.origin == to.origin {
             return None;
         }
-        let elapsed_ms = to.order_ms - from.order_ms;
+        let times_ms = [from.order_ms, to.order_ms];
         let (from, to) = (End::of(from, facts, spots)?, End::of(to, facts, spots)?);
         if from.address == to.address {
             return None;
@@ -109,123 +108,148 @@ impl<'a> Leg<'a> {
         if certain_km < settings.distance_km_min {
             return None;
         }
+        let granted_ms = times_ms[1] - times_ms[0] + settings.clock_skew_ms;
         #[expect(clippy::cast_precision_loss, reason = "milliseconds of a day are exact in f64")]
-        let hours = (elapsed_ms + settings.clock_skew_ms).max(1) as f64 / 3_600_000.0;
-        let speed_kmh = certain_km / hours;
-        let distance_km = from.place.point.distance_km(to.place.point);
-        (speed_kmh > settings.speed_kmh_max).then_some(Self {
-            from,
-            to,
-            distance_km,
+        let speed_kmh = certain_km / (granted_ms.max(1) as f64 / 3_600_000.0);
+        if speed_kmh <= settings.speed_kmh_max {
+            return None;
+        }
+        let days = [from, to].map(|end| {
+            let mut networks = facts.networks().iter();
+            let network = networks.find(|n| n.address.is_on_line_of(end.address));
+            network.map_or(0, |n| n.days.count())
+        });
+        if days.iter().all(|days| *days >= settings.habitual_days) {
+            return None;
+        }
+        let devices = [from, to].map(|end| end.visit.device);
+        let both_named = !devices.contains(&TextId::default());
+        let same_device = both_named && devices[0] == devices[1];
+        let is_far = certain_km >= settings.alert_distance_km_min;
+        let two_devices = both_named && !same_device;
+        if !is_far && !two_devices {
+            return None;
+        }
+        let mut lines = [from, to].map(|end| network_name(end.address.ip()));
+        lines.sort_unstable();
+        Some(Self {
+            visits,
+            times_ms,
+            distance_km: from.place.point.distance_km(to.place.point),
             certain_km,
-            elapsed_ms,
             speed_kmh,
+            severity: if is_far && !same_device {
+                Severity::High
+            } else {
+                Severity::Medium
+            },
+            days,
+            both_named,
+            same_device,
+            lines: hash(&lines),
         })
     }
 
-    fn finding(
+    /// What decides whether it is published.
+    #[must_use]
+    pub fn brief<'s>(&self, account: &'s str) -> Brief<'s> {
+        Brief {
+            detection: Detection::ImpossibleTravel,
+            strength: Strength::Alert,
+            severity: self.severity,
+            subject: account,
+            first_ms: self.times_ms[0],
+            last_ms: self.times_ms[1],
+            news: self.lines,
+        }
+    }
+
+    /// Describes it; `None` only of other facts than those it was found in.
+    #[must_use]
+    pub fn finding(
         &self,
         account: &str,
         facts: &AccountFacts,
+        spots: &Spots,
         change: &Change,
         settings: &TravelSettings,
         data_versions: &str,
     ) -> Option<Finding> {
-        let days = |end: End<'_>| {
-            let mut networks = facts.networks().iter();
-            let network = networks.find(|n| n.address.is_on_line_of(end.address));
-            network.map_or(0, |n| n.days.count())
-        };
-        let (days_from, days_to) = (days(self.from), days(self.to));
-        let (device_from, device_to) = (self.from.visit.device, self.to.visit.device);
-        if days_from >= settings.habitual_days && days_to >= settings.habitual_days {
-            return None;
-        }
-        let both_named = device_from != TextId::default() && device_to != TextId::default();
-        let same_device = both_named && device_from == device_to;
-        let two_devices = both_named && !same_device;
-        let is_far = self.certain_km >= settings.alert_distance_km_min;
-        if !is_far && !two_devices {
-            return None;
-        }
-        let severity = if is_far && !same_device {
-            Severity::High
-        } else {
-            Severity::Medium
-        };
+        let [from, to] = self.visits.map(|index| facts.visits().get(index));
+        let ends = [End::of(from?, facts, spots)?, End::of(to?, facts, spots)?];
+        let brief = self.brief(account);
         Some(Finding {
-            detection: Detection::ImpossibleTravel,
-            strength: Strength::Alert,
-            severity,
-            confidence: self.confidence(change, same_device),
+            detection: brief.detection,
+            strength: brief.strength,
+            severity: brief.severity,
+            confidence: self.confidence(ends, change),
             subject: account.to_owned(),
             accounts: vec![account.to_owned()],
-            message: self.message(account),
-            first_ms: self.from.visit.order_ms,
-            last_ms: self.to.visit.order_ms,
+            message: self.message(account, ends),
+            first_ms: brief.first_ms,
+            last_ms: brief.last_ms,
             evidence: vec![
-                evidence("from", account, self.from, facts),
-                evidence("to", account, self.to, facts),
+                evidence("from", account, ends[0], facts),
+                evidence("to", account, ends[1], facts),
             ],
-            measures: self.measures(settings),
-            guards: self.guards(settings, (days_from, days_to), both_named, same_device),
+            measures: self.measures(ends, settings),
+            guards: self.guards(ends, settings),
             data_versions: data_versions.to_owned(),
             degraded: change.lateness == Lateness::Beyond,
         })
     }
 
+    fn elapsed_ms(&self) -> i64 {
+        self.times_ms[1] - self.times_ms[0]
+    }
+
     /// Quality of the evidence: how far beyond possible, how precise both places are, how late it came.
-    fn confidence(&self, change: &Change, same_device: bool) -> u8 {
+    fn confidence(&self, [from, to]: [End<'_>; 2], change: &Change) -> u8 {
         let mut confidence = 60;
         confidence += if self.certain_km >= 2_000.0 { 20 } else { 0 };
-        confidence += if self.from.place.radius_km <= 100 && self.to.place.radius_km <= 100 {
+        confidence += if from.place.radius_km <= 100 && to.place.radius_km <= 100 {
             10
         } else {
             0
         };
-        confidence += if same_device { -20 } else { 5 };
+        confidence += if self.same_device { -20 } else { 5 };
         confidence -= if change.lateness == Lateness::Beyond { 15 } else { 0 };
         u8::try_from(confidence.clamp(5, 95)).unwrap_or(50)
     }
 
-    fn message(&self, account: &str) -> String {
+    fn message(&self, account: &str, [from, to]: [End<'_>; 2]) -> String {
         format!(
             "Impossible travel: {account} signed in from {} then {}, {:.0} km in {} ({:.0} km net of error radii)",
-            self.from.place.label(),
-            self.to.place.label(),
+            from.place.label(),
+            to.place.label(),
             self.distance_km,
-            minutes(self.elapsed_ms),
+            minutes(self.elapsed_ms()),
             self.certain_km,
         )
     }
 
-    fn measures(&self, settings: &TravelSettings) -> Vec<Measure> {
+    fn measures(&self, [from, to]: [End<'_>; 2], settings: &TravelSettings) -> Vec<Measure> {
         #[expect(clippy::cast_precision_loss, reason = "milliseconds of a day are exact in f64")]
         let seconds = |ms: i64| ms as f64 / 1_000.0;
         vec![
             Measure::against("speed_kmh", self.speed_kmh.round(), settings.speed_kmh_max),
             Measure::against("certain_distance_km", self.certain_km.round(), settings.distance_km_min),
             Measure::shown("distance_km", self.distance_km.round()),
-            Measure::shown("elapsed_s", seconds(self.elapsed_ms)),
+            Measure::shown("elapsed_s", seconds(self.elapsed_ms())),
             Measure::shown("clock_skew_s", seconds(settings.clock_skew_ms)),
-            Measure::shown("from_radius_km", f64::from(self.from.place.radius_km)),
-            Measure::shown("to_radius_km", f64::from(self.to.place.radius_km)),
+            Measure::shown("from_radius_km", f64::from(from.place.radius_km)),
+            Measure::shown("to_radius_km", f64::from(to.place.radius_km)),
         ]
     }
 
-    fn guards(
-        &self,
-        settings: &TravelSettings,
-        (days_from, days_to): (u16, u16),
-        both_named: bool,
-        same_device: bool,
-    ) -> Vec<Guard> {
+    fn guards(&self, [from, to]: [End<'_>; 2], settings: &TravelSettings) -> Vec<Guard> {
+        let [days_from, days_to] = self.days;
         let classes = format!(
             "both ends locate the person: {} and {}",
-            self.from.network.class.as_str(),
-            self.to.network.class.as_str()
+            from.network.class.as_str(),
+            to.network.class.as_str()
         );
-        let device = match (same_device, !both_named) {
+        let device = match (self.same_device, !self.both_named) {
             (true, _) => "the same device at both ends lowers severity, it does not excuse the distance",
             (false, true) => "an end names no device",
             (false, false) => "two devices",
@@ -236,7 +260,7 @@ impl<'a> Leg<'a> {
                 "error_radius",
                 format!(
                     "{:.0} km remain after {} and {} km are taken off",
-                    self.certain_km, self.from.place.radius_km, self.to.place.radius_km
+                    self.certain_km, from.place.radius_km, to.place.radius_km
                 ),
             ),
             Guard::ran(

@@ -9,15 +9,13 @@ use super::settings::DetectionSettings;
 use super::state::{Chunks, TOUCHED_MAX, Windowed};
 use super::unpacked::Unpacked;
 use super::{Apart, CodecError, Counts, Fold, Outputs, Position, StateSize};
-use crate::alert;
 use crate::detections::{claimed_location, impossible_travel, remote_desktop_relay};
 use crate::model::codec::{Malformed, Writer};
 use crate::model::key::HashKey;
 use crate::model::link::Offer;
 use crate::model::{Finding, Key, Link, Observation};
 use crate::window::account::{AccountFacts, Change, Lateness};
-use crate::window::day_of;
-use crate::window::episode::Route;
+use crate::window::episode::{Brief, Route};
 use crate::window::intern::Interner;
 use crate::window::shared::{SharedReader, SharedWriter};
 use crate::window::spots::Spots;
@@ -191,9 +189,14 @@ impl Accounts {
             return;
         }
         let account = seen.event.account.as_str();
-        for finding in impossible_travel::detect(account, facts, spots, &change, &settings.travel, seen.data_versions) {
-            self.publisher
-                .publish(&finding, &mut facts.rare_mut().episodes, position.append_ms, outputs);
+        for leg in impossible_travel::detect(facts, spots, &change, &settings.travel) {
+            let brief = leg.brief(account);
+            let published = self.publisher.decide(&brief, &mut facts.rare_mut().episodes, outputs);
+            let describe = || leg.finding(account, facts, spots, &change, &settings.travel, seen.data_versions);
+            if let Some(((uid, revision), finding)) = published.and_then(|published| Some((published, describe()?))) {
+                let record = self.publisher.record(&finding, uid, revision, position.append_ms);
+                outputs.alerts.push(record);
+            }
         }
         links::due(seen, facts, spots, &change, position.append_ms, settings, |due| {
             self.framer.send(due, outputs);
@@ -239,7 +242,8 @@ impl Accounts {
         outputs: &mut Outputs,
     ) {
         let policy = publisher.policy(finding.detection);
-        let network = match facts.rare().episodes.route(&finding, &policy) {
+        let brief = Brief::of(&finding, policy.renewal);
+        let network = match facts.rare().episodes.route(&brief, &policy) {
             Some(Route::Here) => None,
             Some(Route::Offered(home)) => {
                 let network = links::network_named(facts, home);
@@ -256,11 +260,10 @@ impl Accounts {
             publisher.publish(&finding, &mut facts.rare_mut().episodes, position.append_ms, outputs);
             return;
         };
-        let fresh = alert::fresh_uid(&finding, day_of(finding.last_ms));
         let home = facts.networks()[network].name();
         // An offer may be withheld, so it is made again with every finding, not only when it is news.
         let episodes = &mut facts.rare_mut().episodes;
-        let (_, alert, _) = episodes.take(&finding, fresh.as_u128(), &policy);
+        let (_, alert, _) = episodes.take(&brief, || publish::fresh(&brief), &policy);
         episodes.settle(alert, &home);
         outputs.counts.add("findings_offered", finding.detection.as_str());
         let alert = uuid::Uuid::from_u128(alert).to_string();

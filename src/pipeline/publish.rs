@@ -7,11 +7,18 @@ use crate::alert::{self, Alert, ocsf};
 use crate::detections;
 use crate::detections::settings::EpisodeSettings;
 use crate::model::{Detection, Finding, Strength};
-use crate::window::episode::{EpisodePolicy, Episodes, Verdict};
+use crate::window::episode::{Brief, EpisodePolicy, Episodes, Renewal, Verdict};
 use crate::window::{DAY_MS, HOUR_MS, day_of};
 
 /// The alerts topic that records name where none is configured.
 pub const DEFAULT_TOPIC: &str = "falsefront.alerts";
+
+/// Identity of an alert that a finding opens.
+#[must_use]
+pub fn fresh(brief: &Brief<'_>) -> u128 {
+    let opened_day = day_of(brief.last_ms);
+    alert::fresh_uid(brief.detection, brief.strength, brief.subject, opened_day).as_u128()
+}
 
 /// Turns findings into records of the alerts topic.
 #[derive(Clone, Debug)]
@@ -28,18 +35,17 @@ impl Publisher {
     pub fn new(settings: &EpisodeSettings, episodes_max: usize, topic: &str) -> Self {
         let policy = |gap_ms| EpisodePolicy {
             gap_ms,
-            every_finding: false,
-            every_wording: false,
+            renewal: Renewal::Accounts,
             published_max: settings.published_max,
             episodes_max,
         };
         Self {
             travel: EpisodePolicy {
-                every_finding: true,
+                renewal: Renewal::Daily,
                 ..policy(i64::from(settings.travel_gap_hours) * HOUR_MS)
             },
             farm: EpisodePolicy {
-                every_wording: true,
+                renewal: Renewal::Wording,
                 ..policy(i64::from(settings.gap_days) * DAY_MS)
             },
             other: policy(i64::from(settings.gap_days) * DAY_MS),
@@ -59,16 +65,20 @@ impl Publisher {
 
     /// Folds a finding into its episode, and publishes what is new.
     pub fn publish(&self, finding: &Finding, episodes: &mut Episodes, append_ms: i64, outputs: &mut Outputs) {
-        let fresh = alert::fresh_uid(finding, day_of(finding.last_ms));
-        let (verdict, alert, revision) = episodes.take(finding, fresh.as_u128(), &self.policy(finding.detection));
-        match verdict {
-            Verdict::Create | Verdict::Update => {
-                outputs
-                    .alerts
-                    .push(self.record(finding, Uuid::from_u128(alert), revision, append_ms));
-            }
-            Verdict::Fold => outputs.counts.add("findings_folded", finding.detection.as_str()),
+        let brief = Brief::of(finding, self.policy(finding.detection).renewal);
+        if let Some((uid, revision)) = self.decide(&brief, episodes, outputs) {
+            outputs.alerts.push(self.record(finding, uid, revision, append_ms));
         }
+    }
+
+    /// Folds a finding into its episode. If it is to be published, gives the alert's identity and the number of its record.
+    pub fn decide(&self, brief: &Brief<'_>, episodes: &mut Episodes, outputs: &mut Outputs) -> Option<(Uuid, u32)> {
+        let (verdict, alert, revision) = episodes.take(brief, || fresh(brief), &self.policy(brief.detection));
+        if verdict == Verdict::Fold {
+            outputs.counts.add("findings_folded", brief.detection.as_str());
+            return None;
+        }
+        Some((Uuid::from_u128(alert), revision))
     }
 
     /// A record of an alert whose identity another stage decided.

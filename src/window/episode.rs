@@ -1,5 +1,6 @@
 //! Episodes: findings about the same subject that follow each other are one alert with updates.
 
+use super::day_of;
 use crate::model::codec::{Malformed, Reader, Writer};
 use crate::model::{Detection, Finding, Severity, Strength};
 
@@ -24,8 +25,10 @@ pub struct Episode {
     pub published: u32,
     /// Worst severity published.
     pub severity: Severity,
-    /// Hash of the accounts, or of the wording, last published.
-    pub accounts: u64,
+    /// What was news of the finding last published, as [`Brief::news`].
+    pub news: u64,
+    /// Under [`Renewal::Daily`] each news with the day on which it was last published.
+    pub told: Vec<(u64, i32)>,
     /// Network the alert is offered to; empty if it is published where it was found.
     pub home: Box<str>,
 }
@@ -59,23 +62,96 @@ pub struct Episodes(Vec<Episode>);
 pub struct EpisodePolicy {
     /// Findings this close in event time, ms, belong to one episode.
     pub gap_ms: i64,
-    /// Every finding adds evidence of its own (a leg of travel), so each is published as an update.
-    pub every_finding: bool,
-    /// The wording names everything seen (a farm's tools), so another wording no less grave is published as an update.
-    pub every_wording: bool,
+    /// What is news of a finding.
+    pub renewal: Renewal,
     /// Records published per episode at most.
     pub published_max: u32,
     /// Episodes remembered per window.
     pub episodes_max: usize,
 }
 
+/// When a finding of an open episode, no graver than before, is published as an update.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Renewal {
+    /// Where it is about other accounts than the last.
+    Accounts,
+    /// Where it is worded otherwise than the last and no less grave: the wording names everything seen (a farm's tools).
+    Wording,
+    /// Where it is about two lines that were not told of yet, or not on that day (a leg of travel): to and fro between the
+    /// same two is one story, and goes on as long as it is told daily.
+    Daily,
+}
+
+/// What decides whether a finding is published. Most of what goes on for long is not, and need not be described.
+#[derive(Clone, Copy, Debug)]
+pub struct Brief<'a> {
+    /// See [`Finding`]; so the next four.
+    pub detection: Detection,
+    /// Signal or alert.
+    pub strength: Strength,
+    /// How bad.
+    pub severity: Severity,
+    /// Names the episode, together with the detection.
+    pub subject: &'a str,
+    /// Time of the first event in evidence, ms.
+    pub first_ms: i64,
+    /// Time of the last event in evidence, ms.
+    pub last_ms: i64,
+    /// Hash of what may be news.
+    pub news: u64,
+}
+
+impl<'a> Brief<'a> {
+    /// Of a finding that is described already.
+    #[must_use]
+    pub fn of(finding: &'a Finding, renewal: Renewal) -> Self {
+        Self {
+            detection: finding.detection,
+            strength: finding.strength,
+            severity: finding.severity,
+            subject: &finding.subject,
+            first_ms: finding.first_ms,
+            last_ms: finding.last_ms,
+            news: match renewal {
+                Renewal::Wording => hash(&[&finding.message]),
+                Renewal::Accounts | Renewal::Daily => hash(&finding.accounts),
+            },
+        }
+    }
+}
+
 impl Episode {
-    fn holds(&self, finding: &Finding, subject: u64, policy: &EpisodePolicy) -> bool {
+    fn holds(&self, finding: &Brief<'_>, subject: u64, policy: &EpisodePolicy) -> bool {
         self.detection == finding.detection
             && self.strength == finding.strength
             && self.subject == subject
             && finding.last_ms <= self.last_ms.saturating_add(policy.gap_ms)
             && finding.last_ms >= self.first_ms.saturating_sub(policy.gap_ms)
+    }
+
+    fn is_news(&self, finding: &Brief<'_>, renewal: Renewal) -> bool {
+        let is_other = finding.news != self.news;
+        let is_renewed = match renewal {
+            Renewal::Accounts => is_other,
+            Renewal::Wording => is_other && finding.severity >= self.severity,
+            Renewal::Daily => {
+                let day = day_of(finding.last_ms);
+                !self
+                    .told
+                    .iter()
+                    .any(|(news, told)| *news == finding.news && *told >= day)
+            }
+        };
+        finding.severity > self.severity || is_renewed
+    }
+
+    /// Notes what is published.
+    fn tell(&mut self, finding: &Brief<'_>, renewal: Renewal) {
+        self.news = finding.news;
+        if renewal == Renewal::Daily {
+            self.told.retain(|(news, _)| *news != finding.news);
+            self.told.push((finding.news, day_of(finding.last_ms)));
+        }
     }
 }
 
@@ -88,8 +164,8 @@ impl Episodes {
 
     /// Where the open episode of `finding` is published, if one is open.
     #[must_use]
-    pub fn route(&self, finding: &Finding, policy: &EpisodePolicy) -> Option<Route<'_>> {
-        let subject = hash(&[&finding.subject]);
+    pub fn route(&self, finding: &Brief<'_>, policy: &EpisodePolicy) -> Option<Route<'_>> {
+        let subject = hash(&[finding.subject]);
         let open = self.0.iter().find(|episode| episode.holds(finding, subject, policy))?;
         Some(if open.home.is_empty() {
             Route::Here
@@ -106,22 +182,20 @@ impl Episodes {
     }
 
     /// Folds `finding` into its episode and says what to publish, with the alert's identity and the records published
-    /// so far, this one included. `fresh` is the identity to use if the finding opens an episode.
-    pub fn take(&mut self, finding: &Finding, fresh: u128, policy: &EpisodePolicy) -> (Verdict, u128, u32) {
-        let subject = hash(&[&finding.subject]);
-        let accounts = if policy.every_wording {
-            hash(&[&finding.message])
-        } else {
-            hash(&finding.accounts)
-        };
+    /// so far, this one included. `fresh` gives the identity to use if the finding opens an episode.
+    pub fn take(
+        &mut self,
+        finding: &Brief<'_>,
+        fresh: impl FnOnce() -> u128,
+        policy: &EpisodePolicy,
+    ) -> (Verdict, u128, u32) {
+        let subject = hash(&[finding.subject]);
         let open = self
             .0
             .iter_mut()
             .find(|episode| episode.holds(finding, subject, policy));
         if let Some(episode) = open {
-            let is_reworded =
-                accounts != episode.accounts && (!policy.every_wording || finding.severity >= episode.severity);
-            let is_news = policy.every_finding || finding.severity > episode.severity || is_reworded;
+            let is_news = episode.is_news(finding, policy.renewal);
             episode.findings = episode.findings.saturating_add(1);
             episode.first_ms = episode.first_ms.min(finding.first_ms);
             episode.last_ms = episode.last_ms.max(finding.last_ms);
@@ -129,16 +203,17 @@ impl Episodes {
                 return (Verdict::Fold, episode.alert, episode.published);
             }
             episode.severity = episode.severity.max(finding.severity);
-            episode.accounts = accounts;
+            episode.tell(finding, policy.renewal);
             episode.published += 1;
             return (Verdict::Update, episode.alert, episode.published);
         }
-        self.open(finding, fresh, subject, accounts, policy.episodes_max);
-        (Verdict::Create, fresh, 1)
+        let alert = fresh();
+        self.open(finding, alert, subject, policy);
+        (Verdict::Create, alert, 1)
     }
 
-    fn open(&mut self, finding: &Finding, alert: u128, subject: u64, accounts: u64, episodes_max: usize) {
-        if self.0.len() >= episodes_max.max(1) {
+    fn open(&mut self, finding: &Brief<'_>, alert: u128, subject: u64, policy: &EpisodePolicy) {
+        if self.0.len() >= policy.episodes_max.max(1) {
             let oldest = self
                 .0
                 .iter()
@@ -147,7 +222,7 @@ impl Episodes {
                 .map_or(0, |(i, _)| i);
             self.0.remove(oldest);
         }
-        self.0.push(Episode {
+        let mut episode = Episode {
             detection: finding.detection,
             strength: finding.strength,
             subject,
@@ -157,9 +232,12 @@ impl Episodes {
             findings: 1,
             published: 1,
             severity: finding.severity,
-            accounts,
+            news: finding.news,
+            told: Vec::new(),
             home: Box::default(),
-        });
+        };
+        episode.tell(finding, policy.renewal);
+        self.0.push(episode);
     }
 
     /// Whether an alert (not a signal) of this detection is open for the subject at that time.
@@ -190,7 +268,8 @@ impl Episodes {
         writer.uint(self.0.len() as u64);
         for e in &self.0 {
             writer.u8(e.detection as u8);
-            writer.bool(e.strength == Strength::Alert);
+            let is_alert = u8::from(e.strength == Strength::Alert) * IS_ALERT;
+            writer.u8(is_alert | u8::from(!e.told.is_empty()) * HAS_TOLD);
             writer.uint(e.subject);
             writer.u128(e.alert);
             writer.int(e.first_ms);
@@ -198,8 +277,15 @@ impl Episodes {
             writer.uint(u64::from(e.findings));
             writer.uint(u64::from(e.published));
             writer.u8(e.severity as u8);
-            writer.uint(e.accounts);
+            writer.uint(e.news);
             writer.str(&e.home);
+            if !e.told.is_empty() {
+                writer.uint(e.told.len() as u64);
+                for (news, day) in &e.told {
+                    writer.uint(*news);
+                    writer.int(i64::from(*day));
+                }
+            }
         }
     }
 
@@ -213,9 +299,13 @@ impl Episodes {
         for _ in 0..count {
             let detection = Detection::ALL.get(usize::from(reader.u8()?)).copied();
             let detection = detection.ok_or_else(|| reader.malformed("a detection"))?;
-            episodes.push(Episode {
+            let flags = reader.u8()?;
+            if flags > IS_ALERT | HAS_TOLD {
+                return Err(reader.malformed("flags of an episode"));
+            }
+            let mut episode = Episode {
                 detection,
-                strength: if reader.bool()? {
+                strength: if flags & IS_ALERT != 0 {
                     Strength::Alert
                 } else {
                     Strength::Signal
@@ -230,13 +320,24 @@ impl Episodes {
                     let severity = Severity::ALL.get(usize::from(reader.u8()?)).copied();
                     severity.ok_or_else(|| reader.malformed("a severity"))?
                 },
-                accounts: reader.uint()?,
+                news: reader.uint()?,
+                told: Vec::new(),
                 home: reader.str()?.into(),
-            });
+            };
+            if flags & HAS_TOLD != 0 {
+                for _ in 0..reader.count()? {
+                    episode.told.push((reader.uint()?, reader.i32()?));
+                }
+            }
+            episodes.push(episode);
         }
         Ok(Self(episodes))
     }
 }
+
+/// Beside each other in a byte of an episode, which without [`HAS_TOLD`] is that of earlier builds.
+const IS_ALERT: u8 = 1;
+const HAS_TOLD: u8 = 1 << 1;
 
 /// 64-bit FNV-1a over several texts (Fowler, Noll, Vo): collisions here only fold two findings, they lose none.
 #[must_use]
@@ -248,4 +349,72 @@ pub fn hash<T: AsRef<str>>(texts: &[T]) -> u64 {
         }
     }
     state
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::window::{DAY_MS, HOUR_MS};
+
+    const DAILY: EpisodePolicy = EpisodePolicy {
+        gap_ms: DAY_MS,
+        renewal: Renewal::Daily,
+        published_max: 5,
+        episodes_max: 2,
+    };
+
+    fn leg(hour: i64, news: u64) -> Brief<'static> {
+        Brief {
+            detection: Detection::ImpossibleTravel,
+            strength: Strength::Alert,
+            severity: Severity::Medium,
+            subject: "ann",
+            first_ms: (hour - 1) * HOUR_MS,
+            last_ms: hour * HOUR_MS,
+            news,
+        }
+    }
+
+    #[test]
+    fn to_and_fro_is_told_once_a_day_and_another_line_at_once() {
+        let mut episodes = Episodes::none();
+        let mut verdict = |brief: &Brief<'_>| episodes.take(brief, || 7, &DAILY).0;
+        assert_eq!(verdict(&leg(5, 1)), Verdict::Create);
+        assert_eq!(verdict(&leg(6, 1)), Verdict::Fold);
+        assert_eq!(verdict(&leg(7, 2)), Verdict::Update, "another line");
+        assert_eq!(verdict(&leg(8, 1)), Verdict::Fold, "the first is still told");
+        assert_eq!(verdict(&leg(25, 1)), Verdict::Update, "the next day");
+        assert_eq!(verdict(&leg(9, 1)), Verdict::Fold, "late, of a day before");
+        let graver = Brief {
+            severity: Severity::High,
+            ..leg(26, 1)
+        };
+        assert_eq!(verdict(&graver), Verdict::Update);
+        assert_eq!(verdict(&leg(27, 3)), Verdict::Update);
+        assert_eq!(verdict(&leg(28, 4)), Verdict::Fold, "told as often as one may");
+        assert_eq!(verdict(&leg(28 + 25, 4)), Verdict::Create, "another episode");
+    }
+
+    #[test]
+    fn episodes_come_back_with_what_they_told_and_without_as_earlier_builds_wrote_them() {
+        for renewal in [Renewal::Daily, Renewal::Accounts] {
+            let policy = EpisodePolicy { renewal, ..DAILY };
+            let mut episodes = Episodes::none();
+            for news in 1..4 {
+                episodes.take(&leg(5, news), || 7, &policy);
+            }
+            episodes.settle(7, "198.51.100.7");
+            let mut writer = Writer::default();
+            episodes.write(&mut writer);
+            let bytes = writer.into_bytes();
+            let mut reader = Reader::new(&bytes);
+            assert_eq!(Episodes::read(&mut reader), Ok(episodes));
+            assert!(reader.is_at_end());
+            // Behind the number of episodes and the detection.
+            assert_eq!(bytes[2], if renewal == Renewal::Daily { 3 } else { 1 });
+            let mut damaged = bytes;
+            damaged[2] = 4;
+            assert!(Episodes::read(&mut Reader::new(&damaged)).is_err());
+        }
+    }
 }
