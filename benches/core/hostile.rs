@@ -15,6 +15,10 @@ use super::{Core, SEED, pack, processor_ns};
 
 const ACCOUNTS: u64 = 20_000;
 const EVENTS: u64 = 200_000;
+/// Events before those that are measured.
+const BEFORE: u64 = EVENTS / 2;
+/// As [`BEFORE`], so many that each account had its alert.
+const TOLD: u64 = 2 * EVENTS;
 /// Events packed and folded at a time, as a small commit of the service would.
 const BATCH: u64 = 500;
 
@@ -35,22 +39,26 @@ pub(crate) fn all(reference: &Arc<Reference>) {
         "p99 us",
         "slower"
     );
-    let even = measure(reference, |count, seed| {
-        sign_ins(Format::Ocsf, count, ACCOUNTS, Spread::Uniform, 1, seed)
-    });
+    let spread_by = |spread: Spread, before: u64| {
+        measure(reference, before, |count, seed| {
+            sign_ins(Format::Ocsf, count, ACCOUNTS, spread, 1, seed)
+        })
+    };
+    let even = spread_by(Spread::Uniform, BEFORE);
     show("even", &even, &even);
     for spread in [Spread::HotAccount, Spread::HotAddress, Spread::FarAddress] {
-        let hot = measure(reference, |count, seed| {
-            sign_ins(Format::Ocsf, count, ACCOUNTS, spread, 1, seed)
-        });
-        show(&format!("90 % {}", spread.name()), &hot, &even);
+        show(&format!("90 % {}", spread.name()), &spread_by(spread, BEFORE), &even);
     }
+    // What comes first is one alert of each account.
+    let told = spread_by(Spread::FarAddress, TOLD);
+    show("  once the alerts are told", &told, &spread_by(Spread::Uniform, TOLD));
     let names = colliding(ACCOUNTS as usize);
     // Names that collide are of high numbers, and these share addresses: held against others that are and do.
     let mut random = Random::of(SEED, &[]);
     let highest = names.last().copied().unwrap_or(1);
     let any: Vec<u64> = names.iter().map(|_| random.bits() % highest).collect();
-    let [any, flood] = [any, names].map(|names| measure(reference, |count, seed| sign_ins_of(&names, count, seed)));
+    let [any, flood] =
+        [any, names].map(|names| measure(reference, BEFORE, |count, seed| sign_ins_of(&names, count, seed)));
     show("even, names as long as those that collide", &any, &any);
     show("names that collide", &flood, &any);
     println!();
@@ -66,13 +74,14 @@ fn show(what: &str, measured: &Measured, even: &Measured) {
     );
 }
 
-fn measure(reference: &Arc<Reference>, traffic: impl Fn(u64, u64) -> Records) -> Measured {
+/// After `before` events of that traffic.
+fn measure(reference: &Arc<Reference>, before: u64, traffic: impl Fn(u64, u64) -> Records) -> Measured {
     let mut core = Core::new();
     core.run(
         reference,
         &sign_ins(Format::Ocsf, ACCOUNTS, ACCOUNTS, Spread::Each(0), 1, SEED),
     );
-    core.run(reference, &traffic(EVENTS / 2, SEED));
+    core.run(reference, &traffic(before, SEED));
     let mut waits = Histogram::<u64>::new_with_max(60_000_000_000, 3).unwrap();
     let mut spent = 0;
     for part in 0..EVENTS / BATCH {

@@ -191,7 +191,9 @@ impl Accounts {
         let account = seen.event.account.as_str();
         for leg in impossible_travel::detect(facts, spots, &change, &settings.travel) {
             let brief = leg.brief(account);
-            let published = self.publisher.decide(&brief, &mut facts.rare_mut().episodes, outputs);
+            let published = self
+                .publisher
+                .decide(&brief, facts.episodes_mut(brief.last_ms), outputs);
             let describe = || leg.finding(account, facts, spots, &change, &settings.travel, seen.data_versions);
             if let Some(((uid, revision), finding)) = published.and_then(|published| Some((published, describe()?))) {
                 let record = self.publisher.record(&finding, uid, revision, position.append_ms);
@@ -257,12 +259,12 @@ impl Accounts {
             None => links::home_network(facts),
         };
         let Some(network) = network else {
-            publisher.publish(&finding, &mut facts.rare_mut().episodes, position.append_ms, outputs);
+            publisher.publish(&finding, facts.episodes_mut(brief.last_ms), position.append_ms, outputs);
             return;
         };
         let home = facts.networks()[network].name();
         // An offer may be withheld, so it is made again with every finding, not only when it is news.
-        let episodes = &mut facts.rare_mut().episodes;
+        let episodes = facts.episodes_mut(brief.last_ms);
         let (_, alert, _) = episodes.take(&brief, || publish::fresh(&brief), &policy);
         episodes.settle(alert, &home);
         outputs.counts.add("findings_offered", finding.detection.as_str());

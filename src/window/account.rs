@@ -3,6 +3,7 @@
 use super::block::{Block, ITEMS_MAX, List};
 use super::days::Days;
 pub use super::device_fact::DeviceFact;
+use super::episode::Episodes;
 pub use super::network_fact::{NetworkFact, Told};
 use super::origin::{Address, Origin, OriginId};
 use super::rare;
@@ -213,8 +214,15 @@ impl AccountFacts {
     }
 
     /// What few accounts have, to be changed.
-    pub fn rare_mut(&mut self) -> &mut Rare {
+    pub(super) fn rare_mut(&mut self) -> &mut Rare {
         self.rare.get_or_insert_with(|| Box::new(Rare::none()))
+    }
+
+    /// Open alerts, for a finding whose last event was at that time, ms.
+    pub fn episodes_mut(&mut self, last_ms: i64) -> &mut Episodes {
+        let head = self.block.head_mut();
+        head.oldest_ms = head.oldest_ms.min(last_ms);
+        &mut self.rare_mut().episodes
     }
 
     /// The text of that number.
@@ -409,9 +417,6 @@ impl AccountFacts {
         self.block
             .forget_visits(append_ms - i64::from(settings.visits_hours) * HOUR_MS - lateness);
         self.block.clear_others();
-        if let Some(rare) = &mut self.rare {
-            rare.episodes.forget_before(horizon);
-        }
         self.block.give_room_back();
         if self.block.head().oldest_ms >= horizon {
             return;

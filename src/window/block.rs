@@ -23,7 +23,7 @@ use super::visits::Visit;
 pub struct Head {
     /// Append time of the last record that changed the window, ms.
     pub last_append_ms: i64,
-    /// No fact but a visit or an episode was last seen before this, ms, so none can expire before its time has come. A lower
+    /// No fact but a visit was last seen before this, ms, so none can expire before its time has come. A lower
     /// bound that is found again after a restore: it may only decide what is looked at, never what is kept.
     pub oldest_ms: i64,
     /// Append time of the younger generation's first event id, ms.

@@ -257,6 +257,11 @@ impl Episodes {
         self.0.retain(|e| e.last_ms >= horizon_ms);
     }
 
+    /// When each was last found, ms.
+    pub(super) fn last_ms(&self) -> impl Iterator<Item = i64> {
+        self.0.iter().map(|episode| episode.last_ms)
+    }
+
     /// Whether none is open.
     #[must_use]
     pub fn is_empty(&self) -> bool {

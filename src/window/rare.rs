@@ -162,20 +162,22 @@ impl Rare {
         size_of::<Self>() + lists + self.peripherals.len() * 200
     }
 
-    /// Forgets facts last seen before `horizon_ms`; episodes are asked apart, because they may be older than the rest.
+    /// Forgets facts last seen before `horizon_ms`.
     pub(super) fn forget_before(&mut self, horizon_ms: i64) {
+        self.episodes.forget_before(horizon_ms);
         self.sessions.retain(|s| s.seen_ms >= horizon_ms);
         self.tools.retain(|t| t.last_ms >= horizon_ms);
         self.peripherals.retain(|p| p.time_ms >= horizon_ms);
         self.rdp_logons.retain(|r| r.time_ms >= horizon_ms);
     }
 
-    /// When the oldest of them was last seen, ms, but for episodes.
+    /// When the oldest of them was last seen, ms.
     pub(super) fn oldest_ms(&self) -> Option<i64> {
         let seen = (self.sessions.iter().map(|s| s.seen_ms))
             .chain(self.tools.iter().map(|t| t.last_ms))
             .chain(self.peripherals.iter().map(|p| p.time_ms))
-            .chain(self.rdp_logons.iter().map(|r| r.time_ms));
+            .chain(self.rdp_logons.iter().map(|r| r.time_ms))
+            .chain(self.episodes.last_ms());
         seen.min()
     }
 
