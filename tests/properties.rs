@@ -21,7 +21,9 @@ use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRu
 use serde_json::Value;
 
 use crate::support::core::{self, Core, HASH_KEY, Lane};
-use crate::support::ocsf::{MINUTE_MS, START_MS, Who, failed_login, login, process, remote_desktop, tunnel, usb};
+use crate::support::ocsf::{
+    HOUR_MS, MINUTE_MS, START_MS, Who, failed_login, login, process, remote_desktop, tunnel, usb,
+};
 use crate::support::scenario::{lines, same};
 
 /// The seed where none is given: a test that fails only sometimes helps nobody.
@@ -507,7 +509,8 @@ fn a_keyed_source_is_folded_alike_in_any_batches() {
                 let (mut fold, mut outputs) = (fused(&reference, packed), Outputs::default());
                 for polled in positioned.chunks(batch) {
                     for records in polled.chunks(together) {
-                        fold.fold_each(records, &mut outputs, &mut |_, error| panic!("{error}"));
+                        fold.fold_each(records, &mut outputs, &mut |_, error| panic!("{error}"))
+                            .unwrap();
                     }
                     fold.settle(&mut outputs).unwrap();
                 }
@@ -525,11 +528,55 @@ fn a_keyed_source_is_folded_alike_in_any_batches() {
             let mut again = fused(&reference, packed);
             let resume = vec![0; usize::from(again.chunk_count())];
             for records in positioned.chunks(together) {
-                again.refold_each(records, &resume, &mut |_, error| panic!("{error}"));
+                again
+                    .refold_each(records, &resume, &mut |_, error| panic!("{error}"))
+                    .unwrap();
             }
             let again = folded(&again, Outputs::default());
             prop_assert_eq!((again.digest, again.chunks), (apart.digest, apart.chunks));
             Ok(())
         },
     );
+}
+
+/// Tools, sessions and alerts are forgotten under one lower bound of their times, which a restore finds anew.
+#[test]
+fn what_is_too_old_goes_alike_with_and_without_restarts() {
+    let mut settings = DetectionSettings::default();
+    settings.window.retention_days = 3;
+    let (settings, reference) = (Arc::new(settings), reference());
+    let [mut whole, mut broken] = [(); 2].map(|()| Core::new(&settings, &reference, 1));
+    let home = "240.42.0.7";
+    let mut alerts = 0;
+    for number in 0..36_i64 {
+        let id = format!("e-{number}");
+        let who = Who {
+            id: &id,
+            time_ms: START_MS + number * 6 * HOUR_MS,
+            account: "ann@corp.example",
+            device: "lt-1",
+        };
+        let soon = Who {
+            id: &format!("{id}-b"),
+            time_ms: who.time_ms + 10 * MINUTE_MS,
+            ..who
+        };
+        let records = match number {
+            0 => vec![login(who, home), login(soon, "240.101.0.9")],
+            1 => vec![process(who, "AnyDesk.exe"), tunnel(soon, 1, "s-1", home)],
+            _ => vec![login(who, home)],
+        };
+        for record in records {
+            let expected = whole.record(&record);
+            assert_eq!(lines(&expected), lines(&broken.record(&record)), "{number}");
+            alerts += expected.len();
+            broken.restart();
+            assert_eq!(whole.state(), broken.state(), "{number}");
+        }
+        let (_, accounts) = core::state_of(&whole.accounts[0].fold);
+        let holds_tool = accounts.windows(7).any(|bytes| bytes.eq_ignore_ascii_case(b"anydesk"));
+        // Three days, an hour of lateness, and the tool was seen six hours after the first.
+        assert_eq!(holds_tool, (1..=13).contains(&number), "{number}");
+    }
+    assert!(alerts > 0);
 }

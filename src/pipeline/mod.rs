@@ -48,17 +48,24 @@ pub trait Fold {
 
     /// Folds records one after the other, each as [`Fold::fold`] does; `refused` is told which was not written by the stage
     /// before. Many at a time may cost less.
+    ///
+    /// # Errors
+    /// The first error that is not [`Fault::Foreign`], and the index of its record: those before are folded, it and those
+    /// behind are not.
     fn fold_each(
         &mut self,
         records: &[(Position, &[u8])],
         outputs: &mut Outputs,
         refused: &mut dyn FnMut(usize, CodecError),
-    ) {
+    ) -> Result<(), (usize, CodecError)> {
         for (index, (position, record)) in records.iter().enumerate() {
-            if let Err(error) = self.fold(*position, record, outputs) {
-                refused(index, error);
+            match self.fold(*position, record, outputs) {
+                Err(error) if error.fault == Fault::Foreign => refused(index, error),
+                Err(error) => return Err((index, error)),
+                Ok(()) => {}
             }
         }
+        Ok(())
     }
 
     /// Folds a record whose observations stand at positions of their own, in their order: what one record each would do.
@@ -87,17 +94,23 @@ pub trait Fold {
 
     /// Folds records again one after the other, each as [`Fold::refold`] does; `refused` is told which was not written by the
     /// stage before. Many at a time may cost less.
+    ///
+    /// # Errors
+    /// As [`Fold::fold_each`].
     fn refold_each(
         &mut self,
         records: &[(Position, &[u8])],
         resume: &[i64],
         refused: &mut dyn FnMut(usize, CodecError),
-    ) {
+    ) -> Result<(), (usize, CodecError)> {
         for (index, (position, record)) in records.iter().enumerate() {
-            if let Err(error) = self.refold(*position, record, resume) {
-                refused(index, error);
+            match self.refold(*position, record, resume) {
+                Err(error) if error.fault == Fault::Foreign => refused(index, error),
+                Err(error) => return Err((index, error)),
+                Ok(()) => {}
             }
         }
+        Ok(())
     }
 
     /// Folds a record again whose observations stand at positions of their own, as [`Fold::fold_apart`] did.
@@ -307,8 +320,19 @@ pub struct CodecError {
     pub at: usize,
     /// What is wrong.
     pub detail: String,
-    /// The bytes are of another release of falsefront, which can read them: whoever passes over them loses what they hold.
-    pub is_other_version: bool,
+    /// Whose fault it is.
+    pub fault: Fault,
+}
+
+/// Whose fault it is that bytes cannot be read, which says what becomes of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// No release of falsefront wrote them: they are a dead letter.
+    Foreign,
+    /// Another release wrote them and can read them: passed over, what they hold would be lost.
+    OtherRelease,
+    /// They are our own, and what they hold is nowhere else.
+    Defect,
 }
 
 impl CodecError {
@@ -319,7 +343,7 @@ impl CodecError {
             what,
             at,
             detail,
-            is_other_version: false,
+            fault: Fault::Foreign,
         }
     }
 }

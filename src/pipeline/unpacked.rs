@@ -2,12 +2,12 @@
 
 use std::borrow::Cow;
 
-use super::CodecError;
 use super::packed::{
     CLOCK, COUNT, HAS_ANONYMIZER, HAS_APP, HAS_DEVICE, HAS_DEVICES, HAS_HIRE_DAY, HAS_MANY_DEVICES, HAS_MFA,
     HAS_PERIPHERAL, HAS_SESSION, HAS_TOOL, HAS_USER_AGENT, SAME_DOMAIN, TEXTS, VERSION,
 };
 use super::packed_texts::TextReader;
+use super::{CodecError, Fault};
 use crate::model::account::ACCOUNT_BYTES_MAX;
 use crate::model::claim::DeviceIdsRef;
 use crate::model::codec::{Malformed, Reader};
@@ -22,8 +22,9 @@ use crate::window::shared::{Dictionary, SharedReader};
 
 /// What is read here, as errors name it.
 const WHAT: &str = "packed observations";
-/// Versions that a release has or may get: below every letter, digit and bracket, so no text is taken for one.
-const VERSIONS: std::ops::Range<u8> = 1..32;
+/// Versions that releases have and that the next may get: below whatever text or a foreign encoding begins with. One that
+/// would be 9, a tab, has to begin otherwise.
+const VERSIONS: std::ops::Range<u8> = 1..9;
 /// Bytes of an account's name at most: lower case takes up to half as many more than what was read. The domain of one
 /// account is copied for each that has the same, so a forged one must not be long.
 const NAME_BYTES_MAX: usize = 2 * ACCOUNT_BYTES_MAX;
@@ -67,11 +68,17 @@ impl<'a> Unpacked<'a> {
         let version = record.first().copied().unwrap_or_default();
         if version != VERSION {
             let detail = format!(
-                "version {version}, this program reads version {VERSION}: let the release that wrote it read on to the end of \
-                 what it wrote, then start this one"
+                "version {version}, this release reads version {VERSION}: stop intake, let accounts of the release that wrote \
+                 it read the topic to its end and run for one checkpoint period, then start this release"
             );
+            let is_of_a_release = VERSIONS.contains(&version) && record.len() > TEXTS.end;
+            let fault = if is_of_a_release {
+                Fault::OtherRelease
+            } else {
+                Fault::Foreign
+            };
             return Err(CodecError {
-                is_other_version: VERSIONS.contains(&version),
+                fault,
                 ..CodecError::new(WHAT, 0, detail)
             });
         }

@@ -458,7 +458,7 @@ const EVENT_IDS_MIN: usize = 4;
 
 /// Ids are kept for as long as a sign-in folded twice could be judged against another: for as long as visits are. What is
 /// older leaves the facts as they are when it is folded again: days, times and sightings are the same afterwards. Only a
-/// fast leg from it to a sign-in that is still kept would be told once more, as an update of its alert.
+/// fast leg from it to a sign-in that is still kept would be told once more, if its lines were not told that day.
 fn ids_kept(settings: &WindowSettings) -> Kept {
     Kept {
         ids_max: settings.event_ids_max,

@@ -78,7 +78,7 @@ pub enum Renewal {
     /// Where it is worded otherwise than the last and no less grave: the wording names everything seen (a farm's tools).
     Wording,
     /// Where it is about two lines that were not told of yet, or not on that day (a leg of travel): to and fro between the
-    /// same two is one story, and goes on as long as it is told daily.
+    /// same two is one story.
     Daily,
 }
 
@@ -149,8 +149,11 @@ impl Episode {
     fn tell(&mut self, finding: &Brief<'_>, renewal: Renewal) {
         self.news = finding.news;
         if renewal == Renewal::Daily {
-            self.told.retain(|(news, _)| *news != finding.news);
-            self.told.push((finding.news, day_of(finding.last_ms)));
+            let day = day_of(finding.last_ms);
+            match self.told.iter_mut().find(|(news, _)| *news == finding.news) {
+                Some((_, told)) => *told = day.max(*told),
+                None => self.told.push((finding.news, day)),
+            }
         }
     }
 }
@@ -398,6 +401,19 @@ mod tests {
         assert_eq!(verdict(&leg(27, 3)), Verdict::Update);
         assert_eq!(verdict(&leg(28, 4)), Verdict::Fold, "told as often as one may");
         assert_eq!(verdict(&leg(28 + 25, 4)), Verdict::Create, "another episode");
+    }
+
+    #[test]
+    fn what_comes_late_and_is_graver_leaves_the_day_as_it_was() {
+        let mut episodes = Episodes::none();
+        let mut verdict = |brief: &Brief<'_>| episodes.take(brief, || 7, &DAILY).0;
+        assert_eq!(verdict(&leg(25, 1)), Verdict::Create);
+        let graver = Brief {
+            severity: Severity::High,
+            ..leg(23, 1)
+        };
+        assert_eq!(verdict(&graver), Verdict::Update);
+        assert_eq!(verdict(&leg(26, 1)), Verdict::Fold, "told on that day already");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use arrayvec::ArrayVec;
 
 use crate::intake::Format;
 use crate::pipeline::intake::{PackedRecord, RawRecord};
-use crate::pipeline::{Apart, CodecError, Fold, Outputs, Position, StateSize};
+use crate::pipeline::{Apart, CodecError, Fault, Fold, Outputs, Position, StateSize};
 use crate::service::log::TOGETHER;
 
 use super::stage::Take;
@@ -79,6 +79,11 @@ impl Fused {
         packed: Vec<PackedRecord>,
         mut fold: impl FnMut(&mut dyn Fold, Apart<'_>, &[u8]) -> Result<(), CodecError>,
     ) -> Result<(), CodecError> {
+        // What is packed here is our own: to lose it is a defect, not a dead letter.
+        let defect = |error| CodecError {
+            fault: Fault::Defect,
+            ..error
+        };
         let mut records = self.held.drain(..);
         let mut at = records.next();
         // How many observations of the latest record there were.
@@ -91,46 +96,41 @@ impl Fused {
                     at = records.next();
                     count = 0;
                 }
+                let Some(position) = at.filter(|position| position.offset == offset) else {
+                    let detail = format!("an observation of a record at {offset} that is not held");
+                    return Err(defect(CodecError::new("observations held back", 0, detail)));
+                };
                 earlier.get_or_insert(count);
-                self.apart.extend(at);
+                self.apart.push(position);
                 count += 1;
             }
             let apart = Apart {
                 positions: &self.apart,
                 earlier: earlier.unwrap_or(0),
             };
-            fold(self.fold.as_mut(), apart, &packed.value)?;
+            fold(self.fold.as_mut(), apart, &packed.value).map_err(defect)?;
         }
         Ok(())
     }
 }
 
-/// The first error that `work` tells of.
-fn first_fault(work: impl FnOnce(&mut dyn FnMut(usize, CodecError))) -> Result<(), CodecError> {
-    let mut fault = None;
-    work(&mut |_, error| {
-        fault.get_or_insert(error);
-    });
-    fault.map_or(Ok(()), Err)
-}
-
 impl Fold for Fused {
     fn fold(&mut self, position: Position, record: &[u8], outputs: &mut Outputs) -> Result<(), CodecError> {
-        first_fault(|refused| self.fold_each(&[(position, record)], outputs, refused))
+        let folded = self.fold_each(&[(position, record)], outputs, &mut |_, _| {});
+        folded.map_err(|(_, error)| error)
     }
     fn fold_each(
         &mut self,
         records: &[(Position, &[u8])],
         outputs: &mut Outputs,
-        refused: &mut dyn FnMut(usize, CodecError),
-    ) {
+        _refused: &mut dyn FnMut(usize, CodecError),
+    ) -> Result<(), (usize, CodecError)> {
         self.decode(records);
         outputs.dead_letters.extend(self.take.take_dead_letters());
-        if self.take.held() >= HELD_MIN
-            && let Err(error) = self.settle(outputs)
-        {
-            refused(records.len().saturating_sub(1), error);
+        if self.take.held() >= HELD_MIN {
+            return self.settle(outputs).map_err(|error| (0, error));
         }
+        Ok(())
     }
     fn settle(&mut self, outputs: &mut Outputs) -> Result<(), CodecError> {
         let decoded = self.take.flush();
@@ -140,14 +140,15 @@ impl Fold for Fused {
         })
     }
     fn refold(&mut self, position: Position, record: &[u8], resume: &[i64]) -> Result<(), CodecError> {
-        first_fault(|refused| self.refold_each(&[(position, record)], resume, refused))
+        let folded = self.refold_each(&[(position, record)], resume, &mut |_, _| {});
+        folded.map_err(|(_, error)| error)
     }
     fn refold_each(
         &mut self,
         records: &[(Position, &[u8])],
         resume: &[i64],
-        refused: &mut dyn FnMut(usize, CodecError),
-    ) {
+        _refused: &mut dyn FnMut(usize, CodecError),
+    ) -> Result<(), (usize, CodecError)> {
         self.decode(records);
         // What was refused was said so the first time.
         drop(self.take.take_dead_letters());
@@ -155,9 +156,7 @@ impl Fold for Fused {
         let refolded = self.each_packed(decoded.observations, |fold, apart, record| {
             fold.refold_apart(apart, record, resume)
         });
-        if let Err(error) = refolded {
-            refused(records.len().saturating_sub(1), error);
-        }
+        refolded.map_err(|error| (0, error))
     }
     fn chunk_count(&self) -> u16 {
         self.fold.chunk_count()

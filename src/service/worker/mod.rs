@@ -23,7 +23,7 @@ use crate::service::topics::TopicNames;
 
 pub use fused::Fused;
 use restore::Restore;
-use stage::{Outbox, Role, Stage};
+use stage::{Halt, Outbox, Role, Stage};
 
 /// Records taken in one poll at most, so that no transaction outgrows its interval by much.
 const POLL_RECORDS_MAX: usize = 2_000;
@@ -163,6 +163,8 @@ pub struct Worker<L: Log> {
     is_stalled: bool,
     /// The group has answered once.
     has_joined: bool,
+    /// Why the worker ends with the next commit.
+    ending: Option<Failure>,
 }
 
 impl<L: Log> Worker<L> {
@@ -189,6 +191,7 @@ impl<L: Log> Worker<L> {
             has_seen_hanging: false,
             is_stalled: false,
             has_joined: false,
+            ending: None,
         }
     }
 
@@ -218,6 +221,12 @@ impl<L: Log> Worker<L> {
             self.ensure_open()?;
             self.send_outbox()?;
         }
+        if let Some(failure) = self.ending.take() {
+            if self.open.is_some() {
+                self.commit()?;
+            }
+            return Err(failure);
+        }
         if let Some(rebalance) = polled.rebalance {
             self.rebalance(rebalance)?;
         }
@@ -234,6 +243,7 @@ impl<L: Log> Worker<L> {
         Ok(())
     }
 
+    /// Reads and folds. A record that must not be passed over ends the worker once what stands before it is committed.
     fn take_records(&mut self) -> Result<Polled, Failure> {
         let wait = self.poll_wait();
         let Self {
@@ -245,7 +255,7 @@ impl<L: Log> Worker<L> {
         } = self;
         let mut bytes = 0;
         let mut last = 0;
-        let mut stopped = Ok(());
+        let mut halt = None;
         let polled = log.poll(wait, POLL_RECORDS_MAX, &mut |records| {
             let Some(first) = records.first() else {
                 return ControlFlow::Continue(());
@@ -267,13 +277,19 @@ impl<L: Log> Worker<L> {
             };
             match (&mut *stage, &mut task.folded) {
                 (Stage::Intake { take, formats }, _) => {
+                    let latest = records.iter().map(|record| record.append_ms).max();
+                    task.append_ms = task.append_ms.max(latest.unwrap_or(0));
                     let format = formats.get(newest.topic).copied().unwrap_or_default();
                     outbox.intake(take.as_mut(), format, records);
                 }
                 (Stage::Fold { role, .. }, Some(folded)) => {
                     let fold = folded.fold.as_mut();
-                    if let Err(failure) = outbox.fold(*role, fold, records, &mut task.append_ms) {
-                        stopped = Err(failure);
+                    if let Err(stopped) = outbox.fold(*role, fold, records, &mut task.append_ms) {
+                        if let Some(next) = stopped.next {
+                            task.next = task.next.max(next);
+                            task.is_touched = true;
+                        }
+                        halt = Some(stopped);
                         return ControlFlow::Break(());
                     }
                 }
@@ -291,7 +307,10 @@ impl<L: Log> Worker<L> {
                 ControlFlow::Break(())
             }
         })?;
-        stopped?;
+        if let Some(Halt { next: None, failure }) = halt {
+            return Err(failure);
+        }
+        self.ending = halt.map(|halt| halt.failure);
         self.has_more = polled.records >= POLL_RECORDS_MAX || bytes >= POLL_BYTES_MAX;
         for folded in tasks.iter_mut().filter_map(|task| task.folded.as_mut()) {
             let settled = outbox.settle(folded.fold.as_mut());

@@ -17,7 +17,7 @@ use crate::pipeline::{CodecError, Fold, Position};
 use crate::service::log::{Failure, Guarantee, Isolation, Log, Record, TOGETHER, TopicPartition};
 
 use super::checkpoint::{CheckpointKey, ChunkPart, DigestRecord};
-use super::stage::{Role, Stage, of_other_version};
+use super::stage::{Role, Stage, stopping_at};
 use super::{Folded, Phase, StartFrom, Task, Worker};
 
 /// Time given to restoring before the group is served again.
@@ -449,7 +449,8 @@ impl Restore {
         let newest = records.last().map_or(0, |record| record.offset + 1);
         self.next = self.next.max(newest);
         let records = &records[..records.partition_point(|record| record.offset < self.target)];
-        let Some(fold) = &mut self.fold else {
+        // Nothing is folded behind a record that must not be passed over.
+        let Some(fold) = self.fold.as_mut().filter(|_| self.stopped.is_none()) else {
             return;
         };
         let positioned: ArrayVec<(Position, &[u8]), TOGETHER> = records
@@ -458,13 +459,12 @@ impl Restore {
             .collect();
         // What could not be folded became a dead letter the first time; what stands ahead of it was folded, as it is now.
         let (stopped, mut unfolded) = (&mut self.stopped, 0);
-        fold.refold_each(&positioned, &self.resume, &mut |index, error| {
-            unfolded += 1;
-            if error.is_other_version {
-                stopped.get_or_insert_with(|| of_other_version(&records[index], &error));
-            }
-        });
-        self.replayed += positioned.len() as u64 - unfolded;
+        let refolded = fold.refold_each(&positioned, &self.resume, &mut |_, _| unfolded += 1);
+        if let Err((index, error)) = refolded {
+            unfolded += records.len() - index;
+            stopped.get_or_insert_with(|| stopping_at(&records[index], &error));
+        }
+        self.replayed += (records.len() - unfolded) as u64;
     }
 
     fn take_checkpoint(&mut self, role: Role, partition: i32, record: &Record<'_>) -> Result<(), CodecError> {
@@ -601,7 +601,7 @@ mod tests {
         // What was refused the first time as well.
         restore.replay(&[record(4, b"{}")]);
         assert!(restore.stopped.is_none() && !restore.is_read());
-        restore.replay(&[record(5, b"["), record(6, &[1; 40])]);
+        restore.replay(&[record(5, &[10; 40]), record(6, &[1; 40]), record(7, b"{}")]);
         assert!(restore.is_read());
         let why = restore.stopped.map(|failure| failure.detail().to_owned());
         assert!(why.is_some_and(|why| why.starts_with("observations/3 at offset 6: ") && why.contains("version 1,")));

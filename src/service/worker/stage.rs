@@ -9,7 +9,7 @@ use crate::intake::Format;
 use crate::model::Severity;
 use crate::model::key::HashKey;
 use crate::pipeline::intake::{Beside, DeadLetter, Intake, IntakeOutputs, RawRecord};
-use crate::pipeline::{CodecError, Counts, Fold, Outputs, Position};
+use crate::pipeline::{CodecError, Counts, Fault, Fold, Outputs, Position};
 use crate::service::dead_letter::{self, Reject};
 use crate::service::log::{Failure, Outgoing, Record, TOGETHER};
 use crate::service::topics::TopicNames;
@@ -265,35 +265,37 @@ impl Outbox {
     /// append time of that partition, ms, and moves with them.
     ///
     /// # Errors
-    /// [`Failure::Stop`] at a record of another release: passed over, what it holds would be lost.
+    /// [`Halt`] at a record that must not be passed over.
     pub fn fold(
         &mut self,
         role: Role,
         fold: &mut (dyn Fold + Send),
         records: &[Record<'_>],
         append_ms: &mut i64,
-    ) -> Result<(), Failure> {
-        self.count(records);
+    ) -> Result<(), Halt> {
         for records in records.chunks(TOGETHER) {
-            let positioned: ArrayVec<(Position, &[u8]), TOGETHER> =
-                records.iter().map(|record| record.positioned(append_ms)).collect();
+            let mut latest_ms = *append_ms;
+            let positioned = records.iter().map(|record| record.positioned(&mut latest_ms));
+            let positioned: ArrayVec<(Position, &[u8]), TOGETHER> = positioned.collect();
             let mut outputs = std::mem::take(&mut self.scratch);
-            let mut other = None;
-            fold.fold_each(&positioned, &mut outputs, &mut |index, error| {
+            let result = fold.fold_each(&positioned, &mut outputs, &mut |index, error| {
                 let record = &records[index];
-                if error.is_other_version {
-                    other.get_or_insert_with(|| of_other_version(record, &error));
-                }
                 self.reject(&Reject::of_fold(role, record, &error), Some(record));
             });
-            if let Some(other) = other {
-                return Err(other);
+            let folded = result.as_ref().map_or_else(|(index, _)| *index, |()| records.len());
+            self.count(&records[..folded]);
+            if let Some((position, _)) = positioned[..folded].last() {
+                *append_ms = position.append_ms;
             }
             for letter in outputs.dead_letters.drain(..) {
                 let record = records.iter().find(|record| record.offset == letter.offset);
                 self.reject(&Reject::of_intake(&letter), record);
             }
             self.queue(outputs);
+            result.map_err(|(index, error)| Halt {
+                next: (error.fault != Fault::Defect).then_some(records[index].offset),
+                failure: stopping_at(&records[index], &error),
+            })?;
         }
         Ok(())
     }
@@ -346,8 +348,17 @@ impl Outbox {
     }
 }
 
-/// What stops a worker that cannot read what another release wrote.
-pub(super) fn of_other_version(record: &Record<'_>, error: &CodecError) -> Failure {
+/// A record that must not be passed over.
+#[derive(Debug)]
+pub struct Halt {
+    /// Its offset, if everything before it is folded.
+    pub next: Option<i64>,
+    /// What the operator must know.
+    pub failure: Failure,
+}
+
+/// What stops a worker at a record.
+pub(super) fn stopping_at(record: &Record<'_>, error: &CodecError) -> Failure {
     let (topic, partition, offset) = (record.topic, record.partition, record.offset);
     Failure::Stop(format!("{topic}/{partition} at offset {offset}: {error}"))
 }
