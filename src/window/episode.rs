@@ -277,7 +277,8 @@ impl Episodes {
         for e in &self.0 {
             writer.u8(e.detection as u8);
             let is_alert = u8::from(e.strength == Strength::Alert) * IS_ALERT;
-            writer.u8(is_alert | u8::from(!e.told.is_empty()) * HAS_TOLD);
+            let has_told = u8::from(!e.told.is_empty()) * HAS_TOLD;
+            writer.u8(is_alert | has_told);
             writer.uint(e.subject);
             writer.u128(e.alert);
             writer.int(e.first_ms);

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use crate::model::key::HashKey;
 use crate::pipeline::Fold;
-use crate::service::log::{Failure, Guarantee, Log, Polled, Rebalance, TopicPartition};
+use crate::service::log::{Failure, Guarantee, Log, Polled, Rebalance, Record, TopicPartition};
 use crate::service::metrics::WorkerMetrics;
 use crate::service::topics::TopicNames;
 
@@ -272,35 +272,14 @@ impl<L: Log> Worker<L> {
             };
             // A paused partition may still have records on their way; they come again after its seek.
             let records = &records[records.partition_point(|record| record.offset < task.next)..];
-            let Some(newest) = records.last() else {
-                return ControlFlow::Continue(());
-            };
-            match (&mut *stage, &mut task.folded) {
-                (Stage::Intake { take, formats }, _) => {
-                    let latest = records.iter().map(|record| record.append_ms).max();
-                    task.append_ms = task.append_ms.max(latest.unwrap_or(0));
-                    let format = formats.get(newest.topic).copied().unwrap_or_default();
-                    outbox.intake(take.as_mut(), format, records);
-                }
-                (Stage::Fold { role, .. }, Some(folded)) => {
-                    let fold = folded.fold.as_mut();
-                    if let Err(stopped) = outbox.fold(*role, fold, records, &mut task.append_ms) {
-                        if let Some(next) = stopped.next {
-                            task.next = task.next.max(next);
-                            task.is_touched = true;
-                        }
-                        halt = Some(stopped);
-                        return ControlFlow::Break(());
-                    }
-                }
-                (Stage::Fold { .. }, None) => {}
+            if let Err(stopped) = task.take(stage, outbox, records) {
+                halt = Some(stopped);
+                return ControlFlow::Break(());
             }
             bytes += records
                 .iter()
                 .map(|record| record.value.map_or(0, <[u8]>::len))
                 .sum::<usize>();
-            task.next = newest.offset + 1;
-            task.is_touched = true;
             if bytes < POLL_BYTES_MAX {
                 ControlFlow::Continue(())
             } else {
@@ -459,6 +438,35 @@ impl Task {
 
     fn is_restoring(&self) -> bool {
         matches!(self.phase, Phase::Restoring(_))
+    }
+
+    /// Takes records in the order of their offsets, none of them taken before.
+    fn take(&mut self, stage: &mut Stage, outbox: &mut Outbox, records: &[Record<'_>]) -> Result<(), Halt> {
+        let Some(newest) = records.last() else {
+            return Ok(());
+        };
+        match (stage, &mut self.folded) {
+            (Stage::Intake { take, formats }, _) => {
+                let latest_ms = records.iter().map(|record| record.append_ms).max();
+                self.append_ms = self.append_ms.max(latest_ms.unwrap_or(0));
+                let format = formats.get(newest.topic).copied().unwrap_or_default();
+                outbox.intake(take.as_mut(), format, records);
+            }
+            (Stage::Fold { role, .. }, Some(folded)) => {
+                let taken = outbox.fold(*role, folded.fold.as_mut(), records, &mut self.append_ms);
+                if let Err(halt) = taken {
+                    if let Some(next) = halt.next {
+                        self.next = self.next.max(next);
+                        self.is_touched = true;
+                    }
+                    return Err(halt);
+                }
+            }
+            (Stage::Fold { .. }, None) => {}
+        }
+        self.next = newest.offset + 1;
+        self.is_touched = true;
+        Ok(())
     }
 
     fn is_at(&self, topic: &str, partition: i32) -> bool {
