@@ -15,6 +15,7 @@ mod in_process_broker;
 mod chaos;
 mod guard;
 mod direct_fetch;
+mod group_watch;
 mod real_kafka;
 mod secure_kafka;
 mod simulation;

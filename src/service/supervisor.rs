@@ -14,6 +14,7 @@ use crate::pipeline::intake::Intake;
 use crate::pipeline::settings::{DetectionSettings, IntakeSettings};
 
 use super::kafka::Connection;
+use super::kafka::group_watch::{GroupWatch, LOOK_EVERY};
 use super::kafka::log::{GroupProtocol, KafkaLog, LogSettings, Membership};
 use super::log::{Failure, Guarantee, TopicPartition};
 use super::metrics::{Metrics, WorkerMetrics};
@@ -113,6 +114,12 @@ pub struct ServiceSettings {
 }
 
 impl ServiceSettings {
+    /// The stages that have workers of their own.
+    fn roles(&self) -> impl Iterator<Item = Role> + '_ {
+        let is_needed = |role: &Role| self.rekey || *role != Role::Intake;
+        self.roles.iter().copied().filter(is_needed)
+    }
+
     /// All stages inside this process over librdkafka's own broker, which was started with `topics` and the source.
     ///
     /// That broker keeps no group offsets and no transactions, so partitions are fixed, everything is read from its
@@ -157,17 +164,9 @@ impl Service {
         let stop = Stop::default();
         let (sender, ended) = channel();
         let mut threads = Vec::new();
-        let is_needed = |role: &&Role| settings.rekey || **role != Role::Intake;
-        for role in settings.roles.iter().filter(is_needed) {
+        for role in settings.roles() {
             for index in 0..settings.workers.max(1) {
-                let job = Job {
-                    role: *role,
-                    index,
-                    settings: settings.clone(),
-                    stages: stages.clone(),
-                    metrics: metrics.clone(),
-                    stop: stop.clone(),
-                };
+                let job = Job::new(settings, stages, metrics, &stop, role, index);
                 let sender: Sender<_> = sender.clone();
                 let name = job.name();
                 threads.push(std::thread::Builder::new().name(name.clone()).spawn(move || {
@@ -178,6 +177,9 @@ impl Service {
                     let _ = sender.send((name, result));
                 })?);
             }
+        }
+        if let Some(watching) = watch_groups(settings, stages, metrics, &stop)? {
+            threads.push(watching);
         }
         Ok(Self {
             stop,
@@ -242,6 +244,62 @@ impl Service {
     }
 }
 
+/// Looks after the groups of all stages, on a thread of its own: see [`GroupWatch`]. `None` where there are no groups.
+fn watch_groups(
+    settings: &ServiceSettings,
+    stages: &Stages,
+    metrics: &Metrics,
+    stop: &Stop,
+) -> std::io::Result<Option<JoinHandle<()>>> {
+    if settings.fixed_sources.is_some() || settings.protocol != GroupProtocol::Classic {
+        return Ok(None);
+    }
+    let groups = settings.roles().map(|role| {
+        let workers = 0..settings.workers.max(1);
+        let members = workers.map(|index| Job::new(settings, stages, metrics, stop, role, index).log_settings());
+        (metrics.worker("group-watch", role), members.collect::<Vec<_>>())
+    });
+    let groups: Vec<_> = groups.collect();
+    let stop = stop.clone();
+    let look_after = move || {
+        let mut watches: Vec<_> = groups
+            .into_iter()
+            .filter_map(|(metrics, members)| match GroupWatch::new(members) {
+                Ok(watch) => Some((metrics, watch?)),
+                Err(failure) => {
+                    tracing::warn!(detail = failure.detail(), "a group is not watched");
+                    None
+                }
+            })
+            .collect();
+        let mut looked = Instant::now();
+        while !stop.is_requested() {
+            std::thread::sleep(Duration::from_millis(200));
+            if looked.elapsed() < LOOK_EVERY {
+                continue;
+            }
+            for (metrics, watch) in &mut watches {
+                match watch.look(&|| stop.is_requested()) {
+                    Ok(without) if without.is_empty() => {}
+                    Ok(without) => {
+                        metrics.without_member(without.len());
+                        let partitions: Vec<String> = without.iter().map(ToString::to_string).collect();
+                        tracing::warn!(
+                            group = watch.group(),
+                            ?partitions,
+                            "had no member; the group was made to rebalance"
+                        );
+                    }
+                    Err(failure) => tracing::debug!(group = watch.group(), detail = failure.detail(), "not looked at"),
+                }
+            }
+            looked = Instant::now();
+        }
+    };
+    let thread = std::thread::Builder::new().name("group-watch".to_owned());
+    thread.spawn(look_after).map(Some)
+}
+
 struct Job {
     role: Role,
     index: usize,
@@ -252,6 +310,24 @@ struct Job {
 }
 
 impl Job {
+    fn new(
+        settings: &ServiceSettings,
+        stages: &Stages,
+        metrics: &Metrics,
+        stop: &Stop,
+        role: Role,
+        index: usize,
+    ) -> Self {
+        Self {
+            role,
+            index,
+            settings: settings.clone(),
+            stages: stages.clone(),
+            metrics: metrics.clone(),
+            stop: stop.clone(),
+        }
+    }
+
     fn name(&self) -> String {
         format!("{}-{}", self.role.as_str(), self.index)
     }

@@ -97,6 +97,27 @@ pub(super) fn consumer(settings: &LogSettings) -> Result<BaseConsumer<Group>, Fa
         .map_err(|error| Failure::Stop(format!("consumer: {}", describe(&error))))
 }
 
+/// A member without a name, which makes its group rebalance when it comes and when it goes.
+pub(super) fn passing_member(settings: &LogSettings) -> Result<BaseConsumer<Quiet>, Failure> {
+    let own = [
+        ("group.id", settings.group.clone()),
+        ("enable.auto.commit", "false".to_owned()),
+        ("enable.auto.offset.store", "false".to_owned()),
+        ("auto.offset.reset", "error".to_owned()),
+        ("partition.assignment.strategy", "cooperative-sticky".to_owned()),
+        ("session.timeout.ms", "10000".to_owned()),
+        ("heartbeat.interval.ms", "1000".to_owned()),
+        // What it is handed it does not want.
+        ("queued.min.messages", "1".to_owned()),
+        ("queued.max.messages.kbytes", "1024".to_owned()),
+    ];
+    settings
+        .connection
+        .client(Kind::Consumer, &own)
+        .create_with_context(Quiet)
+        .map_err(|error| Failure::Stop(format!("consumer: {}", describe(&error))))
+}
+
 /// A consumer outside of any group, for reading and asking.
 pub(super) fn side_consumer(settings: &LogSettings, isolation: &str) -> Result<BaseConsumer<Quiet>, Failure> {
     let own = [

@@ -90,6 +90,11 @@ pub struct LogSettings {
 }
 
 impl LogSettings {
+    /// Whether this is a member with a name of its own.
+    pub(super) fn has_name(&self) -> bool {
+        self.protocol == GroupProtocol::Classic && matches!(self.membership, Membership::Group(_))
+    }
+
     /// Name of the static member. It says which topics are subscribed to: whoever comes back under the same name is handed
     /// what it had before, and would never read a source that was added (`GroupCoordinator` rebalances a stable group for
     /// another protocol only, not for another subscription).

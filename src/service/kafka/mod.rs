@@ -16,6 +16,7 @@ mod fetch;
 mod direct;
 mod clients;
 pub mod log;
+pub mod group_watch;
 mod failure;
 
 pub use connection::Connection;

@@ -94,6 +94,7 @@ pub(super) struct Protocol {
     pub(super) aborted: IntCounterVec,
     pub(super) rebalances: IntCounterVec,
     pub(super) rejoined: IntCounterVec,
+    pub(super) without_member: IntCounterVec,
     pub(super) stalled: IntCounterVec,
     pub(super) trouble: IntCounterVec,
     pub(super) drain: Recorder,
@@ -134,6 +135,12 @@ impl Protocol {
                 r,
                 "falsefront_stalls_total",
                 "Times that a worker paused its partitions because the brokers did not answer.",
+                &["stage"],
+            )?,
+            without_member: counters(
+                r,
+                "falsefront_partitions_without_member_total",
+                "Partitions that no member of the group had, for which it was made to rebalance.",
                 &["stage"],
             )?,
             rejoined: counters(

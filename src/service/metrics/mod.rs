@@ -348,6 +348,14 @@ impl WorkerMetrics {
         stalled.with_label_values(&[self.role.as_str()]).inc();
     }
 
+    /// No member of the group had so many partitions.
+    pub fn without_member(&self, partitions: usize) {
+        let without_member = &self.all.0.protocol.without_member;
+        without_member
+            .with_label_values(&[self.role.as_str()])
+            .inc_by(partitions as u64);
+    }
+
     /// Another member had our name; we joined anew.
     pub fn rejoined(&self) {
         let rejoined = &self.all.0.protocol.rejoined;
