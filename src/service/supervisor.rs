@@ -178,9 +178,8 @@ impl Service {
                 })?);
             }
         }
-        if let Some(watching) = watch_groups(settings, stages, metrics, &stop)? {
-            threads.push(watching);
-        }
+        // Nobody waits for it: it holds nothing, and a question to slow brokers must not keep the process from ending.
+        watch_groups(settings, stages, metrics, &stop)?;
         Ok(Self {
             stop,
             metrics: metrics.clone(),
@@ -244,15 +243,10 @@ impl Service {
     }
 }
 
-/// Looks after the groups of all stages, on a thread of its own: see [`GroupWatch`]. `None` where there are no groups.
-fn watch_groups(
-    settings: &ServiceSettings,
-    stages: &Stages,
-    metrics: &Metrics,
-    stop: &Stop,
-) -> std::io::Result<Option<JoinHandle<()>>> {
+/// Looks after the groups of all stages, on a thread of its own: see [`GroupWatch`].
+fn watch_groups(settings: &ServiceSettings, stages: &Stages, metrics: &Metrics, stop: &Stop) -> std::io::Result<()> {
     if settings.fixed_sources.is_some() || settings.protocol != GroupProtocol::Classic {
-        return Ok(None);
+        return Ok(());
     }
     let groups = settings.roles().map(|role| {
         let workers = 0..settings.workers.max(1);
@@ -272,13 +266,17 @@ fn watch_groups(
                 }
             })
             .collect();
-        let mut looked = Instant::now();
+        let (mut looked, mut pause) = (Instant::now(), LOOK_EVERY);
         while !stop.is_requested() {
             std::thread::sleep(Duration::from_millis(200));
-            if looked.elapsed() < LOOK_EVERY {
+            if looked.elapsed() < pause {
                 continue;
             }
+            pause = LOOK_EVERY;
             for (metrics, watch) in &mut watches {
+                if stop.is_requested() {
+                    return;
+                }
                 match watch.look(&|| stop.is_requested()) {
                     Ok(without) if without.is_empty() => {}
                     Ok(without) => {
@@ -290,14 +288,18 @@ fn watch_groups(
                             "had no member; the group was made to rebalance"
                         );
                     }
-                    Err(failure) => tracing::debug!(group = watch.group(), detail = failure.detail(), "not looked at"),
+                    Err(failure) => {
+                        tracing::debug!(group = watch.group(), detail = failure.detail(), "not looked at");
+                        // A broker that is gone fails every question, and librdkafka keeps part of each answer.
+                        pause = LOOK_EVERY * 6;
+                    }
                 }
             }
             looked = Instant::now();
         }
     };
     let thread = std::thread::Builder::new().name("group-watch".to_owned());
-    thread.spawn(look_after).map(Some)
+    thread.spawn(look_after).map(drop)
 }
 
 struct Job {

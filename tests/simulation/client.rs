@@ -352,13 +352,18 @@ impl Log for SimulatedLog {
             let partition = broker.partition(at);
             let entries = partition.committed_from(*position).take(wanted);
             let records: Vec<Record<'_>> = entries.map(|(offset, entry)| record(at, offset, entry)).collect();
-            for records in records.chunks(together) {
+            // What was read together is handed over whole: a few more come behind where nobody wants more.
+            let mut more = None;
+            for (index, records) in records.chunks(together).enumerate() {
+                if more.is_some_and(|more| index > more) {
+                    break;
+                }
                 polled.records += records.len();
                 if let Some(newest) = records.last() {
                     *position = newest.offset + 1;
                 }
-                if take(records) == ControlFlow::Break(()) {
-                    break;
+                if take(records) == ControlFlow::Break(()) && more.is_none() {
+                    more = Some(index + 2);
                 }
             }
         }

@@ -107,6 +107,8 @@ pub(super) fn passing_member(settings: &LogSettings) -> Result<BaseConsumer<Quie
         ("partition.assignment.strategy", "cooperative-sticky".to_owned()),
         ("session.timeout.ms", "10000".to_owned()),
         ("heartbeat.interval.ms", "1000".to_owned()),
+        // A group waits for its slowest member as long as the most patient of them says.
+        ("max.poll.interval.ms", "20000".to_owned()),
         // What it is handed it does not want.
         ("queued.min.messages", "1".to_owned()),
         ("queued.max.messages.kbytes", "1024".to_owned()),

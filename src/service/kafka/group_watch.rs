@@ -3,7 +3,7 @@
 //! A member with a name of its own that is killed after it gave partitions up, and before it joined anew, leaves them to
 //! nobody: whoever comes back under its name is handed what it had kept, without a rebalance (the classic protocol's
 //! coordinator asks a stable group nothing), and nobody is told of the rest. So a process looks now and then, and where
-//! partitions have had no member for two looks it makes the group rebalance: it joins for a moment under no name.
+//! partitions have had no member for several looks it makes the group rebalance: it joins for a moment under no name.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -17,8 +17,13 @@ use super::failure::question;
 use super::log::{LogSettings, Membership};
 use crate::service::log::{Failure, TopicPartition};
 
-/// Between two looks: longer than a rebalance, in which partitions have no member for a while.
-pub const LOOK_EVERY: Duration = Duration::from_secs(15);
+/// Between two looks.
+pub const LOOK_EVERY: Duration = Duration::from_secs(10);
+/// Looks in a row at which the same partitions had no member before anything is done: a member that is busy takes so long to
+/// give partitions up, and meanwhile they have none. Where it takes longer, all that happens is a rebalance.
+const LOOKS: u32 = 4;
+/// The number of looks is doubled after a visit so many times at most: the next is half an hour later.
+const DOUBLED_MAX: u32 = 5;
 /// Longest a question to the cluster may take.
 const ASK: Duration = Duration::from_secs(2);
 /// Longest the group is made to wait for a member that passes by.
@@ -33,6 +38,10 @@ pub struct GroupWatch {
     asker: BaseConsumer<Quiet>,
     /// Partitions without a member at the last look.
     missing: BTreeSet<TopicPartition>,
+    /// Looks in a row at which it was these.
+    looks: u32,
+    /// Visits in a row after which some had none.
+    visits: u32,
 }
 
 impl GroupWatch {
@@ -49,6 +58,8 @@ impl GroupWatch {
             members,
             asker,
             missing: BTreeSet::new(),
+            looks: 0,
+            visits: 0,
         }))
     }
 
@@ -58,42 +69,51 @@ impl GroupWatch {
         self.members.first().map_or("", |member| &member.group)
     }
 
-    /// Looks at the group, and makes it rebalance for partitions that had no member at the last look either, unless
-    /// `is_stopped`. Says which. Of many processes one does that.
+    /// Looks at the group, and makes it rebalance for partitions that had no member for several looks, unless `is_stopped`.
+    /// Says which. Of many processes the one that has the first member does that.
     ///
     /// # Errors
     /// [`Failure::Retry`] while the brokers do not answer, [`Failure::Stop`] if they refuse to.
     pub fn look(&mut self, is_stopped: &dyn Fn() -> bool) -> Result<Vec<TopicPartition>, Failure> {
-        let before = std::mem::take(&mut self.missing);
-        let missing = self.without_member(true)?;
-        if missing.is_empty() || missing != before {
-            self.missing = missing;
+        let Some(missing) = self.without_member(true)? else {
+            return Ok(Vec::new());
+        };
+        if missing.is_empty() {
+            (self.looks, self.visits) = (0, 0);
+        } else if missing == self.missing {
+            self.looks += 1;
+        } else {
+            self.looks = 1;
+        }
+        self.missing = missing;
+        if self.looks < LOOKS * 2_u32.pow(self.visits.min(DOUBLED_MAX)) {
             return Ok(Vec::new());
         }
+        (self.looks, self.visits) = (0, self.visits + 1);
         self.visit(is_stopped)?;
-        Ok(missing.into_iter().collect())
+        Ok(self.missing.iter().cloned().collect())
     }
 
-    /// Partitions that no member has; none while the group changes, or with `is_first_only` if another process is to look.
-    fn without_member(&self, is_first_only: bool) -> Result<BTreeSet<TopicPartition>, Failure> {
+    /// Partitions that no member has; `None` while the group changes, or with `is_first_only` if another process is to look.
+    fn without_member(&self, is_first_only: bool) -> Result<Option<BTreeSet<TopicPartition>>, Failure> {
         let groups = self.asker.fetch_group_list(Some(self.group()), ASK);
         let groups = groups.map_err(|error| question("the members of the group", &error))?;
         let group = groups.groups().iter().find(|group| group.name() == self.group());
         let Some(group) = group.filter(|group| group.state() == "Stable") else {
-            return Ok(BTreeSet::new());
+            return Ok(None);
         };
         if is_first_only && !self.is_first(group) {
-            return Ok(BTreeSet::new());
+            return Ok(None);
         }
         let mut missing = self.partitions()?;
         for member in group.members() {
             // An assignment that cannot be read may be of any partition.
             let Some(assigned) = member.assignment().and_then(read_assignment) else {
-                return Ok(BTreeSet::new());
+                return Ok(None);
             };
             missing.retain(|at| !assigned.contains(at));
         }
-        Ok(missing)
+        Ok(Some(missing))
     }
 
     /// Whether the first of all members is of this process: the coordinator's ids of members begin with their names.
@@ -132,7 +152,12 @@ impl GroupWatch {
             if looked.elapsed() >= ASK {
                 looked = Instant::now();
                 let is_member = visitor.assignment().is_ok_and(|assigned| assigned.count() > 0);
-                if is_member || (looked.duration_since(began) > 2 * ASK && self.without_member(false)?.is_empty()) {
+                // Whoever has no partitions to spare gives the visitor none.
+                let is_whole = || {
+                    self.without_member(false)
+                        .is_ok_and(|missing| missing.is_some_and(|it| it.is_empty()))
+                };
+                if is_member || is_whole() {
                     break;
                 }
             }

@@ -307,7 +307,8 @@ impl Log for KafkaLog {
                 Some(Ok(message)) => {
                     polled.records += 1;
                     if take(&[record(&message)]).is_break() {
-                        break;
+                        polled.rebalance = self.consumer.context().next();
+                        return Ok(polled);
                     }
                 }
                 Some(Err(error)) => trouble(&error)?,
@@ -410,14 +411,22 @@ impl Log for KafkaLog {
     }
 
     fn bounds(&mut self, partition: &TopicPartition, isolation: Isolation) -> Result<(i64, i64), Failure> {
-        let answer = match isolation {
-            Isolation::Committed => self
-                .consumer
-                .fetch_watermarks(&partition.topic, partition.partition, ASK),
-            Isolation::Uncommitted => self
-                .watcher
-                .fetch_watermarks(&partition.topic, partition.partition, ASK),
+        let (topic, number) = (&*partition.topic, partition.partition);
+        let ask = |log: &Self| match isolation {
+            Isolation::Committed => log.consumer.fetch_watermarks(topic, number, ASK),
+            Isolation::Uncommitted => log.watcher.fetch_watermarks(topic, number, ASK),
         };
+        let answer = ask(self).or_else(|error| {
+            if error.rdkafka_error_code() != Some(RDKafkaErrorCode::UnknownPartition) {
+                return Err(error);
+            }
+            // What a broker that was starting did not know, a client believes until it asks for this very topic.
+            let asked = match isolation {
+                Isolation::Committed => self.consumer.fetch_metadata(Some(topic), ASK).map(drop),
+                Isolation::Uncommitted => self.watcher.fetch_metadata(Some(topic), ASK).map(drop),
+            };
+            asked.and_then(|()| ask(self))
+        });
         answer.map_err(|error| question("offsets of a partition", &error))
     }
 

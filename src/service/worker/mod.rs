@@ -221,14 +221,14 @@ impl<L: Log> Worker<L> {
             self.ensure_open()?;
             self.send_outbox()?;
         }
+        if let Some(rebalance) = polled.rebalance {
+            self.rebalance(rebalance)?;
+        }
         if let Some(failure) = self.ending.take() {
             if self.open.is_some() {
                 self.commit()?;
             }
             return Err(failure);
-        }
-        if let Some(rebalance) = polled.rebalance {
-            self.rebalance(rebalance)?;
         }
         self.end_hanging_if_seen()?;
         self.restore_some()?;
@@ -257,6 +257,10 @@ impl<L: Log> Worker<L> {
         let mut last = 0;
         let mut halt = None;
         let polled = log.poll(wait, POLL_RECORDS_MAX, &mut |records| {
+            // A log may hand over what it read together; nothing is folded behind what must not be passed over.
+            if halt.is_some() {
+                return ControlFlow::Break(());
+            }
             let Some(first) = records.first() else {
                 return ControlFlow::Continue(());
             };
