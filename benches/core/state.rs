@@ -4,8 +4,9 @@ use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Instant;
 
+use falsefront::detections::impossible_travel::{self, Leg};
 use falsefront::detections::settings::DetectionSettings;
-use falsefront::detections::{claimed_location, impossible_travel, remote_desktop_relay};
+use falsefront::detections::{claimed_location, remote_desktop_relay};
 use falsefront::enrich::Reference;
 use falsefront::generate::random::Random;
 use falsefront::intake::Format;
@@ -65,12 +66,9 @@ pub(crate) fn one_account(reference: &Arc<Reference>) {
         || (),
         |()| {
             for seen in &seen {
-                black_box(impossible_travel::detect(
-                    &facts,
-                    &interner.spots,
-                    &change,
-                    &settings.travel,
-                ));
+                for visits in impossible_travel::legs(&change) {
+                    black_box(Leg::between(visits, &facts, &interner.spots, &settings.travel));
+                }
                 black_box(claimed_location::detect(
                     seen,
                     &facts,

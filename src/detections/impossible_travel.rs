@@ -12,8 +12,6 @@
 //! ```
 //! An event that arrives late is judged against both its neighbours in event time.
 
-use arrayvec::ArrayVec;
-
 use crate::detections::settings::TravelSettings;
 use crate::model::{
     Detection, Evidence, EvidencePlace, Finding, Guard, Measure, Network, Place, Rule, Severity, Strength, attack,
@@ -36,17 +34,11 @@ pub const RULE: Rule = Rule {
     blind_to: "a worker who only ever signs in through the farm, or whose exits are all listed as VPN, hosting or mobile",
 };
 
-/// Judges the new visit against its neighbours.
-#[must_use]
-pub fn detect(facts: &AccountFacts, spots: &Spots, change: &Change, settings: &TravelSettings) -> ArrayVec<Leg, 2> {
-    let Some(index) = change.visit else {
-        return ArrayVec::new();
-    };
-    // The visit comes after the one before it, and the one behind it after the visit.
-    let legs = [index.checked_sub(1).map(|from| [from, index]), Some([index, index + 1])];
-    let legs = legs.into_iter().flatten();
-    legs.filter_map(|visits| Leg::between(visits, facts, spots, settings))
-        .collect()
+/// The legs that a new visit is an end of, each by the indices of its two visits: the visit comes after the one before it,
+/// and the one behind it after the visit.
+pub fn legs(change: &Change) -> impl Iterator<Item = [usize; 2]> + use<> {
+    let of = |index: usize| [index.checked_sub(1).map(|from| [from, index]), Some([index, index + 1])];
+    change.visit.map(of).into_iter().flatten().flatten()
 }
 
 /// One end of a leg.
@@ -91,8 +83,9 @@ pub struct Leg {
 }
 
 impl Leg {
-    /// The leg, if it is too fast to be travelled and nothing silences it.
-    fn between(visits: [usize; 2], facts: &AccountFacts, spots: &Spots, settings: &TravelSettings) -> Option<Self> {
+    /// The leg, if there is one, it is too fast to be travelled and nothing silences it.
+    #[must_use]
+    pub fn between(visits: [usize; 2], facts: &AccountFacts, spots: &Spots, settings: &TravelSettings) -> Option<Self> {
         let [from, to] = visits.map(|index| facts.visits().get(index));
         let (from, to) = (from?, to?);
         // One origin has one address, and is what most visits share.

@@ -9,7 +9,8 @@ use super::settings::DetectionSettings;
 use super::state::{Chunks, TOUCHED_MAX, Windowed};
 use super::unpacked::Unpacked;
 use super::{Apart, CodecError, Counts, Fold, Outputs, Position, StateSize};
-use crate::detections::{claimed_location, impossible_travel, remote_desktop_relay};
+use crate::detections::impossible_travel::{self, Leg};
+use crate::detections::{claimed_location, remote_desktop_relay};
 use crate::model::codec::{Malformed, Writer};
 use crate::model::key::HashKey;
 use crate::model::link::Offer;
@@ -189,7 +190,10 @@ impl Accounts {
             return;
         }
         let account = seen.event.account.as_str();
-        for leg in impossible_travel::detect(facts, spots, &change, &settings.travel) {
+        for visits in impossible_travel::legs(&change) {
+            let Some(leg) = Leg::between(visits, facts, spots, &settings.travel) else {
+                continue;
+            };
             let brief = leg.brief(account);
             let published = self
                 .publisher
