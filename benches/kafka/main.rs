@@ -5,8 +5,8 @@
 //! `cargo bench --bench kafka` takes some eight minutes and needs what `deploy/kafka/local.sh` needs.
 //! `FALSEFRONT_BENCH_EVENTS`, `_ACCOUNTS`, `_ROUNDS`, `_WORKERS` and `_RATES` change the load, `_ROSTER` is how many of the
 //! accounts HR lists, `_WORLD=1` spreads them over ten thousand places instead of the demo's; `KAFKA_HEAP_OPTS='-Xms1G -Xmx1G'`
-//! gives the broker the heap that Kafka's own start script does, twice that of the tests. The first rounds warm the broker's compiler and are shown as such (`FALSEFRONT_BENCH_WARM_UPS`); a run
-//! with fewer than 1.5 busy cores was waiting for something.
+//! gives the broker the heap that Kafka's own start script does, twice that of the tests. The first rounds warm the broker's
+//! compiler and are shown as such (`FALSEFRONT_BENCH_WARM_UPS`); a run with fewer than 1.5 busy cores was waiting for something.
 #![allow(
     clippy::unwrap_used,
     clippy::disallowed_methods,

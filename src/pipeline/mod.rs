@@ -58,14 +58,9 @@ pub trait Fold {
         outputs: &mut Outputs,
         refused: &mut dyn FnMut(usize, CodecError),
     ) -> Result<(), (usize, CodecError)> {
-        for (index, (position, record)) in records.iter().enumerate() {
-            match self.fold(*position, record, outputs) {
-                Err(error) if error.fault == Fault::Foreign => refused(index, error),
-                Err(error) => return Err((index, error)),
-                Ok(()) => {}
-            }
-        }
-        Ok(())
+        each(records, refused, |position, record| {
+            self.fold(position, record, outputs)
+        })
     }
 
     /// Folds a record whose observations stand at positions of their own, in their order: what one record each would do.
@@ -103,14 +98,9 @@ pub trait Fold {
         resume: &[i64],
         refused: &mut dyn FnMut(usize, CodecError),
     ) -> Result<(), (usize, CodecError)> {
-        for (index, (position, record)) in records.iter().enumerate() {
-            match self.refold(*position, record, resume) {
-                Err(error) if error.fault == Fault::Foreign => refused(index, error),
-                Err(error) => return Err((index, error)),
-                Ok(()) => {}
-            }
-        }
-        Ok(())
+        each(records, refused, |position, record| {
+            self.refold(position, record, resume)
+        })
     }
 
     /// Folds a record again whose observations stand at positions of their own, as [`Fold::fold_apart`] did.
@@ -147,6 +137,22 @@ pub struct Apart<'a> {
     pub positions: &'a [Position],
     /// How many of the first one's source's record stand in packed records before: the digest tells them apart.
     pub earlier: u32,
+}
+
+/// Folds records one after the other, up to the first fault that is our own or another release's.
+fn each(
+    records: &[(Position, &[u8])],
+    refused: &mut dyn FnMut(usize, CodecError),
+    mut fold: impl FnMut(Position, &[u8]) -> Result<(), CodecError>,
+) -> Result<(), (usize, CodecError)> {
+    for (index, (position, record)) in records.iter().enumerate() {
+        match fold(*position, record) {
+            Err(error) if error.fault == Fault::Foreign => refused(index, error),
+            Err(error) => return Err((index, error)),
+            Ok(()) => {}
+        }
+    }
+    Ok(())
 }
 
 fn whole_records_only() -> CodecError {

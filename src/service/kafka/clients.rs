@@ -113,11 +113,7 @@ pub(super) fn passing_member(settings: &LogSettings) -> Result<BaseConsumer<Quie
         ("queued.min.messages", "1".to_owned()),
         ("queued.max.messages.kbytes", "1024".to_owned()),
     ];
-    settings
-        .connection
-        .client(Kind::Consumer, &own)
-        .create_with_context(Quiet)
-        .map_err(|error| Failure::Stop(format!("consumer: {}", describe(&error))))
+    quiet(settings, &own)
 }
 
 /// A consumer outside of any group, for reading and asking.
@@ -133,9 +129,13 @@ pub(super) fn side_consumer(settings: &LogSettings, isolation: &str) -> Result<B
         ("fetch.wait.max.ms", "20".to_owned()),
         ("queued.max.messages.kbytes", "65536".to_owned()),
     ];
+    quiet(settings, &own)
+}
+
+fn quiet(settings: &LogSettings, own: &[(&'static str, String)]) -> Result<BaseConsumer<Quiet>, Failure> {
     settings
         .connection
-        .client(Kind::Consumer, &own)
+        .client(Kind::Consumer, own)
         .create_with_context(Quiet)
         .map_err(|error| Failure::Stop(format!("consumer: {}", describe(&error))))
 }
