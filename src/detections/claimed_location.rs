@@ -100,7 +100,7 @@ pub fn detect(
         ),
         first_ms: networks
             .iter()
-            .map(|n| n.first_ms)
+            .map(|n| n.first.ms())
             .min()
             .unwrap_or(seen.order_ms)
             .min(seen.order_ms),
@@ -179,7 +179,7 @@ fn evidence(seen: &Observation<'_>, facts: &AccountFacts, spots: &Spots, network
             role: "observed".to_owned(),
             event_id: facts.event_id(n.event_id, n.packing).to_string(),
             product: facts.text(n.product).to_owned(),
-            time_ms: n.last_ms,
+            time_ms: n.last.ms(),
             account: account.to_owned(),
             address: Some(n.address.ip()),
             place: spot.place.as_deref().map(EvidencePlace::from),

@@ -92,7 +92,7 @@ impl Leg {
         if from.origin == to.origin {
             return None;
         }
-        let times_ms = [from.order_ms, to.order_ms];
+        let times_ms = [from.at.ms(), to.at.ms()];
         let (from, to) = (End::of(from, facts, spots)?, End::of(to, facts, spots)?);
         if from.address == to.address {
             return None;
@@ -293,7 +293,7 @@ fn evidence(role: &str, account: &str, end: End<'_>, facts: &AccountFacts) -> Ev
         role: role.to_owned(),
         event_id: facts.event_id(visit.event_id, visit.packing).to_string(),
         product: facts.text(visit.product).to_owned(),
-        time_ms: visit.order_ms,
+        time_ms: visit.at.ms(),
         account: account.to_owned(),
         address: Some(end.address.ip()),
         place: Some(EvidencePlace::from(end.place)),

@@ -10,6 +10,7 @@ use crate::model::link::{AccountSummary, Latest, LinkClaim, LinkNetwork, LinkPla
 use crate::model::{EntityKind, Link, Observation, ToolKind};
 use crate::window::account::{AccountFacts, Change, Told};
 use crate::window::episode::hash;
+use crate::window::moment::Moment;
 use crate::window::spots::Spots;
 use crate::window::{DAY_MS, day_of};
 
@@ -45,7 +46,7 @@ pub fn due(
             ..before
         };
         if before.signature != signature || before.is_overdue(append_ms, settings.window.link_refresh_ms) {
-            after.append_ms = append_ms;
+            after.append = Moment::of(append_ms);
             after.signature = signature;
             match thing {
                 Thing::Network(index) => {
@@ -112,7 +113,7 @@ fn may_be_due(
 pub fn home_network(facts: &AccountFacts) -> Option<usize> {
     let networks = facts.networks().iter().enumerate();
     let own = networks.filter(|(_, n)| !n.is_shared_by_design());
-    let home = own.max_by_key(|(_, n)| (n.days.count(), n.last_ms, n.name()));
+    let home = own.max_by_key(|(_, n)| (n.days.count(), n.last, n.name()));
     home.map(|(index, _)| index)
 }
 
@@ -126,7 +127,7 @@ pub fn network_named(facts: &AccountFacts, name: &str) -> Option<usize> {
 fn is_concerned(seen: &Observation<'_>, facts: &AccountFacts, change: &Change, index: usize) -> bool {
     let fact = &facts.networks()[index];
     let since_ms = seen.order_ms - NETWORK_RECENT_DAYS * DAY_MS;
-    !fact.is_shared_by_design() && (fact.last_ms >= since_ms || change.network == Some(index))
+    !fact.is_shared_by_design() && (fact.last.ms() >= since_ms || change.network == Some(index))
 }
 
 /// When the account's tools changed: the networks it used lately, most recent first.
@@ -140,7 +141,7 @@ fn networks_concerned(
     let mut recent: Vec<usize> = (0..facts.networks().len()).filter(is_concerned).collect();
     recent.sort_by(|a, b| {
         let (a, b) = (&facts.networks()[*a], &facts.networks()[*b]);
-        b.last_ms.cmp(&a.last_ms).then_with(|| a.name().cmp(&b.name()))
+        b.last.cmp(&a.last).then_with(|| a.name().cmp(&b.name()))
     });
     recent.truncate(settings.window.link_networks_max);
     recent
@@ -277,8 +278,8 @@ pub fn to_network<'a>(
     Link {
         entity_kind: EntityKind::Network,
         entity: name,
-        first_ms: fact.first_ms,
-        time_ms: fact.last_ms,
+        first_ms: fact.first.ms(),
+        time_ms: fact.last.ms(),
         clock_ms: 0,
         data_versions: seen.data_versions,
         latest: Latest {
@@ -303,8 +304,8 @@ fn to_device<'a>(seen: &'a Observation<'_>, facts: &'a AccountFacts, index: usiz
     Link {
         entity_kind: EntityKind::Device,
         entity: id,
-        first_ms: fact.first_ms,
-        time_ms: fact.last_ms,
+        first_ms: fact.first.ms(),
+        time_ms: fact.last.ms(),
         clock_ms: 0,
         data_versions: seen.data_versions,
         latest: Latest {

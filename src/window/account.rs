@@ -4,6 +4,7 @@ use super::block::{Block, ITEMS_MAX, List};
 use super::days::Days;
 pub use super::device_fact::DeviceFact;
 use super::episode::Episodes;
+use super::moment::Moment;
 pub use super::network_fact::{NetworkFact, Told};
 use super::origin::{Address, Origin, OriginId};
 use super::rare;
@@ -118,15 +119,15 @@ impl AccountFacts {
         let id_hash = id_hash(&seen.event.id, &seen.event.product);
         let head = self.block.head_mut();
         // Sources are read at different speeds, so the clock of an account must not be carried back by a slow one.
-        let append_ms = head.last_append_ms.max(append_ms);
-        head.last_append_ms = append_ms;
+        let append_ms = head.last_append.ms().max(append_ms);
+        head.last_append = Moment::of(append_ms);
         if !self.block.remember(id_hash, append_ms, ids_kept(settings)) {
             change.duplicate = true;
             return change;
         }
         self.forget(append_ms, settings);
         let head = self.block.head_mut();
-        head.oldest_ms = head.oldest_ms.min(seen.order_ms);
+        head.oldest = head.oldest.min(Moment::of(seen.order_ms));
         change.lateness = lateness(seen.order_ms, append_ms, settings.allowed_lateness_ms);
         if is_presence(seen) {
             self.apply_presence(seen, append_ms, distance, settings, spots, &mut change);
@@ -146,7 +147,7 @@ impl AccountFacts {
     /// Append time of the last record that changed the window, ms.
     #[must_use]
     pub fn last_append_ms(&self) -> i64 {
-        self.block.head().last_append_ms
+        self.block.head().last_append.ms()
     }
 
     /// Recent located sign-ins, oldest first.
@@ -221,7 +222,7 @@ impl AccountFacts {
     /// Open alerts, for a finding whose last event was at that time, ms.
     pub fn episodes_mut(&mut self, last_ms: i64) -> &mut Episodes {
         let head = self.block.head_mut();
-        head.oldest_ms = head.oldest_ms.min(last_ms);
+        head.oldest = head.oldest.min(Moment::of(last_ms));
         &mut self.rare_mut().episodes
     }
 
@@ -310,7 +311,7 @@ impl AccountFacts {
             }
         }
         if let (Some(device), Some(id)) = (device, device_id) {
-            let index = self.device_index(id, device.fingerprint, seen.order_ms, settings.devices_max);
+            let index = self.device_index(id, device.fingerprint, Moment::of(seen.order_ms), settings.devices_max);
             change.tie_changed |= self.devices_mut()[index].days.mark(day);
             change.device = Some(index);
         }
@@ -349,7 +350,7 @@ impl AccountFacts {
             self.block.number_other(Origin::new(address, spot))
         };
         let visit = Visit {
-            order_ms: seen.order_ms,
+            at: Moment::of(seen.order_ms),
             event_id: named.event_id,
             origin,
             product: named.product,
@@ -376,9 +377,10 @@ impl AccountFacts {
         let found = (self.networks().iter()).position(|network| network.address.is_on_line_of(address));
         let index = found.unwrap_or_else(|| self.add_network(seen, address, networks_max, spots));
         let fact = &mut self.networks_mut()[index];
-        fact.first_ms = fact.first_ms.min(seen.order_ms);
-        if seen.order_ms >= fact.last_ms {
-            fact.last_ms = seen.order_ms;
+        let at = Moment::of(seen.order_ms);
+        fact.first = fact.first.min(at);
+        if at >= fact.last {
+            fact.last = at;
             (fact.event_id, fact.packing) = (named.event_id, named.packing);
             fact.product = named.product;
             if seen.event.device.is_some() {
@@ -391,20 +393,20 @@ impl AccountFacts {
         index
     }
 
-    fn device_index(&mut self, id: TextId, is_fingerprint: bool, time_ms: i64, devices_max: usize) -> usize {
+    fn device_index(&mut self, id: TextId, is_fingerprint: bool, at: Moment, devices_max: usize) -> usize {
         let found = self.devices().iter().position(|device| device.id == id);
         let index = found.unwrap_or_else(|| {
             while self.devices().len() >= devices_max.clamp(1, ITEMS_MAX) {
-                let times = self.devices().iter().map(|device| device.last_ms).enumerate();
-                let oldest = times.min_by_key(|(_, last_ms)| *last_ms);
+                let times = self.devices().iter().map(|device| device.last).enumerate();
+                let oldest = times.min_by_key(|(_, last)| *last);
                 let oldest = oldest.map_or(0, |(index, _)| index);
                 self.block.remove::<DeviceFact>(oldest..oldest + 1);
             }
-            self.block.push(&DeviceFact::new(id, is_fingerprint, time_ms))
+            self.block.push(&DeviceFact::new(id, is_fingerprint, at))
         });
         let fact = &mut self.devices_mut()[index];
-        fact.first_ms = fact.first_ms.min(time_ms);
-        fact.last_ms = fact.last_ms.max(time_ms);
+        fact.first = fact.first.min(at);
+        fact.last = fact.last.max(at);
         index
     }
 
@@ -418,16 +420,16 @@ impl AccountFacts {
             .forget_visits(append_ms - i64::from(settings.visits_hours) * HOUR_MS - lateness);
         self.block.clear_others();
         self.block.give_room_back();
-        if self.block.head().oldest_ms >= horizon {
+        if self.block.head().oldest.ms() >= horizon {
             return;
         }
         for index in (0..self.networks().len()).rev() {
-            if self.networks()[index].last_ms < horizon {
+            if self.networks()[index].last.ms() < horizon {
                 self.remove_network(index);
             }
         }
         for index in (0..self.devices().len()).rev() {
-            if self.devices()[index].last_ms < horizon {
+            if self.devices()[index].last.ms() < horizon {
                 self.block.remove::<DeviceFact>(index..index + 1);
             }
         }
@@ -435,14 +437,14 @@ impl AccountFacts {
             rare.forget_before(horizon);
         }
         self.rare.take_if(|rare| rare.is_empty());
-        self.block.head_mut().oldest_ms = self.find_oldest();
+        self.block.head_mut().oldest = self.find_oldest();
     }
 
-    pub(super) fn find_oldest(&self) -> i64 {
-        let seen = (self.networks().iter().map(|network| network.last_ms))
-            .chain(self.devices().iter().map(|device| device.last_ms))
-            .chain(self.rare().oldest_ms());
-        seen.min().unwrap_or(i64::MAX)
+    pub(super) fn find_oldest(&self) -> Moment {
+        let seen = (self.networks().iter().map(|network| network.last))
+            .chain(self.devices().iter().map(|device| device.last))
+            .chain(self.rare().oldest_ms().map(Moment::of));
+        seen.min().unwrap_or(Moment::LAST)
     }
 
     /// Whether nothing would be left at this append time.

@@ -7,6 +7,7 @@ use super::block::ITEMS_MAX;
 use super::days::Days;
 use super::episode::Episodes;
 use super::intern::Interner;
+use super::moment::Moment;
 use super::origin::{Address, Origin};
 use super::rare::{PeripheralFact, Rare, RdpFact, SessionFact, ToolFact};
 use super::recent_ids::Id;
@@ -21,7 +22,7 @@ impl AccountFacts {
     /// Appends the window. `shared` has the values that it names.
     pub fn write(&self, shared: &Interner, writer: &mut SharedWriter) {
         let head = self.block.head();
-        writer.plain.int(head.last_append_ms);
+        writer.plain.int(head.last_append.ms());
         writer.plain.uint(u64::from(head.news));
         for days in [head.located, head.near, head.away] {
             days.write(&mut writer.plain);
@@ -33,7 +34,7 @@ impl AccountFacts {
             self.write_visit(shared, writer, visit);
         });
         list(writer, self.devices(), |writer, fact| self.write_device(writer, fact));
-        writer.plain.int(head.ids_since_ms);
+        writer.plain.int(head.ids_since.ms());
         writer.plain.uint(u64::from(head.ids_older));
         writer.plain.uint(self.event_ids() as u64);
         writer.plain.reserve(self.event_ids() * size_of::<u64>());
@@ -53,7 +54,7 @@ impl AccountFacts {
     pub fn read(reader: &mut SharedReader<'_, '_>) -> Result<Self, Malformed> {
         let mut facts = Self::default();
         let head = facts.block.head_mut();
-        head.last_append_ms = reader.plain.int()?;
+        head.last_append = moment(&mut reader.plain)?;
         head.news = reader.plain.u32()?;
         head.located = Days::read(&mut reader.plain)?;
         head.near = Days::read(&mut reader.plain)?;
@@ -74,13 +75,13 @@ impl AccountFacts {
         if reader.plain.bool()? {
             facts.rare = Some(Box::new(read_rare(reader)?));
         }
-        facts.block.head_mut().oldest_ms = facts.find_oldest();
+        facts.block.head_mut().oldest = facts.find_oldest();
         facts.block.give_room_back();
         Ok(facts)
     }
 
     fn read_event_ids(&mut self, reader: &mut SharedReader<'_, '_>) -> Result<(), Malformed> {
-        let (since_ms, older) = (reader.plain.int()?, reader.plain.u32()?);
+        let (since, older) = (moment(&mut reader.plain)?, reader.plain.u32()?);
         let count = reader.plain.count()?;
         // A program that kept more may have written them: the latest are kept.
         let too_many = count.saturating_sub(ITEMS_MAX);
@@ -92,7 +93,7 @@ impl AccountFacts {
         }
         let older = usize::try_from(older).unwrap_or(usize::MAX).saturating_sub(too_many);
         let head = self.block.head_mut();
-        head.ids_since_ms = since_ms;
+        head.ids_since = since;
         head.ids_older = u16::try_from(older).unwrap_or(u16::MAX);
         Ok(())
     }
@@ -101,8 +102,8 @@ impl AccountFacts {
         write_origin(shared, writer, fact.origin());
         fact.days.write(&mut writer.plain);
         fact.away.write(&mut writer.plain);
-        writer.plain.int(fact.first_ms);
-        writer.plain.int(fact.last_ms);
+        writer.plain.int(fact.first.ms());
+        writer.plain.int(fact.last.ms());
         writer.plain.str(self.text(fact.device));
         self.event_id(fact.event_id, fact.packing).write(&mut writer.plain);
         writer.plain.str(self.text(fact.product));
@@ -113,14 +114,14 @@ impl AccountFacts {
         let (origin, network) = read_origin(reader)?;
         let plain = &mut reader.plain;
         let (days, away) = (Days::read(plain)?, Days::read(plain)?);
-        let (first_ms, last_ms) = (plain.int()?, plain.int()?);
+        let (first, last) = (moment(plain)?, moment(plain)?);
         let device = self.read_text(plain)?;
         let (event_id, packing) = self.block.short_id(&EventId::read(plain)?);
         Ok(NetworkFact {
             days,
             away,
-            first_ms,
-            last_ms,
+            first,
+            last,
             device,
             event_id,
             packing,
@@ -131,7 +132,7 @@ impl AccountFacts {
     }
 
     fn write_visit(&self, shared: &Interner, writer: &mut SharedWriter, visit: &Visit) {
-        writer.plain.int(visit.order_ms);
+        writer.plain.int(visit.at.ms());
         self.event_id(visit.event_id, visit.packing).write(&mut writer.plain);
         writer.plain.str(self.text(visit.product));
         write_origin(shared, writer, self.origin(visit.origin));
@@ -141,12 +142,12 @@ impl AccountFacts {
 
     /// Reads a visit. Its origin is that of one of the account's networks, or becomes one of the others.
     fn read_visit(&mut self, reader: &mut SharedReader<'_, '_>) -> Result<Visit, Malformed> {
-        let order_ms = reader.plain.int()?;
+        let at = moment(&mut reader.plain)?;
         let (event_id, packing) = self.block.short_id(&EventId::read(&mut reader.plain)?);
         let product = self.read_text(&mut reader.plain)?;
         let (origin, _) = read_origin(reader)?;
         Ok(Visit {
-            order_ms,
+            at,
             event_id,
             packing,
             product,
@@ -160,8 +161,8 @@ impl AccountFacts {
         writer.plain.str(self.text(fact.id));
         writer.plain.bool(fact.is_fingerprint());
         fact.days.write(&mut writer.plain);
-        writer.plain.int(fact.first_ms);
-        writer.plain.int(fact.last_ms);
+        writer.plain.int(fact.first.ms());
+        writer.plain.int(fact.last.ms());
         write_told(writer, fact.told);
     }
 
@@ -170,10 +171,10 @@ impl AccountFacts {
         let (id, is_fingerprint) = (self.read_text(plain)?, plain.bool()?);
         Ok(DeviceFact {
             days: Days::read(plain)?,
-            first_ms: plain.int()?,
-            last_ms: plain.int()?,
+            first: moment(plain)?,
+            last: moment(plain)?,
             told: read_told(plain)?,
-            ..DeviceFact::new(id, is_fingerprint, 0)
+            ..DeviceFact::new(id, is_fingerprint, Moment::FIRST)
         })
     }
 
@@ -248,15 +249,19 @@ fn read_origin(reader: &mut SharedReader<'_, '_>) -> Result<(Origin, Arc<Network
     Ok((Origin::new(Address::of(address), spot), network))
 }
 
+fn moment(reader: &mut Reader<'_>) -> Result<Moment, Malformed> {
+    reader.int().map(Moment::of)
+}
+
 fn write_told(writer: &mut SharedWriter, told: Told) {
-    writer.plain.int(told.append_ms);
+    writer.plain.int(told.append.ms());
     writer.plain.uint(u64::from(told.signature));
     writer.plain.uint(u64::from(told.news));
 }
 
 fn read_told(plain: &mut Reader<'_>) -> Result<Told, Malformed> {
     Ok(Told {
-        append_ms: plain.int()?,
+        append: moment(plain)?,
         signature: plain.u32()?,
         news: plain.u32()?,
     })

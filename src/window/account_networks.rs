@@ -17,8 +17,8 @@ impl AccountFacts {
         spots: &mut Spots,
     ) -> usize {
         while self.networks().len() >= networks_max.clamp(1, ITEMS_MAX) {
-            let times = self.networks().iter().map(|network| network.last_ms).enumerate();
-            let oldest = times.min_by_key(|(_, last_ms)| *last_ms);
+            let times = self.networks().iter().map(|network| network.last).enumerate();
+            let oldest = times.min_by_key(|(_, last)| *last);
             self.remove_network(oldest.map_or(0, |(index, _)| index));
         }
         let origin = Origin::new(address, spots.number(seen.network, seen.place));

@@ -3,7 +3,7 @@
 //! ```text
 //! head │ networks │ devices │ other origins │ texts │ visits │ event ids │ room
 //! ```
-//! Every list is of items of fixed size, and the head says how many. What changes most stands last, because what is behind
+//! Every list is of items of fixed size, which stand at even bytes without a gap, and the head says how many. What changes most stands last, because what is behind
 //! an item moves when it comes or goes.
 
 use std::ops::Range;
@@ -12,6 +12,7 @@ use bytemuck::{Pod, Zeroable};
 
 use super::days::Days;
 use super::device_fact::DeviceFact;
+use super::moment::Moment;
 use super::network_fact::NetworkFact;
 use super::origin::Origin;
 use super::recent_ids::Id;
@@ -19,15 +20,15 @@ use super::visits::Visit;
 
 /// What stands before the lists.
 #[derive(Clone, Copy, Debug, Pod, Zeroable)]
-#[repr(C)]
+#[repr(C, packed(2))]
 pub struct Head {
-    /// Append time of the last record that changed the window, ms.
-    pub last_append_ms: i64,
-    /// No fact but a visit was last seen before this, ms, so none can expire before its time has come. A lower
+    /// Append time of the last record that changed the window.
+    pub last_append: Moment,
+    /// No fact but a visit was last seen before this, so none can expire before its time has come. A lower
     /// bound that is found again after a restore: it may only decide what is looked at, never what is kept.
-    pub oldest_ms: i64,
-    /// Append time of the younger generation's first event id, ms.
-    pub ids_since_ms: i64,
+    pub oldest: Moment,
+    /// Append time of the younger generation's first event id.
+    pub ids_since: Moment,
     /// Days with a located sign-in.
     pub located: Days,
     /// Of those, days with one near the claim (or from an allowed country).
@@ -66,16 +67,18 @@ pub enum List {
 }
 
 const LISTS: usize = 6;
-const HEAD: usize = size_of::<Head>() / WORD;
-const WORD: usize = size_of::<u64>();
-/// Words of an item of each list.
+/// Every item is of so many cells of two bytes, and stands at one.
+type Cell = u16;
+const CELL: usize = size_of::<Cell>();
+const HEAD: usize = size_of::<Head>() / CELL;
+/// Cells of an item of each list.
 const WIDTHS: [usize; LISTS] = [
-    size_of::<NetworkFact>() / WORD,
-    size_of::<DeviceFact>() / WORD,
-    size_of::<Origin>() / WORD,
-    1,
-    size_of::<Visit>() / WORD,
-    size_of::<Id>() / WORD,
+    size_of::<NetworkFact>() / CELL,
+    size_of::<DeviceFact>() / CELL,
+    size_of::<Origin>() / CELL,
+    size_of::<TextWord>() / CELL,
+    size_of::<Visit>() / CELL,
+    size_of::<Id>() / CELL,
 ];
 
 /// An item of a list.
@@ -86,7 +89,7 @@ pub trait Item: Pod {
 
 /// A word of texts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
-#[repr(transparent)]
+#[repr(C, packed(2))]
 pub struct TextWord(pub u64);
 
 impl Item for NetworkFact {
@@ -108,16 +111,13 @@ impl Item for Id {
     const LIST: List = List::Ids;
 }
 
-/// Words of a block at least: those of an account that was seen a few times on one network with one device.
-const WORDS_MIN: usize = 56;
+/// Cells of a block at least: those of an account that was seen a few times on one network with one device.
+const CELLS_MIN: usize = 384 / CELL;
 
-/// Words of a block that has room for so many: four sizes in a doubling, as allocators have, and fewer below 512 bytes.
-fn size_for(words: usize) -> usize {
-    const STEP_MIN: usize = 16;
-    if words <= WORDS_MIN {
-        return WORDS_MIN;
-    }
-    words.next_multiple_of((words.next_power_of_two() / 8).max(STEP_MIN))
+/// Cells of a block that has room for so many: four sizes in a doubling, as allocators have.
+fn size_for(cells: usize) -> usize {
+    let cells = cells.max(CELLS_MIN);
+    cells.next_multiple_of(cells.next_power_of_two() / 8)
 }
 
 /// Items of a list at most.
@@ -125,12 +125,12 @@ pub const ITEMS_MAX: usize = u16::MAX as usize;
 
 /// See the module.
 #[derive(Clone, Debug)]
-pub struct Block(Box<[u64]>);
+pub struct Block(Box<[Cell]>);
 
 impl Default for Block {
     fn default() -> Self {
-        let mut block = Self(vec![0; WORDS_MIN].into_boxed_slice());
-        block.head_mut().oldest_ms = i64::MAX;
+        let mut block = Self(vec![0; CELLS_MIN].into_boxed_slice());
+        block.head_mut().oldest = Moment::LAST;
         block
     }
 }
@@ -184,9 +184,10 @@ impl Block {
     /// Appends so many words of texts, all zeros.
     pub fn extend_texts(&mut self, words: usize) {
         let (at, used) = (self.range(List::Texts).end, self.used());
-        self.make_room(used + words);
-        self.0.copy_within(at..used, at + words);
-        self.0[at..at + words].fill(0);
+        let cells = words * WIDTHS[List::Texts as usize];
+        self.make_room(used + cells);
+        self.0.copy_within(at..used, at + cells);
+        self.0[at..at + cells].fill(0);
         let len = self.len(List::Texts) + words;
         self.head_mut().lens[List::Texts as usize] = u16::try_from(len).unwrap_or(u16::MAX);
     }
@@ -209,26 +210,26 @@ impl Block {
 
     /// Gives room back where there is much more than is used: as many items come again, and each change is an allocation.
     pub fn give_room_back(&mut self) {
-        /// Words of room that are worth keeping: those of what comes and goes in a day.
-        const KEPT: usize = 16;
+        /// Cells of room that are worth keeping: those of what comes and goes in a day.
+        const KEPT: usize = 96 / CELL;
         let used = self.used();
         if self.0.len() > used + used / 4 + 2 * KEPT {
             self.resize(size_for(used + KEPT));
         }
     }
 
-    /// Reads a word of every line of the block, to bring them near: of most all, of the largest what is asked for first.
+    /// Reads a cell of every line of the block, to bring them near: of most all, of the largest what is asked for first.
     #[must_use]
     pub fn touch(&self) -> u64 {
-        /// Words of a line of the cache.
-        const LINE: usize = 64 / WORD;
+        /// Cells of a line of the cache.
+        const LINE: usize = 64 / CELL;
         /// Lines of most accounts: where there are fewer the last is read again, without a choice in between.
         const LINES: usize = 9;
         const LINES_MAX: usize = 32;
         let last = self.0.len() - 1;
         let first = (0..LINES).fold(0, |all, line| all ^ self.0[last.min(line * LINE)]);
         let rest = (LINES * LINE..=last.min(LINES_MAX * LINE)).step_by(LINE);
-        rest.fold(first, |all, at| all ^ self.0[at])
+        rest.fold(first, |all, at| all ^ self.0[at]).into()
     }
 
     /// Bytes on the heap.
@@ -240,25 +241,25 @@ impl Block {
     #[inline]
     fn range(&self, list: List) -> Range<usize> {
         let (list, lens) = (list as usize, &self.head().lens);
-        let words = |at: usize| usize::from(lens[at]) * WIDTHS[at];
-        let start = HEAD + (0..list).map(words).sum::<usize>();
-        start..start + words(list)
+        let cells = |at: usize| usize::from(lens[at]) * WIDTHS[at];
+        let start = HEAD + (0..list).map(cells).sum::<usize>();
+        start..start + cells(list)
     }
 
     fn used(&self) -> usize {
         self.range(List::Ids).end
     }
 
-    fn make_room(&mut self, words: usize) {
-        if words > self.0.len() {
-            self.resize(size_for(words));
+    fn make_room(&mut self, cells: usize) {
+        if cells > self.0.len() {
+            self.resize(size_for(cells));
         }
     }
 
-    fn resize(&mut self, words: usize) {
+    fn resize(&mut self, cells: usize) {
         let mut all = std::mem::take(&mut self.0).into_vec();
-        all.reserve_exact(words.saturating_sub(all.len()));
-        all.resize(words, 0);
+        all.reserve_exact(cells.saturating_sub(all.len()));
+        all.resize(cells, 0);
         self.0 = all.into_boxed_slice();
     }
 }
@@ -321,19 +322,23 @@ mod tests {
                     _ => {
                         block.give_room_back();
                         let used = block.used();
-                        let most = (used + used / 4 + 40).max(WORDS_MIN);
-                        assert!(block.bytes() <= most * WORD, "{used} used of {} bytes", block.bytes());
+                        let most = (used + used / 4 + 120).max(CELLS_MIN);
+                        assert!(
+                            block.bytes() <= most * CELL,
+                            "{used} used of {} cells",
+                            block.bytes() / CELL
+                        );
                     }
                 }
-                block.head_mut().last_append_ms = round;
-                assert_eq!(block.head().last_append_ms, round);
+                block.head_mut().last_append = Moment::of(round);
+                assert_eq!(block.head().last_append.ms(), round);
                 assert_eq!(block.list::<NetworkFact>(), model.networks);
                 assert_eq!(block.list::<DeviceFact>(), model.devices);
                 assert_eq!(block.list::<Origin>(), model.others);
                 assert_eq!(block.list::<Visit>(), model.visits);
                 assert_eq!(block.list::<Id>(), model.ids);
                 let _ = block.touch();
-                assert!(block.used() * WORD <= block.bytes());
+                assert!(block.used() * CELL <= block.bytes());
             }
         }
     }

@@ -6,20 +6,22 @@ use crate::model::codec::{Malformed, Reader, Writer};
 
 /// Days on which something was seen. Bit 0 is the latest day, bit `n` the day `n` days before it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
-#[repr(C)]
+#[repr(C, packed(2))]
 pub struct Days {
-    latest: i32,
+    /// Since 1970, up to 2149. A day that is earlier or later counts as the first or the last of them.
+    latest: u16,
     bits: u32,
 }
 
 impl Days {
     /// Marks a day. Days more than 31 before the latest are forgotten. Says whether the ledger changed.
     pub fn mark(&mut self, day: i32) -> bool {
+        let day = number(day);
         if self.bits == 0 {
             *self = Self { latest: day, bits: 1 };
             return true;
         }
-        let ahead = i64::from(day) - i64::from(self.latest);
+        let ahead = i32::from(day) - i32::from(self.latest);
         if ahead > 0 {
             self.bits = u32::try_from(ahead)
                 .ok()
@@ -70,12 +72,14 @@ impl Days {
     /// The marked days that `other` does not mark.
     #[must_use]
     pub fn without(&self, other: &Self) -> Self {
-        let shift = i64::from(self.latest) - i64::from(other.latest);
-        let aligned = match u32::try_from(shift.unsigned_abs()) {
-            Ok(n) if shift >= 0 => other.bits.checked_shl(n).unwrap_or(0),
-            Ok(n) => other.bits.checked_shr(n).unwrap_or(0),
-            Err(_) => 0,
+        let shift = i32::from(self.latest) - i32::from(other.latest);
+        let (bits, days) = (other.bits, shift.unsigned_abs());
+        let aligned = if shift >= 0 {
+            bits.checked_shl(days)
+        } else {
+            bits.checked_shr(days)
         };
+        let aligned = aligned.unwrap_or(0);
         Self {
             latest: self.latest,
             bits: self.bits & !aligned,
@@ -91,7 +95,7 @@ impl Days {
     /// Latest marked day, if any.
     #[must_use]
     pub fn latest(&self) -> Option<i32> {
-        (self.bits != 0).then_some(self.latest - i32::try_from(self.bits.trailing_zeros()).unwrap_or(0))
+        (self.bits != 0).then_some(i32::from(self.latest) - i32::try_from({ self.bits }.trailing_zeros()).unwrap_or(0))
     }
 
     /// Appends the ledger.
@@ -106,10 +110,22 @@ impl Days {
     /// [`Malformed`] if the bytes are no ledger.
     pub fn read(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
         Ok(Self {
-            latest: reader.i32()?,
+            latest: number(reader.i32()?),
             bits: reader.u32()?,
         })
     }
+}
+
+/// The number of a day, as a ledger keeps it.
+#[inline]
+fn number(day: i32) -> u16 {
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "held within 16 bits"
+    )]
+    let number = day.clamp(0, i32::from(u16::MAX)) as u16;
+    number
 }
 
 #[cfg(test)]

@@ -3,37 +3,38 @@
 use bytemuck::{Pod, Zeroable};
 
 use super::days::Days;
+use super::moment::Moment;
 use super::network_fact::Told;
 use super::texts::TextId;
 
 /// A device the account used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
-#[repr(C)]
+#[repr(C, packed(2))]
 pub struct DeviceFact {
     /// Days of use.
     pub days: Days,
-    /// First and latest use, ms.
-    pub first_ms: i64,
-    /// See `first_ms`.
-    pub last_ms: i64,
+    /// First and latest use.
+    pub first: Moment,
+    /// See `first`.
+    pub last: Moment,
     /// The last link told of it.
     pub told: Told,
     /// Id, among the account's texts.
     pub id: TextId,
     /// 1 if it is a browser fingerprint: weak.
     pub(super) fingerprint: u8,
-    pub(super) room: [u8; 5],
+    pub(super) room: u8,
 }
 
 impl DeviceFact {
     /// A device that was used at that time.
     #[must_use]
-    pub fn new(id: TextId, is_fingerprint: bool, time_ms: i64) -> Self {
+    pub fn new(id: TextId, is_fingerprint: bool, at: Moment) -> Self {
         Self {
             id,
             fingerprint: is_fingerprint.into(),
-            first_ms: time_ms,
-            last_ms: time_ms,
+            first: at,
+            last: at,
             told: Told::NEVER,
             ..Self::zeroed()
         }

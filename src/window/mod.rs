@@ -11,6 +11,7 @@
 
 pub mod settings;
 pub mod days;
+pub mod moment;
 pub mod few;
 pub mod block;
 pub mod spots;

@@ -7,13 +7,14 @@ use arrayvec::ArrayString;
 use bytemuck::{Pod, Zeroable};
 
 use super::days::Days;
+use super::moment::Moment;
 use super::origin::{Address, Origin};
 use super::spots::SpotId;
 use super::texts::{ShortId, TextId};
 
 /// A network the account used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
-#[repr(C)]
+#[repr(C, packed(2))]
 pub struct NetworkFact {
     /// Its latest address; see [`NetworkFact::name`].
     pub address: Address,
@@ -27,10 +28,10 @@ pub struct NetworkFact {
     pub days: Days,
     /// Days on it that were far from the claim.
     pub away: Days,
-    /// First and latest event on it, ms.
-    pub first_ms: i64,
-    /// See `first_ms`.
-    pub last_ms: i64,
+    /// First and latest event on it.
+    pub first: Moment,
+    /// See `first`.
+    pub last: Moment,
     /// Id of the latest event on it.
     pub event_id: ShortId,
     /// The last link told of it.
@@ -39,7 +40,6 @@ pub struct NetworkFact {
     pub packing: u8,
     /// 1 if many unrelated people share its address by design.
     pub(super) shared: u8,
-    pub(super) room: [u8; 6],
 }
 
 impl NetworkFact {
@@ -47,8 +47,8 @@ impl NetworkFact {
     #[must_use]
     pub fn new(origin: Origin, is_shared_by_design: bool) -> Self {
         Self {
-            first_ms: i64::MAX,
-            last_ms: i64::MIN,
+            first: Moment::LAST,
+            last: Moment::FIRST,
             told: Told::NEVER,
             ..Self::zeroed()
         }
@@ -87,10 +87,10 @@ impl NetworkFact {
 
 /// When and with what content a link was last told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
-#[repr(C)]
+#[repr(C, packed(2))]
 pub struct Told {
-    /// Append time, ms; `i64::MIN` if never.
-    pub append_ms: i64,
+    /// Append time; the first of all if never.
+    pub append: Moment,
     /// Signature of the content.
     pub signature: u32,
     /// The account's count of news when the content was last looked at: while it stands, the signature does.
@@ -100,7 +100,7 @@ pub struct Told {
 impl Told {
     /// Not told yet.
     pub const NEVER: Self = Self {
-        append_ms: i64::MIN,
+        append: Moment::FIRST,
         signature: 0,
         news: 0,
     };
@@ -108,7 +108,7 @@ impl Told {
     /// Whether it was never told, or so long ago that it is told again in any case.
     #[must_use]
     pub fn is_overdue(self, append_ms: i64, refresh_ms: i64) -> bool {
-        self.append_ms == i64::MIN || append_ms - self.append_ms >= refresh_ms
+        self.append == Moment::FIRST || append_ms - self.append.ms() >= refresh_ms
     }
 }
 

@@ -11,7 +11,7 @@ use super::visits::Visit;
 
 /// An address in two words, an IPv4 address as the IPv6 address that maps it (RFC 4291, section 2.5.5.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
-#[repr(C)]
+#[repr(C, packed(2))]
 pub struct Address {
     high: u64,
     low: u64,
@@ -57,13 +57,12 @@ const MAPPED: u64 = 0xffff;
 
 /// An address, and what enrichment said of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
-#[repr(C)]
+#[repr(C, packed(2))]
 pub struct Origin {
     /// Address.
     pub address: Address,
     /// Its network and place.
     pub spot: SpotId,
-    room: u32,
 }
 
 /// Which origin of its account: that of a network, by the network's index, or another.
@@ -80,7 +79,7 @@ impl Origin {
     #[must_use]
     #[inline]
     pub fn new(address: Address, spot: SpotId) -> Self {
-        Self { address, spot, room: 0 }
+        Self { address, spot }
     }
 }
 

@@ -10,11 +10,12 @@
 use bytemuck::{Pod, Zeroable};
 
 use super::block::{Block, ITEMS_MAX, List};
+use super::moment::Moment;
 use crate::model::event_id::{EventId, words_of_text};
 
 /// Hash of an event's id and product; see [`id_hash`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
-#[repr(transparent)]
+#[repr(C, packed(2))]
 pub struct Id(pub u64);
 
 /// How many ids are kept, and for how long.
@@ -54,7 +55,7 @@ impl Block {
 
     /// Lets the older generation go when its time has come.
     fn turn(&mut self, append_ms: i64, kept: Kept) {
-        let lasted_ms = append_ms.saturating_sub(self.head().ids_since_ms);
+        let lasted_ms = append_ms.saturating_sub(self.head().ids_since.ms());
         if lasted_ms < kept.kept_ms {
             return;
         }
@@ -70,7 +71,7 @@ impl Block {
         let left = self.len(List::Ids);
         let head = self.head_mut();
         head.ids_older = u16::try_from(left).unwrap_or(u16::MAX);
-        head.ids_since_ms = append_ms;
+        head.ids_since = Moment::of(append_ms);
     }
 
     fn straighten(&mut self) {

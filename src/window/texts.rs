@@ -128,15 +128,16 @@ impl Block {
 
     /// Gives every fact the numbers that `of` gives for those of its texts.
     fn renumber(&mut self, mut of: impl FnMut(TextId) -> TextId) {
-        let mut of_id = |id: &mut ShortId, packing| {
-            if let Some(text) = text_of(*id, packing) {
-                id[0] = of(text).0.into();
-            }
+        let mut of_id = |[first, last]: ShortId, packing| match text_of([first, last], packing) {
+            Some(text) => [of(text).0.into(), last],
+            None => [first, last],
         };
-        let visits = self.list_mut::<Visit>().iter_mut();
-        visits.for_each(|visit| of_id(&mut visit.event_id, visit.packing));
-        let networks = self.list_mut::<NetworkFact>().iter_mut();
-        networks.for_each(|network| of_id(&mut network.event_id, network.packing));
+        for visit in self.list_mut::<Visit>() {
+            visit.event_id = of_id(visit.event_id, visit.packing);
+        }
+        for network in self.list_mut::<NetworkFact>() {
+            network.event_id = of_id(network.event_id, network.packing);
+        }
         for visit in self.list_mut::<Visit>() {
             (visit.product, visit.device) = (of(visit.product), of(visit.device));
         }

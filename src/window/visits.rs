@@ -7,15 +7,16 @@ use bytemuck::{Pod, Zeroable};
 
 use super::block::{Block, ITEMS_MAX};
 use super::episode::hash;
+use super::moment::Moment;
 use super::origin::OriginId;
 use super::texts::{ShortId, TextId};
 
 /// One successful sign-in from an address that locates the person.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
-#[repr(C)]
+#[repr(C, packed(2))]
 pub struct Visit {
-    /// When, ms: see [`crate::model::Observation::order_ms`].
-    pub order_ms: i64,
+    /// When: see [`crate::model::Observation::order_ms`].
+    pub at: Moment,
     /// The event's id, for evidence.
     pub event_id: ShortId,
     /// Where, among the account's origins.
@@ -67,7 +68,7 @@ impl Block {
             let id = self.event_id(visit.event_id, visit.packing).to_string();
             hash(&[id.as_str(), self.text(visit.product)])
         };
-        match one.order_ms.cmp(&other.order_ms) {
+        match one.at.cmp(&other.at) {
             Ordering::Less => true,
             Ordering::Equal => tell_apart(one) < tell_apart(other),
             Ordering::Greater => false,
@@ -75,7 +76,7 @@ impl Block {
     }
 
     fn shorten_stays(&mut self, settled_ms: i64) {
-        let is_settled = |visit: &Visit| visit.order_ms < settled_ms;
+        let is_settled = |visit: &Visit| visit.at.ms() < settled_ms;
         // Three of a stay are needed before one goes.
         if !self.list::<Visit>().get(2).is_some_and(is_settled) {
             return;
@@ -106,8 +107,8 @@ impl Block {
     /// Forgets visits before `horizon_ms`.
     pub(super) fn forget_visits(&mut self, horizon_ms: i64) {
         let all = self.list::<Visit>();
-        if all.first().is_some_and(|oldest| oldest.order_ms < horizon_ms) {
-            let count = all.partition_point(|visit| visit.order_ms < horizon_ms);
+        if all.first().is_some_and(|oldest| oldest.at.ms() < horizon_ms) {
+            let count = all.partition_point(|visit| visit.at.ms() < horizon_ms);
             self.remove::<Visit>(0..count);
         }
     }
