@@ -97,10 +97,17 @@ impl Leg {
         if from.address == to.address {
             return None;
         }
-        let certain_km = from.place.distance_at_least_km(to.place);
-        if certain_km < settings.distance_km_min {
+        let radii_km = f64::from(from.place.radius_km) + f64::from(to.place.radius_km);
+        // Most are plainly too near, which takes no trigonometry to tell.
+        if !from
+            .place
+            .point
+            .is_beyond(to.place.point, settings.distance_km_min + radii_km)
+        {
             return None;
         }
+        let distance_km = from.place.point.distance_km(to.place.point);
+        let certain_km = distance_km - radii_km;
         let granted_ms = times_ms[1] - times_ms[0] + settings.clock_skew_ms;
         #[expect(clippy::cast_precision_loss, reason = "milliseconds of a day are exact in f64")]
         let speed_kmh = certain_km / (granted_ms.max(1) as f64 / 3_600_000.0);
@@ -128,7 +135,7 @@ impl Leg {
         Some(Self {
             visits,
             times_ms,
-            distance_km: from.place.point.distance_km(to.place.point),
+            distance_km,
             certain_km,
             speed_kmh,
             severity: if is_far && !same_device {

@@ -54,10 +54,4 @@ impl Place {
             known.join(", ")
         }
     }
-
-    /// Kilometers that certainly lie between the two places: the distance less both error radii, at least 0.
-    #[must_use]
-    pub fn distance_at_least_km(&self, other: &Self) -> f64 {
-        (self.point.distance_km(other.point) - f64::from(self.radius_km) - f64::from(other.radius_km)).max(0.0)
-    }
 }

@@ -45,6 +45,9 @@ impl Windowed for AccountFacts {
     fn touch(&self) -> u64 {
         AccountFacts::touch(self)
     }
+    fn touch_apart(&self) -> u64 {
+        AccountFacts::touch_apart(self)
+    }
     fn last_append_ms(&self) -> i64 {
         AccountFacts::last_append_ms(self)
     }

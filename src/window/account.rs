@@ -263,6 +263,12 @@ impl AccountFacts {
         self.block.touch()
     }
 
+    /// Reads a little of what lies apart from it, to bring it near.
+    #[must_use]
+    pub fn touch_apart(&self) -> u64 {
+        self.rare.as_ref().map_or(0, |rare| rare.episodes.touch())
+    }
+
     /// Whether the account was seen on one day only, and with nothing that a rule may want to remember.
     #[must_use]
     pub fn is_provisional(&self) -> bool {

@@ -265,6 +265,33 @@ impl Episodes {
         self.0.iter().map(|episode| episode.last_ms)
     }
 
+    /// Reads a little of the oldest, to bring it near: what decides whether a finding is published.
+    #[must_use]
+    pub fn touch(&self) -> u64 {
+        let Some(Episode {
+            subject,
+            last_ms,
+            published,
+            told,
+            ..
+        }) = self.0.first()
+        else {
+            return 0;
+        };
+        let told = told.first().map_or(0, |(news, _)| *news);
+        subject ^ last_ms.cast_unsigned() ^ u64::from(*published) ^ told
+    }
+
+    /// Bytes on the heap.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let apart = self
+            .0
+            .iter()
+            .map(|episode| size_of_val(&*episode.told) + episode.home.len());
+        size_of_val(&*self.0) + apart.sum::<usize>()
+    }
+
     /// Whether none is open.
     #[must_use]
     pub fn is_empty(&self) -> bool {

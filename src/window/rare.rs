@@ -159,7 +159,7 @@ impl Rare {
     #[must_use]
     pub fn bytes(&self) -> usize {
         let lists = self.sessions.len() * 144 + self.tools.len() * 160 + self.rdp_logons.len() * 144;
-        size_of::<Self>() + lists + self.peripherals.len() * 200
+        size_of::<Self>() + lists + self.peripherals.len() * 200 + self.episodes.bytes()
     }
 
     /// Forgets facts last seen before `horizon_ms`.
