@@ -85,49 +85,66 @@ fn the_demo_broker_carries_all_stages() {
     assert_eq!(totals.dead_letters.load(std::sync::atomic::Ordering::Relaxed), 1);
 }
 
-/// A worker that stops before it was told of its first partitions: without an answer librdkafka never finishes closing
-/// its consumer.
-#[test]
-fn a_consumer_closes_while_it_is_given_partitions() {
-    let broker = MockBroker::start(&[("events", 2)]).unwrap();
-    let open = |member: &str| {
-        KafkaLog::open(LogSettings {
-            connection: broker.connection(),
-            group: "closing".to_owned(),
-            member: member.to_owned(),
-            protocol: GroupProtocol::Classic,
-            membership: Membership::Group(vec!["events".to_owned()]),
-            guarantee: Guarantee::ExactlyOnce,
-            transaction_timeout: Duration::from_secs(10),
-            has_reader: false,
-            compression: "lz4",
-            metrics: None,
-        })
-        .unwrap()
-    };
-    let mut first = open("first");
-    // Opened without being polled, so that what the group decides about it waits for the closing.
-    let mut second = None;
+/// A member of a group of its own that reads `events`.
+fn member(broker: &MockBroker, name: &str) -> KafkaLog {
+    KafkaLog::open(LogSettings {
+        connection: broker.connection(),
+        group: "closing".to_owned(),
+        member: name.to_owned(),
+        protocol: GroupProtocol::Classic,
+        membership: Membership::Group(vec!["events".to_owned()]),
+        guarantee: Guarantee::ExactlyOnce,
+        transaction_timeout: Duration::from_secs(10),
+        has_reader: false,
+        compression: "lz4",
+        metrics: None,
+    })
+    .unwrap()
+}
+
+/// Polls until the group decides something.
+fn next_rebalance(log: &mut KafkaLog) -> Rebalance {
     let end = Instant::now() + Duration::from_secs(60);
     loop {
         assert!(Instant::now() < end, "the group never came to terms");
-        let polled = first.poll(Duration::from_millis(20), 1, &mut |_| ControlFlow::Continue(()));
-        match polled.unwrap().rebalance {
-            Some(Rebalance::Assigned(partitions)) => {
-                first.assign(&partitions).unwrap();
-                second.get_or_insert_with(|| open("second"));
-            }
-            Some(Rebalance::Revoked { .. }) => break,
-            None => {}
+        let polled = log.poll(Duration::from_millis(20), 1, &mut |_| ControlFlow::Continue(()));
+        if let Some(rebalance) = polled.unwrap().rebalance {
+            return rebalance;
         }
     }
-    std::thread::sleep(Duration::from_millis(500));
+}
+
+fn assert_closes(log: KafkaLog, what: &str) {
     let (sender, closed) = channel();
     std::thread::spawn(move || {
-        drop(second);
+        drop(log);
         let _ = sender.send(());
     });
-    assert!(closed.recv_timeout(Duration::from_secs(10)).is_ok());
+    assert!(closed.recv_timeout(Duration::from_secs(10)).is_ok(), "{what}");
+}
+
+/// Without an answer to a rebalance librdkafka never finishes closing a consumer, and a worker that was to be begun anew
+/// would be gone for good.
+#[test]
+fn a_consumer_closes_though_a_rebalance_was_never_answered() {
+    let broker = MockBroker::start(&[("events", 2)]).unwrap();
+    let mut alone = member(&broker, "alone");
+    assert!(matches!(next_rebalance(&mut alone), Rebalance::Assigned(_)));
+    assert_closes(alone, "given partitions, and ended before it took them");
+    let broker = MockBroker::start(&[("events", 2)]).unwrap();
+    let mut first = member(&broker, "first");
+    let Rebalance::Assigned(partitions) = next_rebalance(&mut first) else {
+        panic!("nothing was given up before it was given");
+    };
+    first.assign(&partitions).unwrap();
+    // Opened without being polled, so that what the group decides about it waits for the closing.
+    let second = member(&broker, "second");
+    while !matches!(next_rebalance(&mut first), Rebalance::Revoked { .. }) {
+        first.assign(&[]).unwrap();
+    }
+    std::thread::sleep(Duration::from_millis(500));
+    assert_closes(second, "given partitions while it closes");
+    assert_closes(first, "asked for partitions, and ended before it gave them up");
 }
 
 #[test]
