@@ -89,12 +89,12 @@ fn warm(reference: &Arc<Reference>) {
     let folding = measure(|| links = fold(&mut accounts, after));
     let folded: u32 = after.iter().map(|record| record.count).sum();
     println!("\n{:<44} {:>10} {:>10}", "an event, warm", "ours", "goal");
-    for (what, count, events) in [
-        ("allocations, intake", packing.count_total, EVENTS),
-        ("allocations, accounts", folding.count_total, folded.into()),
-        ("links", links, folded.into()),
+    for (what, count, events, goal) in [
+        ("allocations, intake", packing.count_total, EVENTS, "0"),
+        ("allocations, accounts", folding.count_total, folded.into(), "0"),
+        ("links", links, folded.into(), "-"),
     ] {
-        println!("{what:<44} {:>10.2} {:>10}", count as f64 / events as f64, 0);
+        println!("{what:<44} {:>10.2} {goal:>10}", count as f64 / events as f64);
     }
 }
 

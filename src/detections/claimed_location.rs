@@ -48,7 +48,7 @@ pub fn gap_between_km(place: &Place, terms: &Terms, settings: &ClaimSettings) ->
 /// Days of located work in the window, and those of them that were only ever away.
 #[must_use]
 pub fn ledger(facts: &AccountFacts, day: i32, settings: &ClaimSettings) -> (u16, u16) {
-    let from = day - i32::from(settings.window_days) + 1;
+    let from = day.saturating_sub(i32::from(settings.window_days) - 1);
     let away_only = facts.away().without(&facts.near());
     (
         facts.located().count_between(from, day),

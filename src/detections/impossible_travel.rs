@@ -17,9 +17,9 @@ use crate::model::{
     Detection, Evidence, EvidencePlace, Finding, Guard, Measure, Network, Place, Rule, Severity, Strength, attack,
 };
 use crate::window::account::{AccountFacts, Change, Lateness};
-use crate::window::episode::{Brief, hash};
-use crate::window::network_fact::network_name;
+use crate::window::episode::Brief;
 use crate::window::origin::Address;
+use crate::window::recent_ids::hash_words;
 use crate::window::spots::Spots;
 use crate::window::texts::TextId;
 use crate::window::visits::Visit;
@@ -86,8 +86,8 @@ impl Leg {
     /// The leg, if there is one, it is too fast to be travelled and nothing silences it.
     #[must_use]
     pub fn between(visits: [usize; 2], facts: &AccountFacts, spots: &Spots, settings: &TravelSettings) -> Option<Self> {
-        let [from, to] = visits.map(|index| facts.visits().get(index));
-        let (from, to) = (from?, to?);
+        let all = facts.visits();
+        let (from, to) = (all.get(visits[0])?, all.get(visits[1])?);
         // One origin has one address, and is what most visits share.
         if from.origin == to.origin {
             return None;
@@ -98,16 +98,12 @@ impl Leg {
             return None;
         }
         let radii_km = f64::from(from.place.radius_km) + f64::from(to.place.radius_km);
-        // Most are plainly too near, which takes no trigonometry to tell.
-        if !from
-            .place
-            .point
-            .is_beyond(to.place.point, settings.distance_km_min + radii_km)
-        {
+        let [one, other] = [from, to].map(|end| end.place.point);
+        let distance_km = one.distance_unless_near_km(other, settings.distance_km_min + radii_km)?;
+        let certain_km = (distance_km - radii_km).max(0.0);
+        if certain_km < settings.distance_km_min {
             return None;
         }
-        let distance_km = from.place.point.distance_km(to.place.point);
-        let certain_km = distance_km - radii_km;
         let granted_ms = times_ms[1] - times_ms[0] + settings.clock_skew_ms;
         #[expect(clippy::cast_precision_loss, reason = "milliseconds of a day are exact in f64")]
         let speed_kmh = certain_km / (granted_ms.max(1) as f64 / 3_600_000.0);
@@ -130,7 +126,7 @@ impl Leg {
         if !is_far && !two_devices {
             return None;
         }
-        let mut lines = [from, to].map(|end| network_name(end.address.ip()));
+        let mut lines = [from.address.line(), to.address.line()];
         lines.sort_unstable();
         Some(Self {
             visits,
@@ -146,7 +142,7 @@ impl Leg {
             days,
             both_named,
             same_device,
-            lines: hash(&lines),
+            lines: hash_words(lines.as_flattened()),
         })
     }
 

@@ -5,6 +5,8 @@ pub const EARTH_RADIUS_KM: f64 = 6_371.008_8;
 
 /// A degree of a great circle, km.
 const DEGREE_KM: f64 = EARTH_RADIUS_KM * std::f64::consts::PI / 180.0;
+/// Around a limit, where rounding could decide, the distance does: this part of it.
+const MARGIN: f64 = 1e-6;
 
 /// A point given in degrees.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -38,19 +40,23 @@ impl Point {
     /// that no trigonometry is needed.
     #[must_use]
     pub fn is_beyond(self, other: Self, km: f64) -> bool {
-        /// Around the limit, where rounding could decide, the distance does.
-        const MARGIN: f64 = 1e-6;
         let north = (self.latitude - other.latitude).abs();
-        let east = (self.longitude - other.longitude).abs();
-        // The way is at least as long as the difference in latitude, and at most as the way along meridian and equator.
-        let degrees = km.max(0.0) / DEGREE_KM;
-        if north + east.min(360.0 - east) < degrees * (1.0 - MARGIN) {
-            return false;
-        }
-        if north > degrees * (1.0 + MARGIN) {
+        // The way is at least as long as the difference in latitude.
+        if north > km.max(0.0) / DEGREE_KM * (1.0 + MARGIN) {
             return true;
         }
-        self.distance_km(other) > km
+        self.distance_unless_near_km(other, km)
+            .is_some_and(|distance| distance > km)
+    }
+
+    /// The distance; `None` if the other point is plainly nearer than `km`, which takes no trigonometry to tell.
+    #[must_use]
+    pub fn distance_unless_near_km(self, other: Self, km: f64) -> Option<f64> {
+        let north = (self.latitude - other.latitude).abs();
+        let east = (self.longitude - other.longitude).abs();
+        // The way is at most as long as that along meridian and equator.
+        let is_near = north + east.min(360.0 - east) < km.max(0.0) / DEGREE_KM * (1.0 - MARGIN);
+        (!is_near).then(|| self.distance_km(other))
     }
 
     /// Unit vector on the sphere; two of them give the squared chord without trigonometry.

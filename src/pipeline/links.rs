@@ -46,7 +46,8 @@ pub fn due(
             ..before
         };
         if before.signature != signature || before.is_overdue(append_ms, settings.window.link_refresh_ms) {
-            after.append = Moment::of(append_ms);
+            // A log may say 1970, which is how it is said that a tie was never told.
+            after.append = Moment::of(append_ms.max(1));
             after.signature = signature;
             match thing {
                 Thing::Network(index) => {
@@ -126,7 +127,7 @@ pub fn network_named(facts: &AccountFacts, name: &str) -> Option<usize> {
 /// Whether a network is told of what an observation changed: it was just used, or was lately and is the account's own.
 fn is_concerned(seen: &Observation<'_>, facts: &AccountFacts, change: &Change, index: usize) -> bool {
     let fact = &facts.networks()[index];
-    let since_ms = seen.order_ms - NETWORK_RECENT_DAYS * DAY_MS;
+    let since_ms = seen.order_ms.saturating_sub(NETWORK_RECENT_DAYS * DAY_MS);
     !fact.is_shared_by_design() && (fact.last.ms() >= since_ms || change.network == Some(index))
 }
 

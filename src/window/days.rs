@@ -58,14 +58,15 @@ impl Days {
     #[must_use]
     pub fn between(&self, from: i32, to: i32) -> Self {
         // Bits of the days no older than `from`, less those younger than `to`.
-        let no_older = |day: i32| match i64::from(self.latest) - i64::from(day) {
+        let no_older = |day: i32| match i32::from(self.latest) - day {
             ..0 => 0,
             back @ 0..31 => (2u32 << back) - 1,
             31.. => u32::MAX,
         };
+        let [from, to] = [from, to].map(|day| i32::from(number(day)));
         Self {
             latest: self.latest,
-            bits: self.bits & no_older(from) & !to.checked_add(1).map_or(0, no_older),
+            bits: self.bits & no_older(from) & !no_older(to + 1),
         }
     }
 
@@ -95,7 +96,7 @@ impl Days {
     /// Latest marked day, if any.
     #[must_use]
     pub fn latest(&self) -> Option<i32> {
-        (self.bits != 0).then_some(i32::from(self.latest) - i32::try_from({ self.bits }.trailing_zeros()).unwrap_or(0))
+        (self.bits != 0).then_some(i32::from(self.latest) - i32::try_from(self.bits.trailing_zeros()).unwrap_or(0))
     }
 
     /// Appends the ledger.
@@ -171,5 +172,15 @@ mod tests {
         assert_eq!(active.without(&marked(&[11, 20])).count(), 3);
         assert_eq!(active.without(&marked(&[13])).latest(), Some(12));
         assert_eq!(marked(&[]).latest(), None);
+    }
+
+    #[test]
+    fn days_beyond_either_end_count_as_the_last_on_that_side() {
+        let (before, after) = (marked(&[-40, -1]), marked(&[65_535, 73_000]));
+        assert_eq!(before.count_between(-90, -1), 1);
+        assert_eq!(before.latest(), Some(0));
+        assert_eq!(after.count_between(73_000, 73_001), 1);
+        assert_eq!(after.count_between(65_500, 65_534), 0);
+        assert_eq!(before.without(&after).count() + after.without(&before).count(), 2);
     }
 }

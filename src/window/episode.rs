@@ -265,7 +265,7 @@ impl Episodes {
         self.0.iter().map(|episode| episode.last_ms)
     }
 
-    /// Reads a little of the oldest, to bring it near: what decides whether a finding is published.
+    /// Reads a little of the one opened first, to bring it near: of most accounts the only one.
     #[must_use]
     pub fn touch(&self) -> u64 {
         let Some(Episode {
@@ -282,7 +282,7 @@ impl Episodes {
         subject ^ last_ms.cast_unsigned() ^ u64::from(*published) ^ told
     }
 
-    /// Bytes on the heap.
+    /// Bytes on the heap, estimated.
     #[must_use]
     pub fn bytes(&self) -> usize {
         let apart = self

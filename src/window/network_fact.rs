@@ -89,7 +89,7 @@ impl NetworkFact {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
 #[repr(C, packed(2))]
 pub struct Told {
-    /// Append time; the first of all if never.
+    /// Append time; [`Moment::FIRST`] if never.
     pub append: Moment,
     /// Signature of the content.
     pub signature: u32,
@@ -108,7 +108,7 @@ impl Told {
     /// Whether it was never told, or so long ago that it is told again in any case.
     #[must_use]
     pub fn is_overdue(self, append_ms: i64, refresh_ms: i64) -> bool {
-        self.append == Moment::FIRST || append_ms - self.append.ms() >= refresh_ms
+        self.append == Moment::FIRST || append_ms.saturating_sub(self.append.ms()) >= refresh_ms
     }
 }
 

@@ -44,7 +44,13 @@ impl Address {
     /// Whether both are one line: the same IPv4 address, or the same IPv6 /64.
     #[must_use]
     pub fn is_on_line_of(self, other: Self) -> bool {
-        self.high == other.high && (self.low == other.low || !(self.is_v4() || other.is_v4()))
+        self.line() == other.line()
+    }
+
+    /// What all addresses of one line have in common, and those of no other: the IPv4 address, or the IPv6 /64.
+    #[must_use]
+    pub fn line(self) -> [u64; 2] {
+        [self.high, if self.is_v4() { self.low } else { 0 }]
     }
 
     fn is_v4(self) -> bool {
@@ -169,6 +175,7 @@ mod tests {
             ("240.1.0.7", "::1", false),
         ] {
             assert_eq!(address(one).is_on_line_of(address(other)), is_same, "{one} {other}");
+            assert_eq!(address(one).line() == address(other).line(), is_same, "{one} {other}");
         }
     }
 }
