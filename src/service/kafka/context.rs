@@ -4,6 +4,7 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
@@ -66,6 +67,8 @@ pub(super) struct Group {
     pub(super) rebalances: Mutex<VecDeque<Rebalance>>,
     /// The consumer is being dropped: nobody is left to answer but the callback itself.
     pub(super) is_closing: AtomicBool,
+    /// The closing consumer has an answer.
+    has_answered: AtomicBool,
     metrics: Option<Metrics>,
     /// Partitions of whose lag somebody else tells.
     left: Mutex<BTreeSet<TopicPartition>>,
@@ -76,6 +79,7 @@ impl Group {
         Self {
             rebalances: Mutex::new(VecDeque::new()),
             is_closing: AtomicBool::new(false),
+            has_answered: AtomicBool::new(false),
             metrics,
             left: Mutex::default(),
         }
@@ -132,6 +136,9 @@ impl ConsumerContext for Group {
     fn rebalance(&self, consumer: &BaseConsumer<Self>, error: RDKafkaRespErr, list: &mut TopicPartitionList) {
         let is_assign = matches!(error, RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS);
         if self.is_closing.load(Ordering::Relaxed) {
+            if self.has_answered.swap(true, Ordering::Relaxed) && closes_by_itself(consumer) {
+                return;
+            }
             // Without an answer, to an assignment too, librdkafka would never finish closing; it takes back what it gives.
             let answered = if is_assign {
                 consumer.incremental_assign(list)
@@ -157,6 +164,23 @@ impl ConsumerContext for Group {
             .unwrap_or_else(PoisonError::into_inner)
             .push_back(rebalance);
     }
+}
+
+/// A closing consumer may close without a further answer for so long.
+const CLOSING: Duration = Duration::from_secs(5);
+
+/// Whether a consumer that was answered once while it closes needs no more. The first answer gives everything up, whatever
+/// it was about (`rd_kafka_cgrp_handle_assign_op`); what librdkafka asked before it took that is stale. It drops an answer
+/// that meets its end, and whoever gave that would wait for ever.
+fn closes_by_itself(consumer: &BaseConsumer<Group>) -> bool {
+    let asked = Instant::now();
+    while !consumer.closed() {
+        if asked.elapsed() > CLOSING {
+            return false;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    true
 }
 
 /// Context of a worker's producer.
