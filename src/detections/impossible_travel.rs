@@ -19,7 +19,6 @@ use crate::model::{
 use crate::window::account::{AccountFacts, Change, Lateness};
 use crate::window::episode::Brief;
 use crate::window::origin::Address;
-use crate::window::recent_ids::hash_words;
 use crate::window::spots::Spots;
 use crate::window::texts::TextId;
 use crate::window::visits::Visit;
@@ -126,8 +125,6 @@ impl Leg {
         if !is_far && !two_devices {
             return None;
         }
-        let mut lines = [from.address.line(), to.address.line()];
-        lines.sort_unstable();
         Some(Self {
             visits,
             times_ms,
@@ -142,7 +139,7 @@ impl Leg {
             days,
             both_named,
             same_device,
-            lines: hash_words(lines.as_flattened()),
+            lines: Address::hash_of_lines(from.address, to.address),
         })
     }
 

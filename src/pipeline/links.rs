@@ -10,7 +10,6 @@ use crate::model::link::{AccountSummary, Latest, LinkClaim, LinkNetwork, LinkPla
 use crate::model::{EntityKind, Link, Observation, ToolKind};
 use crate::window::account::{AccountFacts, Change, Told};
 use crate::window::episode::hash;
-use crate::window::moment::Moment;
 use crate::window::spots::Spots;
 use crate::window::{DAY_MS, day_of};
 
@@ -46,9 +45,7 @@ pub fn due(
             ..before
         };
         if before.signature != signature || before.is_overdue(append_ms, settings.window.link_refresh_ms) {
-            // A log may say 1970, which is how it is said that a tie was never told.
-            after.append = Moment::of(append_ms.max(1));
-            after.signature = signature;
+            after = Told::at(append_ms, signature, facts.news());
             match thing {
                 Thing::Network(index) => {
                     let name = facts.networks()[index].name();

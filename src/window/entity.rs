@@ -327,7 +327,8 @@ impl EntityFacts {
     #[must_use]
     pub fn bytes(&self) -> usize {
         let told = self.ties.iter().map(|tie| tie.told.len());
-        let story = (self.story.as_ref()).map_or(0, |story| size_of::<Story>() + story.episodes.bytes());
+        let story = self.story.as_ref();
+        let story = story.map_or(0, |story| size_of::<Story>() + story.episodes.bytes());
         self.ties.bytes() + told.sum::<usize>() + story
     }
 }

@@ -105,6 +105,17 @@ impl Told {
         news: 0,
     };
 
+    /// Told at that append time, ms, with that content.
+    #[must_use]
+    pub fn at(append_ms: i64, signature: u32, news: u32) -> Self {
+        Self {
+            // A log may say 1970, which is how it is said that nothing was told.
+            append: Moment::of(append_ms.max(1)),
+            signature,
+            news,
+        }
+    }
+
     /// Whether it was never told, or so long ago that it is told again in any case.
     #[must_use]
     pub fn is_overdue(self, append_ms: i64, refresh_ms: i64) -> bool {

@@ -6,6 +6,7 @@ use bytemuck::{Pod, Zeroable};
 
 use super::block::{Block, List};
 use super::network_fact::NetworkFact;
+use super::recent_ids::fold;
 use super::spots::SpotId;
 use super::visits::Visit;
 
@@ -48,9 +49,16 @@ impl Address {
     }
 
     /// What all addresses of one line have in common, and those of no other: the IPv4 address, or the IPv6 /64.
-    #[must_use]
-    pub fn line(self) -> [u64; 2] {
+    fn line(self) -> [u64; 2] {
         [self.high, if self.is_v4() { self.low } else { 0 }]
+    }
+
+    /// Hash of the lines of two addresses, whichever comes first.
+    #[must_use]
+    pub fn hash_of_lines(one: Self, other: Self) -> u64 {
+        let mut lines = [one.line(), other.line()];
+        lines.sort_unstable();
+        lines.as_flattened().iter().fold(0, |state, word| fold(state, *word))
     }
 
     fn is_v4(self) -> bool {
@@ -175,7 +183,10 @@ mod tests {
             ("240.1.0.7", "::1", false),
         ] {
             assert_eq!(address(one).is_on_line_of(address(other)), is_same, "{one} {other}");
-            assert_eq!(address(one).line() == address(other).line(), is_same, "{one} {other}");
+            let [one, other, third] = [one, other, "240.1.0.9"].map(address);
+            let hash = Address::hash_of_lines;
+            assert_eq!(hash(one, third) == hash(other, third), is_same);
+            assert_eq!(hash(one, other), hash(other, one));
         }
     }
 }

@@ -110,14 +110,9 @@ pub fn id_hash(id: &EventId, product: &str) -> Id {
     Id(state)
 }
 
-/// 64-bit hash of so many words, as [`id_hash`] folds them.
-#[must_use]
-pub fn hash_words(words: &[u64]) -> u64 {
-    words.iter().fold(0, |state, word| fold(state, *word))
-}
-
+/// Folds a word into the state of such a hash.
 #[allow(clippy::cast_possible_truncation, reason = "the halves of 128 bits")]
-fn fold(state: u64, word: u64) -> u64 {
+pub(super) fn fold(state: u64, word: u64) -> u64 {
     let wide = u128::from(state.rotate_left(29) ^ word ^ 0x9e37_79b9_7f4a_7c15) * 0xe703_7ed1_a0b4_28db;
     wide as u64 ^ (wide >> 64) as u64
 }
