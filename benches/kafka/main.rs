@@ -2,11 +2,12 @@
 //! processor time with the broker's, latency from append to visible alert, and the time of a restore: from checkpoints, and
 //! by replaying every observation.
 //!
-//! `cargo bench --bench kafka` takes some eight minutes and needs what `deploy/kafka/local.sh` needs.
+//! `cargo bench --bench kafka` takes some twelve minutes and needs what `deploy/kafka/local.sh` needs.
 //! `FALSEFRONT_BENCH_EVENTS`, `_ACCOUNTS`, `_ROUNDS`, `_WORKERS` and `_RATES` change the load, `_ROSTER` is how many of the
 //! accounts HR lists, `_WORLD=1` spreads them over ten thousand places instead of the demo's; `KAFKA_HEAP_OPTS='-Xms1G -Xmx1G'`
 //! gives the broker the heap that Kafka's own start script does, twice that of the tests. The first rounds warm the broker's
-//! compiler and are shown as such (`FALSEFRONT_BENCH_WARM_UPS`); a run with fewer than 1.5 busy cores was waiting for something.
+//! compiler, which takes a dozen, and are shown as such (`FALSEFRONT_BENCH_WARM_UPS`); a run with fewer than 1.5 busy cores was
+//! waiting for something.
 #![allow(
     clippy::unwrap_used,
     clippy::disallowed_methods,
@@ -36,7 +37,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
 use cluster::Cluster;
-use run::{CHECKPOINT_PERIOD_S, Cpu, NO_CHECKPOINT_S, Outcome, RESTORED_PERIOD_S, Roles, Running};
+use run::{CHECKPOINT_PERIOD_S, Cpu, Figures, NO_CHECKPOINT_S, Outcome, RESTORED_PERIOD_S, Roles, Running};
 use traffic::{Spread, sign_ins_from};
 
 /// Partitions of the source and of the topics in between.
@@ -47,12 +48,13 @@ const KNOWN: &str = "bench.known";
 const EVENTS: &str = "bench.events";
 /// Both, keyed by account.
 const KEYED: &str = "bench.keyed";
-/// Part of the events over which a fused run is measured: the worker that joined first has the others' partitions for a
-/// while, is ahead of them by as much, and has nothing left in the end.
-const FUSED_PERCENT: u64 = 85;
 /// Events made at a time.
 const PART: u64 = 100_000;
 const SEED: u64 = 7;
+/// How long a group waits for the second worker, ms: if the first had all partitions for a while, it would be ahead.
+const GROUP_DELAY_MS: &str = "500";
+/// Of the rounds that warm the broker, so many are whole.
+const WHOLE_WARM_UPS: u64 = 1;
 /// Longest a question to the cluster, or a flush, may take.
 pub(crate) const ASK: Duration = Duration::from_secs(120);
 
@@ -72,7 +74,7 @@ fn main() {
     let rates = std::env::var("FALSEFRONT_BENCH_RATES").unwrap_or_else(|_| "20000 100000".to_owned());
     let rates: Vec<u64> = rates.split_whitespace().map(|rate| rate.parse().unwrap()).collect();
     let folder = tempfile::tempdir().unwrap();
-    let cluster = match Cluster::start(&folder.path().join("kafka"), 1) {
+    let cluster = match Cluster::start(&folder.path().join("kafka"), 1, &["--group-delay", GROUP_DELAY_MS]) {
         Ok(cluster) => cluster,
         Err(error) => {
             println!("NOT MEASURED: no Kafka: {error:#}");
@@ -95,21 +97,54 @@ fn main() {
         std::thread::available_parallelism().map_or(0, usize::from)
     );
     println!(
-        "{:<34} {:>10} {:>12} {:>11} {:>11} {:>8} {:>12}",
-        "round", "events/s", "of reading", "us/event", "the broker's", "cores", "state MB"
+        "{:<34} {:>10} {:>12} {:>11} {:>11} {:>8}",
+        "round", "events/s", "of reading", "us/event", "the broker's", "cores"
     );
-    let warm_ups = number("WARM_UPS", 3);
+    let warm_ups = number("WARM_UPS", 12);
+    let mut counted = Counted::default();
     for round in 0..warm_ups + rounds {
-        let name = match round.checked_sub(warm_ups) {
-            None => format!("warm-up {}", round + 1),
-            Some(counted) => format!("{}", counted + 1),
-        };
-        bench.round(round, &name, round + 1 == warm_ups + rounds);
+        let before = round.checked_sub(warm_ups);
+        let name = before.map_or_else(|| format!("warm-up {}", round + 1), |before| format!("{}", before + 1));
+        let is_whole = round + WHOLE_WARM_UPS >= warm_ups;
+        let (rekeyed, fused) = bench.round(round, &name, is_whole, round + 1 == warm_ups + rounds);
+        if before.is_some() {
+            counted.rekeyed.push(rekeyed);
+            counted.fused.extend(fused);
+        }
     }
+    counted.show();
     bench.replayed(warm_ups + rounds);
     for (number, rate) in rates.into_iter().enumerate() {
         latency::measure(&bench.connection, folder.path(), number, rate);
     }
+}
+
+/// The figures of the rounds that count.
+#[derive(Default)]
+struct Counted {
+    rekeyed: Vec<Figures>,
+    fused: Vec<Figures>,
+}
+
+impl Counted {
+    /// Prints the median of each figure by itself.
+    fn show(&self) {
+        for (what, rounds) in [
+            ("intake and accounts", &self.rekeyed),
+            ("fused, keyed by account", &self.fused),
+        ] {
+            let median = std::array::from_fn(|column| {
+                let mut values: Vec<f64> = rounds.iter().map(|figures| figures[column]).collect();
+                values.sort_by(f64::total_cmp);
+                values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+            });
+            show(&format!("median: {what}"), &median);
+        }
+    }
+}
+
+fn show(what: &str, [rate, of_reading, cpu_us, brokers_us, cores]: &Figures) {
+    println!("{what:<34} {rate:>10.0} {of_reading:>12.2} {cpu_us:>11.2} {brokers_us:>11.2} {cores:>8.2}");
 }
 
 /// What all rounds share.
@@ -123,9 +158,10 @@ struct Bench<'a> {
 }
 
 impl Bench<'_> {
-    fn round(&self, round: u64, name: &str, is_last: bool) {
+    /// Figures of a round, in which what is folded from the source itself is left out unless it is whole.
+    fn round(&self, round: u64, name: &str, is_whole: bool, is_last: bool) -> (Figures, Option<Figures>) {
         let reading = self.read_alone();
-        self.show(&format!("{name}: reading alone"), &reading, &reading);
+        show(&format!("{name}: reading alone"), &reading.figures(&reading));
         let (accounts, rekeyed) = self.rekeyed(
             round,
             if is_last {
@@ -134,14 +170,18 @@ impl Bench<'_> {
                 CHECKPOINT_PERIOD_S
             },
         );
-        self.show(&format!("{name}: intake and accounts"), &rekeyed, &reading);
+        let rekeyed = rekeyed.figures(&reading);
+        show(&format!("{name}: intake and accounts"), &rekeyed);
         if is_last {
             accounts.restore();
         } else {
             accounts.stop();
         }
-        let fused = self.fused(round);
-        self.show(&format!("{name}: fused, keyed by account"), &fused, &reading);
+        let fused = is_whole.then(|| self.fused(round).figures(&reading));
+        if let Some(fused) = &fused {
+            show(&format!("{name}: fused, keyed by account"), fused);
+        }
+        (rekeyed, fused)
     }
 
     /// Intake and accounts, once every account is known.
@@ -191,21 +231,9 @@ impl Bench<'_> {
             workers: self.workers,
         };
         let fused = Running::start(&self.connection, self.folder, &what);
-        let outcome = fused.until(self.accounts, self.events * FUSED_PERCENT / 100, self.broker);
+        let outcome = fused.until(self.accounts, self.events, self.broker);
         fused.stop();
         outcome
-    }
-
-    fn show(&self, what: &str, outcome: &Outcome, reading: &Outcome) {
-        println!(
-            "{what:<34} {:>10.0} {:>12.2} {:>11.2} {:>11.2} {:>8.2} {:>12.0}",
-            outcome.rate(),
-            outcome.rate() / reading.rate(),
-            outcome.cpu.sum().as_micros() as f64 / outcome.events as f64,
-            outcome.cpu.brokers.as_micros() as f64 / outcome.events as f64,
-            outcome.cpu.sum().as_secs_f64() / outcome.wall.as_secs_f64(),
-            outcome.state_bytes as f64 / 1e6,
-        );
     }
 
     /// Writes the events: every account once, and then whoever comes. Gives their mean size.
@@ -276,7 +304,6 @@ impl Bench<'_> {
             events: self.events,
             wall: began.elapsed(),
             cpu: Cpu::now(self.broker).since(cpu_before),
-            state_bytes: 0,
         }
     }
 }

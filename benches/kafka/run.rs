@@ -1,6 +1,7 @@
 //! Services under measurement, in this process.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -23,18 +24,33 @@ pub(crate) const RESTORED_PERIOD_S: u64 = 15;
 /// As [`CHECKPOINT_PERIOD_S`], so long that hardly anything is written.
 pub(crate) const NO_CHECKPOINT_S: u64 = 3_600;
 
+/// Events a second, that as a part of reading alone, processor time an event and the broker's of it, us, and cores that were
+/// busy.
+pub(crate) type Figures = [f64; 5];
+
 /// What a run took.
 pub(crate) struct Outcome {
     pub(crate) events: u64,
     pub(crate) wall: Duration,
     pub(crate) cpu: Cpu,
-    pub(crate) state_bytes: u64,
 }
 
 impl Outcome {
     /// Events a second.
-    pub(crate) fn rate(&self) -> f64 {
+    fn rate(&self) -> f64 {
         self.events as f64 / self.wall.as_secs_f64()
+    }
+
+    /// Beside what reading alone took.
+    pub(crate) fn figures(&self, reading: &Self) -> Figures {
+        let us_per_event = |time: Duration| time.as_micros() as f64 / self.events as f64;
+        [
+            self.rate(),
+            self.rate() / reading.rate(),
+            us_per_event(self.cpu.sum()),
+            us_per_event(self.cpu.brokers),
+            self.cpu.sum().as_secs_f64() / self.wall.as_secs_f64(),
+        ]
     }
 }
 
@@ -122,8 +138,7 @@ impl Running {
 
     /// Observations that accounts has committed.
     fn folded(&self) -> u64 {
-        self.sum(|line| line.starts_with("falsefront_observations_total{") && line.contains("stage=\"accounts\""))
-            as u64
+        self.metrics.totals().observations.load(Ordering::Relaxed)
     }
 
     fn state_bytes(&self) -> u64 {
@@ -139,7 +154,6 @@ impl Running {
             events,
             wall: ended.duration_since(began).mul_f64(share),
             cpu: cpu_after.since(cpu_before).mul_f64(share),
-            state_bytes: self.state_bytes(),
         }
     }
 

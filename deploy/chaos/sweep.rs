@@ -43,7 +43,7 @@ struct Line {
 /// If a trial cannot be carried out.
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let folder = tempfile::Builder::new().prefix("falsefront-sweep").tempdir()?;
-    let cluster = Cluster::start(&folder.path().join("kafka"), options.nodes)?;
+    let cluster = Cluster::start(&folder.path().join("kafka"), options.nodes, &[])?;
     println!(
         "guarantee     commit interval   catching up   event to alert at {} events/s     processor",
         options.rate

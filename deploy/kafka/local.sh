@@ -2,9 +2,9 @@
 # Runs a real Apache Kafka (KRaft) on this machine, for tests and trials: one broker, or three.
 #
 #   local.sh fetch                                     copy the jars into the cache (needs mvn, once)
-#   local.sh run   --data DIR [--port N] [--nodes 1|3] [--secure] [--with-stdin]
+#   local.sh run   --data DIR [--port N] [--nodes 1|3] [--secure] [--group-delay MS] [--with-stdin]
 #                                                      start, print "ready HOST:PORT,...", run until stopped
-#   local.sh start --data DIR [--port N] [--nodes 1|3] [--secure]
+#   local.sh start --data DIR [--port N] [--nodes 1|3] [--secure] [--group-delay MS]
 #                                                      start in the background, return when ready
 #   local.sh node-start|node-kill|node-stop --data DIR --node N
 #                                                      one broker of a running cluster: start it again, SIGKILL, SIGTERM
@@ -12,7 +12,8 @@
 #
 # Node i listens on port N+2i (clients) and N+2i+1 (controllers). --secure, for one broker, adds listeners with TLS and
 # SASL and prints where they, the certificates and the passwords are (needs openssl; see secure.sh). --with-stdin ends
-# the cluster when standard input closes, so a test that dies takes its brokers along. The cache is
+# the cluster when standard input closes, so a test that dies takes its brokers along. --group-delay is how long a new
+# group waits for further members: not at all unless it is given, where Kafka itself waits for three seconds. The cache is
 # $FALSEFRONT_KAFKA_HOME, else target/kafka beside this repository's Cargo.toml. The heap is $KAFKA_HEAP_OPTS, else half
 # of what Kafka's own start script gives: tests run beside it.
 set -euo pipefail
@@ -22,13 +23,14 @@ home=${FALSEFRONT_KAFKA_HOME:-$here/../../target/kafka}
 heap=${KAFKA_HEAP_OPTS:--Xms256m -Xmx512m}
 command=${1:-help}
 shift || true
-data='' port=19092 nodes=1 with_stdin=no secure=no node=''
+data='' port=19092 nodes=1 with_stdin=no secure=no node='' group_delay=0
 while [ $# -gt 0 ]; do
   case $1 in
     --data) data=$2; shift 2 ;;
     --port) port=$2; shift 2 ;;
     --nodes) nodes=$2; shift 2 ;;
     --node) node=$2; shift 2 ;;
+    --group-delay) group_delay=$2; shift 2 ;;
     --with-stdin) with_stdin=yes; shift ;;
     --secure) secure=yes; shift ;;
     *) echo "local.sh: unknown option $1; see the head of $0" >&2; exit 2 ;;
@@ -87,7 +89,7 @@ transaction.state.log.min.isr=$isr
 transaction.state.log.num.partitions=4
 min.insync.replicas=$isr
 transaction.abort.timed.out.transaction.cleanup.interval.ms=1000
-group.initial.rebalance.delay.ms=0
+group.initial.rebalance.delay.ms=$group_delay
 group.consumer.min.session.timeout.ms=5000
 group.consumer.session.timeout.ms=10000
 group.consumer.min.heartbeat.interval.ms=500

@@ -22,16 +22,17 @@ pub(crate) struct Cluster {
 }
 
 impl Cluster {
-    /// Starts `nodes` brokers with their logs in `data`.
+    /// Starts `nodes` brokers with their logs in `data`, and more options of `local.sh run`.
     ///
     /// # Errors
     /// If they do not come up.
-    pub(crate) fn start(data: &Path, nodes: usize) -> anyhow::Result<Self> {
+    pub(crate) fn start(data: &Path, nodes: usize, options: &[&str]) -> anyhow::Result<Self> {
         let port = free_ports(nodes * 2)?;
         let mut script = Command::new(script())
             .args(["run", "--with-stdin", "--port", &port.to_string()])
             .args(["--nodes", &nodes.to_string(), "--data"])
             .arg(data)
+            .args(options)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()

@@ -105,7 +105,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<Report> {
     );
     let began = Instant::now();
     let mut folder = tempfile::Builder::new().prefix("falsefront-chaos").tempdir()?;
-    let cluster = Cluster::start(&folder.path().join("kafka"), options.nodes)?;
+    let cluster = Cluster::start(&folder.path().join("kafka"), options.nodes, &[])?;
     let more = format!(
         "guarantee = '{}'\ngroup_protocol = '{}'\ncommit_interval_ms = {}\ncheckpoint_period_s = {}",
         options.guarantee.as_str(),

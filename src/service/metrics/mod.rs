@@ -44,6 +44,8 @@ struct Inner {
 pub struct Totals {
     /// Records read by intake.
     pub records: AtomicU64,
+    /// Observations that the accounts stage has read.
+    pub observations: AtomicU64,
     /// Findings published, signals included.
     pub findings: AtomicU64,
     /// Of those, alerts.
@@ -288,6 +290,9 @@ impl WorkerMetrics {
         }
         for ((name, reason), count) in tally.counts.iter() {
             self.all.count_core(stage, name, reason, count);
+            if (self.role, name) == (Role::Accounts, "observations") {
+                inner.totals.observations.fetch_add(count, Ordering::Relaxed);
+            }
         }
         for ((detection, severity, is_alert), count) in &tally.alerts {
             let kind = if *is_alert { "alert" } else { "signal" };
