@@ -18,7 +18,8 @@ const ASK: Duration = Duration::from_secs(15);
 /// # Errors
 /// [`RunError::Configuration`] with every mistake, its line and its remedy.
 pub fn load(files: &[PathBuf]) -> Result<Config, RunError> {
-    config::load(files, std::env::vars(), &[]).map_err(|error| RunError::Configuration(error.to_string()))
+    let variables = config::environment().map_err(|error| RunError::Configuration(error.to_string()))?;
+    config::load(files, variables.into_iter(), &[]).map_err(|error| RunError::Configuration(error.to_string()))
 }
 
 /// As [`load`], for a command that connects to nothing.
@@ -26,7 +27,8 @@ pub fn load(files: &[PathBuf]) -> Result<Config, RunError> {
 /// # Errors
 /// As [`load`].
 pub fn load_offline(files: &[PathBuf]) -> Result<Config, RunError> {
-    config::load_offline(files, std::env::vars()).map_err(|error| RunError::Configuration(error.to_string()))
+    let variables = config::environment().map_err(|error| RunError::Configuration(error.to_string()))?;
+    config::load_offline(files, variables.into_iter()).map_err(|error| RunError::Configuration(error.to_string()))
 }
 
 /// `falsefront run --config FILE`.

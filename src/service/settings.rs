@@ -165,13 +165,15 @@ pub fn weaknesses(config: &Config) -> Vec<String> {
     if endpoint.strip_prefix("http://").is_some_and(|host| !is_loopback(host)) {
         found.push("kafka.oauth_token_endpoint_url: the client secret travels in clear text; use https".to_owned());
     }
+    // As librdkafka reads them, in any case.
     for (key, weak) in [
-        ("enable.ssl.certificate.verification", "false"),
-        ("ssl.endpoint.identification.algorithm", "none"),
+        ("enable.ssl.certificate.verification", &["false", "f", "0"][..]),
+        ("ssl.endpoint.identification.algorithm", &["none"]),
     ] {
-        if kafka.librdkafka.get(key).is_some_and(|value| value.to_string() == weak) {
+        let value = kafka.librdkafka.get(key).map(ToString::to_string).unwrap_or_default();
+        if weak.iter().any(|weak| value.eq_ignore_ascii_case(weak)) {
             found.push(format!(
-                "kafka.librdkafka: {key} = {weak}: whoever is on the way can pass for the brokers and read passwords; \
+                "kafka.librdkafka: {key} = {value}: whoever is on the way can pass for the brokers and read passwords; \
                  give kafka.ssl_ca_file instead"
             ));
         }

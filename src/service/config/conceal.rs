@@ -3,12 +3,15 @@
 /// What names of keys with secrets have in common, ours, librdkafka's and misspelled ones.
 const WORDS: [&str; 9] = ["sasl", "ssl", "oauth", "pass", "secr", "pem", "token", "cred", "jaas"];
 
+/// What is shown instead.
+pub(super) const HIDDEN: &str = "***";
+
 /// The line up to the end of the name of such a key. A line that sets nothing may be a part of a longer text, and is
 /// not shown.
 pub(super) fn conceal(line: &str) -> String {
     let trimmed = line.trim_start();
     if !line.contains('=') && !trimmed.is_empty() && !trimmed.starts_with(['[', '#']) {
-        return "***".to_owned();
+        return HIDDEN.to_owned();
     }
     let lower = line.to_ascii_lowercase();
     let Some(word) = WORDS.iter().filter_map(|word| lower.find(word)).min() else {
@@ -16,7 +19,7 @@ pub(super) fn conceal(line: &str) -> String {
     };
     let rest = line.get(word..).unwrap_or_default();
     match rest.find(|c: char| c == '=' || c.is_whitespace()) {
-        Some(end) => format!("{} = ***", line.get(..word + end).unwrap_or_default()),
+        Some(end) => format!("{} = {HIDDEN}", line.get(..word + end).unwrap_or_default()),
         None => line.to_owned(),
     }
 }

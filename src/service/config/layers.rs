@@ -1,11 +1,15 @@
 //! Reads the files, merges the layers, and says where a mistake is.
 
 use std::collections::HashMap;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use super::conceal::conceal;
+use super::conceal::{HIDDEN, conceal};
 use super::file::Config;
 use super::suggest::nearest;
+
+/// Of the variables that set something.
+const PREFIX: &str = "FALSEFRONT_";
 
 /// Variables with our prefix that are no settings.
 const NOT_SETTINGS: [&str; 4] = [
@@ -15,8 +19,16 @@ const NOT_SETTINGS: [&str; 4] = [
     "FALSEFRONT_LOG",
 ];
 
+/// What others of them begin with.
+const NOT_SETTINGS_PREFIXES: [&str; 3] = ["FALSEFRONT_TEST_", "FALSEFRONT_BENCH_", "FALSEFRONT_SIM_"];
+
 /// Variables whose values are texts even where they look like numbers: a password `007` is not 7.
-const TEXTS: [(&str, &str); 6] = [
+const TEXTS: [(&str, &str); 11] = [
+    ("FALSEFRONT_APPLICATION", "application"),
+    ("FALSEFRONT_INSTANCE", "instance"),
+    ("FALSEFRONT_START_FROM", "start_from"),
+    ("FALSEFRONT_ROSTER__TOPIC", "roster.topic"),
+    ("FALSEFRONT_KAFKA__BROKERS", "kafka.brokers"),
     ("FALSEFRONT_KAFKA__SASL_USERNAME", "kafka.sasl_username"),
     ("FALSEFRONT_KAFKA__SASL_PASSWORD", "kafka.sasl_password"),
     ("FALSEFRONT_KAFKA__OAUTH_CLIENT_ID", "kafka.oauth_client_id"),
@@ -115,9 +127,9 @@ pub fn load(
     environment: impl Iterator<Item = (String, String)>,
     flags: &[(String, String)],
 ) -> Result<Config, ConfigError> {
-    let (config, texts) = merge(files, environment, flags)?;
+    let (config, origin) = merge(files, environment, flags)?;
     let problems = super::validate::validate(&config);
-    settle(config, problems, &texts)
+    settle(config, problems, &origin)
 }
 
 /// As [`load`], for a command that connects to nothing: brokers and sources may be missing.
@@ -128,20 +140,80 @@ pub fn load_offline(
     files: &[PathBuf],
     environment: impl Iterator<Item = (String, String)>,
 ) -> Result<Config, ConfigError> {
-    let (config, texts) = merge(files, environment, &[])?;
+    let (config, origin) = merge(files, environment, &[])?;
     let mut problems = super::validate::validate(&config);
     problems.retain(|problem| problem.key != "sources" && problem.key != "kafka.brokers");
-    settle(config, problems, &texts)
+    settle(config, problems, &origin)
+}
+
+/// The variables of the environment that may set something.
+///
+/// # Errors
+/// [`ConfigError`] if one of them is not Unicode. Its value may be a secret, so it is not shown.
+pub fn environment() -> Result<Vec<(String, String)>, ConfigError> {
+    decode(std::env::vars_os())
+}
+
+fn decode(variables: impl Iterator<Item = (OsString, OsString)>) -> Result<Vec<(String, String)>, ConfigError> {
+    let ours = variables.filter_map(|(name, value)| {
+        let name = name.into_string().ok().filter(|name| is_setting(name))?;
+        Some((name, value))
+    });
+    let (mut variables, mut problems) = (Vec::new(), Vec::new());
+    for (name, value) in ours {
+        match value.into_string() {
+            Ok(value) => variables.push((name, value)),
+            Err(_) => problems.push(Problem {
+                key: name,
+                detail: "the value of this variable is not UTF-8; correct it, or put the value into a file".to_owned(),
+                place: None,
+            }),
+        }
+    }
+    if problems.is_empty() {
+        Ok(variables)
+    } else {
+        Err(ConfigError { problems })
+    }
+}
+
+fn is_setting(name: &str) -> bool {
+    let is_other = NOT_SETTINGS.contains(&name) || NOT_SETTINGS_PREFIXES.iter().any(|prefix| name.starts_with(prefix));
+    name.starts_with(PREFIX) && !is_other
+}
+
+/// Whether Kubernetes tells with it where a service is whose name begins with ours: it does so in every container.
+fn is_service_link(name: &str, value: &str) -> bool {
+    let is_numbered = |what: &str| {
+        let rest = name.split_once(what).map(|(_, rest)| rest);
+        rest.is_some_and(|rest| rest.starts_with(|first: char| first.is_ascii_digit()))
+    };
+    name.ends_with("_SERVICE_HOST")
+        || name.contains("_SERVICE_PORT")
+        || is_numbered("_PORT_")
+        || (name.ends_with("_PORT") && value.contains("://"))
+}
+
+/// The variable that sets a key.
+fn variable_of(key: &str) -> String {
+    format!("{PREFIX}{}", key.to_ascii_uppercase().replace('.', "__"))
 }
 
 /// A file's path and text.
 type Text = (PathBuf, String);
 
+/// What a configuration was made of.
+struct Origin {
+    texts: Vec<Text>,
+    /// Names of variables that set something.
+    variables: Vec<String>,
+}
+
 fn merge(
     files: &[PathBuf],
     environment: impl Iterator<Item = (String, String)>,
     flags: &[(String, String)],
-) -> Result<(Config, Vec<Text>), ConfigError> {
+) -> Result<(Config, Origin), ConfigError> {
     let mut texts = Vec::new();
     let mut builder = config::Config::builder();
     for path in files {
@@ -151,9 +223,10 @@ fn merge(
         texts.push((path.clone(), text));
     }
     let mut settings: HashMap<String, String> = environment
-        .filter(|(name, _)| name.starts_with("FALSEFRONT_") && !name.starts_with("FALSEFRONT_TEST_"))
-        .filter(|(name, _)| !NOT_SETTINGS.contains(&name.as_str()))
+        .filter(|(name, value)| is_setting(name) && !value.is_empty() && !is_service_link(name, value))
         .collect();
+    let mut variables: Vec<String> = settings.keys().cloned().collect();
+    variables.sort_unstable();
     let texts_of_environment = TEXTS.map(|(name, key)| (key, settings.remove(name)));
     let environment = config::Environment::with_prefix("FALSEFRONT")
         .prefix_separator("_")
@@ -162,13 +235,13 @@ fn merge(
         .list_separator(",")
         .with_list_parse_key("roles")
         .with_list_parse_key("geoip.files")
-        .ignore_empty(true)
+        .with_list_parse_key("detections.relay.approved_tools")
+        .with_list_parse_key("detections.device.shared_devices")
         .source(Some(settings));
     builder = builder.add_source(environment);
-    let texts_of_environment = texts_of_environment.iter().filter_map(|(key, value)| {
-        let value = value.as_deref().filter(|value| !value.is_empty())?;
-        Some((*key, value))
-    });
+    let texts_of_environment = texts_of_environment
+        .iter()
+        .filter_map(|(key, value)| Some((*key, value.as_deref()?)));
     let flags = flags.iter().map(|(key, value)| (key.as_str(), value.as_str()));
     for (key, value) in texts_of_environment.chain(flags) {
         builder = builder.set_override(key, value).map_err(|error| {
@@ -189,18 +262,27 @@ fn merge(
     let config: Config = serde_path_to_error::deserialize(merged).map_err(|error| {
         let key = error.path().to_string();
         let detail = unknown_key(&error.inner().to_string()).unwrap_or_else(|| error.inner().to_string());
+        let variable = variable_of(&key);
+        let source = variables.iter().find(|name| name.to_ascii_uppercase() == variable);
+        let source = source.map_or("the environment or a flag", String::as_str);
         one(Problem {
+            detail: format!("{detail} (from {source})"),
             key,
-            detail: format!("{detail} (from the environment or a flag)"),
             place: None,
         })
     })?;
-    Ok((config, texts))
+    Ok((config, Origin { texts, variables }))
 }
 
 /// The configuration, or its problems with their places in the files.
-fn settle(config: Config, mut problems: Vec<Problem>, texts: &[Text]) -> Result<Config, ConfigError> {
+fn settle(config: Config, mut problems: Vec<Problem>, origin: &Origin) -> Result<Config, ConfigError> {
+    let Origin { texts, variables } = origin;
     for problem in &mut problems {
+        let variable = variable_of(&problem.key);
+        if variables.iter().any(|name| name.to_ascii_uppercase() == variable) {
+            problem.detail.push_str(&format!(" (from {variable})"));
+            continue;
+        }
         problem.place = texts
             .iter()
             .rev()
@@ -230,13 +312,40 @@ fn read(path: &Path) -> Result<String, ConfigError> {
 }
 
 fn toml_problem(path: &Path, text: &str, error: &toml::de::Error) -> Problem {
-    let detail = unknown_key(error.message()).unwrap_or_else(|| error.message().to_owned());
-    let place = error.span().map(|span| place(path, text, span.start, span.end));
+    let unknown = unknown_key(error.message());
+    let is_foreign = unknown
+        .as_ref()
+        .is_some_and(|unknown| !unknown.contains("did you mean"));
+    let mut detail = unknown.unwrap_or_else(|| error.message().to_owned());
+    let mut place = error.span().map(|span| place(path, text, span.start, span.end));
+    if let Some(place) = &mut place {
+        // Nobody knows what a key holds that is like none of ours.
+        if let Some((key, _)) = place.text.split_once('=').filter(|_| is_foreign) {
+            place.text = format!("{} = {HIDDEN}", key.trim_end());
+        }
+        if place.text.ends_with(HIDDEN) {
+            detail = without_value(&detail);
+        }
+    }
     Problem {
         key: String::new(),
         detail,
         place,
     }
+}
+
+/// Serde's sentence about a value of the wrong kind, without the value.
+fn without_value(detail: &str) -> String {
+    let names_value = ["unknown variant `", "invalid type: ", "invalid value: "]
+        .iter()
+        .any(|start| detail.starts_with(start));
+    let quoted = |quote: char| {
+        let (start, rest) = detail.split_once(quote)?;
+        let (_, behind) = rest.split_once(quote)?;
+        Some(format!("{start}{quote}{HIDDEN}{quote}{behind}"))
+    };
+    let hidden = names_value.then(|| quoted('`').or_else(|| quoted('"')));
+    hidden.flatten().unwrap_or_else(|| detail.to_owned())
 }
 
 /// Serde's sentence about an unknown key, shortened, with the key that was probably meant.
@@ -303,178 +412,4 @@ fn locate(path: &Path, text: &str, key: &str) -> Option<Place> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn load_text(text: &str, variables: &[(&str, &str)]) -> Result<Config, String> {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("c.toml");
-        std::fs::write(&file, text).unwrap();
-        let variables = variables
-            .iter()
-            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-        let prefix = format!("{}/", folder.path().display());
-        load(&[file], variables, &[]).map_err(|error| error.to_string().replace(&prefix, ""))
-    }
-
-    fn error(text: &str) -> String {
-        load_text(text, &[]).err().expect("a mistake")
-    }
-
-    const GOOD: &str = "kafka.brokers = 'a:9092'\n[[sources]]\ntopic = 'auth'\n";
-
-    #[test]
-    fn brokers_and_one_source_are_enough() {
-        let config = load_text(GOOD, &[]).ok().unwrap();
-        assert_eq!(
-            (config.application.as_str(), config.commit_interval_ms),
-            ("falsefront", 100)
-        );
-        assert!(config.topics.create && !config.topics.allow_unsafe);
-    }
-
-    #[test]
-    fn a_misspelled_key_is_shown_with_caret_and_the_key_that_was_meant() {
-        let expected =
-            "c.toml:2:1: unknown key `broker`; did you mean `brokers`?\n  |\n2 | broker = 'a:9092'\n  | ^^^^^^";
-        assert_eq!(error("[kafka]\nbroker = 'a:9092'\n"), expected);
-    }
-
-    #[test]
-    fn every_wrong_value_is_shown_in_the_order_of_the_file() {
-        let text = format!("commit_interval_ms = 3\nstart_from = 'noon'\n{GOOD}[[sources]]\ntopic = 'auth'\n");
-        let error = error(&text);
-        let lines: Vec<&str> = error.lines().filter(|line| line.starts_with("c.toml:")).collect();
-        assert_eq!(lines.len(), 3, "{error}");
-        assert!(lines[0].starts_with("c.toml:1:1: 3 is not between 10 and 5000"));
-        assert!(lines[1].starts_with("c.toml:2:1: \"noon\" is neither earliest, latest nor a time"));
-        assert!(lines[2].starts_with("c.toml:7:1: \"auth\" is named twice"), "{error}");
-    }
-
-    #[test]
-    fn a_window_larger_than_its_block_is_refused() {
-        for (key, most) in [
-            ("visits_max", 128),
-            ("networks_max", 64),
-            ("devices_max", 64),
-            ("event_ids_max", 65_535),
-        ] {
-            let with = |value: u32| format!("{GOOD}[detections.window]\n{key} = {value}\n");
-            let error = error(&with(most + 1));
-            assert!(
-                error.contains(&format!("{} is not between 1 and {most}", most + 1)),
-                "{error}"
-            );
-            assert!(load_text(&with(most), &[]).is_ok(), "{key} = {most}");
-        }
-    }
-
-    #[test]
-    fn the_environment_overrides_the_file_and_its_slips_are_caught() {
-        let variables = [
-            ("FALSEFRONT_KAFKA__BROKERS", "b:1,c:2"),
-            ("FALSEFRONT_WORKERS", "3"),
-            ("FALSEFRONT_ROLES", "intake,accounts"),
-        ];
-        let config = load_text(GOOD, &variables).ok().unwrap();
-        assert_eq!(
-            (config.kafka.brokers.as_str(), config.workers, config.roles.len()),
-            ("b:1,c:2", 3, 2)
-        );
-        let error = load_text(GOOD, &[("FALSEFRONT_WORKER", "3")]).err().unwrap();
-        assert!(
-            error.contains("unknown key `worker`; did you mean `workers`?"),
-            "{error}"
-        );
-    }
-
-    #[test]
-    fn settings_that_the_protocol_depends_on_cannot_be_passed_through() {
-        let with = |key: &str| format!("kafka.librdkafka.'{key}' = 5\n{GOOD}");
-        assert!(
-            load_text(&with("linger.ms"), &[]).is_ok(),
-            "{:?}",
-            load_text(&with("linger.ms"), &[]).err()
-        );
-        for key in [
-            "isolation.level",
-            "plugin.library.paths",
-            "enable.auto.commit",
-            "transactional.id",
-        ] {
-            assert!(error(&with(key)).contains(&format!("`{key}` may not be set")), "{key}");
-        }
-    }
-
-    const SASL: &str = "kafka.security_protocol = 'sasl_plaintext'\nkafka.sasl_mechanism = 'plain'\n\
-                        kafka.sasl_username = 'u'\n";
-
-    #[test]
-    fn a_printed_configuration_holds_no_secret() {
-        let config = load_text(&format!("{SASL}kafka.sasl_password = 'CANARY'\n{GOOD}"), &[])
-            .ok()
-            .unwrap();
-        let printed = toml::to_string_pretty(&config).unwrap();
-        assert!(
-            printed.contains("sasl_password = \"***\"") && !printed.contains("CANARY"),
-            "{printed}"
-        );
-    }
-
-    #[test]
-    fn no_mistake_shows_a_secret() {
-        for text in [
-            "kafka.sasl_password = 'CANARY'\nkafka.sasl_password_file = 'f'\n",
-            "kafka.sasl_pasword = 'CANARY'\n",
-            "kafka.sasl_password = 'CANARY\n",
-            "kafka.sasl_password = \"\"\"\nCANARY\n",
-            "kafka.sasl_password = ['CANARY']\n",
-            "kafka.ssl_key_password = 'CANARY'\n",
-            "kafka.librdkafka.'sasl.password' = 'CANARY'\n",
-            "kafka.librdkafka = { 'ssl.key.pem' = 'CANARY' }\n",
-            "kafka.oauth_token_endpoint_url = 'https://id:CANARY@login.example/token'\n",
-        ] {
-            let error = error(&format!("{text}{GOOD}"));
-            assert!(!error.contains("CANARY"), "{error}");
-        }
-        let number = error(&format!("kafka.sasl_password = 774411\n{GOOD}"));
-        assert!(
-            number.contains("put it in quotes") && !number.contains("774411"),
-            "{number}"
-        );
-    }
-
-    #[test]
-    fn a_password_in_the_environment_stays_as_it_is_spelled() {
-        for password in ["007", "1e3", "true", "a,b", " x "] {
-            let variables = [("FALSEFRONT_KAFKA__SASL_PASSWORD", password)];
-            let config = load_text(&format!("{SASL}{GOOD}"), &variables).ok().unwrap();
-            assert_eq!(config.kafka.sasl_password.as_ref().unwrap().reveal(), password);
-        }
-    }
-
-    #[test]
-    fn a_key_without_effect_is_a_mistake() {
-        for (text, expected) in [
-            (
-                "kafka.sasl_password_file = 'f'\n",
-                "has no effect without kafka.security_protocol = \"sasl_ssl\"",
-            ),
-            (
-                "kafka.ssl_ca_file = 'f'\n",
-                "has no effect without kafka.security_protocol = \"ssl\"",
-            ),
-            ("kafka.ssl_key_file = 'f'\n", "needs kafka.ssl_certificate_file"),
-        ] {
-            let error = error(&format!("{text}{GOOD}"));
-            assert!(error.contains(expected), "{error}");
-        }
-        let token = error(&format!(
-            "{SASL}kafka.sasl_password = 'p'\nkafka.oauth_scope = 's'\n{GOOD}"
-        ));
-        assert!(
-            token.contains("c.toml:5:7: has no effect without kafka.sasl_mechanism = \"oauthbearer\""),
-            "{token}"
-        );
-    }
-}
+mod tests;

@@ -4,10 +4,11 @@
 
 mod file;
 mod layers;
+mod numbers;
 mod validate;
 mod security;
 mod suggest;
 mod conceal;
 
 pub use file::{Config, Fetch, Kafka, SaslMechanism};
-pub use layers::{ConfigError, Problem, load, load_offline};
+pub use layers::{ConfigError, Problem, environment, load, load_offline};

@@ -13,7 +13,7 @@ pub(super) fn is_name_char(c: char) -> bool {
 pub(super) fn validate(config: &Config) -> Vec<Problem> {
     let mut problems = Problems(Vec::new());
     names(config, &mut problems);
-    numbers(config, &mut problems);
+    super::numbers::validate(config, &mut problems);
     kafka(config, &mut problems);
     if let Err(detail) = super::super::settings::start_from(&config.start_from) {
         problems.add("start_from", detail);
@@ -54,6 +54,9 @@ fn names(config: &Config, problems: &mut Problems) {
             "roles",
             "no role is left; name at least one of intake, accounts, entities",
         );
+    }
+    if (1..config.roles.len()).any(|index| config.roles[..index].contains(&config.roles[index])) {
+        problems.add("roles", "a role is named twice; keep one of it");
     }
     let has_intake = config.roles.contains(&crate::service::worker::stage::Role::Intake);
     if has_intake && config.sources.is_empty() {
@@ -97,30 +100,6 @@ fn is_own(config: &Config, topic: &str) -> bool {
                 .strip_prefix(&config.application)
                 .is_some_and(|rest| rest == format!(".{own}"))
         })
-}
-
-fn numbers(config: &Config, problems: &mut Problems) {
-    let mut range = |key: &str, value: u64, low: u64, high: u64| {
-        if !(low..=high).contains(&value) {
-            problems.add(key, format!("{value} is not between {low} and {high}"));
-        }
-    };
-    range("workers", u64::try_from(config.workers).unwrap_or(u64::MAX), 1, 256);
-    range("commit_interval_ms", config.commit_interval_ms, 10, 5_000);
-    range("checkpoint_period_s", config.checkpoint_period_s, 1, 3_600);
-    range("stop_limit_s", config.stop_limit_s, 1, 600);
-    range("intake.partitions", u64::from(config.intake.partitions), 1, 1_000);
-    // With these an account never has more texts than its window has room for, and lists are counted in 16 bits.
-    let window = &config.detections.window;
-    for (key, value, high) in [
-        ("visits_max", window.visits_max, 128),
-        ("networks_max", window.networks_max, 64),
-        ("devices_max", window.devices_max, 64),
-        ("event_ids_max", window.event_ids_max, 65_535),
-    ] {
-        let key = format!("detections.window.{key}");
-        range(&key, u64::try_from(value).unwrap_or(u64::MAX), 1, high);
-    }
 }
 
 fn kafka(config: &Config, problems: &mut Problems) {

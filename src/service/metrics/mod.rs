@@ -58,7 +58,10 @@ pub struct Totals {
 
 #[derive(Clone, Copy)]
 struct Beat {
+    /// When it last went round.
     at: Instant,
+    /// When it last showed that it is not stuck: it may wait for brokers.
+    seen: Instant,
     /// The group has answered.
     has_joined: bool,
     assigned: usize,
@@ -192,10 +195,10 @@ impl Metrics {
         text
     }
 
-    /// Whether every worker goes round.
+    /// Whether every worker goes round, or waits for brokers.
     #[must_use]
     pub fn is_alive(&self) -> bool {
-        self.workers(|beats| beats.iter().all(|(_, beat)| beat.at.elapsed() < STALL))
+        self.workers(|beats| beats.iter().all(|(_, beat)| beat.seen.elapsed() < STALL))
     }
 
     /// Whether there are workers and every partition assigned to them is live.
@@ -253,10 +256,20 @@ impl WorkerMetrics {
         }
     }
 
+    /// The worker waits for brokers: nothing that a restart would mend.
+    pub fn waits(&self) {
+        let mut workers = self.all.0.workers.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(beat) = workers.get_mut(&self.name) {
+            beat.seen = Instant::now();
+        }
+    }
+
     /// True if something changed.
     fn put(&self, has_joined: bool, assigned: usize, live: usize) -> bool {
+        let now = Instant::now();
         let beat = Beat {
-            at: Instant::now(),
+            at: now,
+            seen: now,
             has_joined,
             assigned,
             live,
@@ -493,5 +506,19 @@ mod tests {
         assert!(metrics.is_ready());
         worker.gone();
         assert!(!metrics.is_ready());
+    }
+
+    #[test]
+    fn who_waits_for_brokers_is_alive_and_not_ready() {
+        let metrics = Metrics::new().unwrap();
+        let worker = metrics.worker("accounts-0", Role::Accounts);
+        worker.beat(true, 1, 1);
+        let long_ago = Instant::now().checked_sub(STALL * 2).unwrap();
+        for beat in metrics.0.workers.lock().unwrap().values_mut() {
+            (beat.at, beat.seen) = (long_ago, long_ago);
+        }
+        assert!(!metrics.is_alive() && !metrics.is_ready());
+        worker.waits();
+        assert!(metrics.is_alive() && !metrics.is_ready());
     }
 }

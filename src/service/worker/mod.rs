@@ -306,7 +306,7 @@ impl<L: Log> Worker<L> {
     /// a longer wait polls with everything paused.
     fn stall(&mut self, time: Duration, since: Duration) -> Result<(), Failure> {
         if self.log.now().saturating_sub(since) < STALL_AFTER {
-            self.log.wait(time);
+            self.wait(time);
             return Ok(());
         }
         if !self.is_stalled {
@@ -318,8 +318,15 @@ impl<L: Log> Worker<L> {
             self.is_stalled = true;
             self.metrics.stalled();
         }
+        self.metrics.waits();
         self.log.wait_paused(time);
         Ok(())
+    }
+
+    /// Waits for brokers, which is no reason to start the process again.
+    fn wait(&mut self, time: Duration) {
+        self.metrics.waits();
+        self.log.wait(time);
     }
 
     /// Delivers again what a stall had paused.

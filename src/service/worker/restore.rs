@@ -126,7 +126,7 @@ impl<L: Log> Worker<L> {
                     self.restore_one(index, &ended)?;
                 }
             } else if !has_moved {
-                self.log.wait(LOOK_AGAIN);
+                self.wait(LOOK_AGAIN);
                 break;
             }
         }

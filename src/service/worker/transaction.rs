@@ -54,7 +54,7 @@ impl<L: Log> Worker<L> {
                 return Err(Failure::Stop(format!("stopping: {}", failure.detail())));
             }
             match failure {
-                Failure::Retry(_) => self.log.wait(BACKOFF),
+                Failure::Retry(_) => self.wait(BACKOFF),
                 Failure::Stop(_) | Failure::Rejoin(_) => return Err(failure),
                 Failure::Abort(_) | Failure::Recycle(_) => self.recreate("begin_refused")?,
             }
@@ -92,7 +92,7 @@ impl<L: Log> Worker<L> {
             loop {
                 match self.log.send(record) {
                     Ok(()) => break,
-                    Err(Failure::Retry(_)) if self.log.now() < deadline => self.log.wait(Duration::from_millis(1)),
+                    Err(Failure::Retry(_)) if self.log.now() < deadline => self.wait(Duration::from_millis(1)),
                     Err(Failure::Retry(detail) | Failure::Abort(detail)) => return self.roll_back("send", &detail),
                     Err(Failure::Recycle(detail)) => return self.recycle("send", &detail),
                     Err(end @ (Failure::Stop(_) | Failure::Rejoin(_))) => return Err(end),
@@ -167,7 +167,7 @@ impl<L: Log> Worker<L> {
         loop {
             match call(&mut self.log) {
                 Ok(()) => return Ok(None),
-                Err(Failure::Retry(_)) if self.log.now() < deadline => self.log.wait(BACKOFF),
+                Err(Failure::Retry(_)) if self.log.now() < deadline => self.wait(BACKOFF),
                 Err(Failure::Retry(detail) | Failure::Recycle(detail)) => {
                     return Ok(Some(self.recycle(step, &detail)));
                 }
@@ -270,7 +270,7 @@ impl<L: Log> Worker<L> {
                  see the warnings above and the brokers' logs"
             )));
         }
-        self.log.wait(BACKOFF * self.aborts_in_a_row.min(20));
+        self.wait(BACKOFF * self.aborts_in_a_row.min(20));
         Ok(())
     }
 
@@ -289,7 +289,7 @@ impl<L: Log> Worker<L> {
                 Err(Failure::Recycle(String::new()))
             };
             while matches!(aborted, Err(Failure::Retry(_))) && self.log.now() < deadline {
-                self.log.wait(BACKOFF);
+                self.wait(BACKOFF);
                 aborted = self.log.abort();
             }
             match aborted {
