@@ -64,6 +64,8 @@ pub struct ReloadStatus {
 pub enum Polled {
     /// Nothing to do.
     Unchanged,
+    /// The files that could not be used are gone, and those in use are there again.
+    Mended,
     /// Files changed a moment ago; poll again soon.
     Settling,
     /// Newer data is in use; the problems are lines left out.
@@ -115,7 +117,15 @@ impl ReferenceWatch {
     pub fn poll(&self) -> Polled {
         let seen = stamps(&self.files);
         let mut state = self.state();
-        if seen == state.loaded || Some(&seen) == state.refused.as_ref() {
+        if seen == state.loaded {
+            state.settling = None;
+            state.refused = None;
+            return match state.status.last_error.take() {
+                Some(_) => Polled::Mended,
+                None => Polled::Unchanged,
+            };
+        }
+        if Some(&seen) == state.refused.as_ref() {
             state.settling = None;
             return Polled::Unchanged;
         }
@@ -317,6 +327,21 @@ mod tests {
         std::fs::write(&database, &sound).unwrap();
         assert!(matches!(watch.reload(), Polled::Reloaded(_)));
         assert_eq!(watch.status().last_error, None);
+    }
+
+    #[test]
+    fn a_file_that_vanished_and_came_back_is_no_failure_any_more() {
+        let directory = tempfile::tempdir().unwrap();
+        let files = files(directory.path());
+        let (watch, _) = ReferenceWatch::open(files.clone()).unwrap();
+        let aside = directory.path().join("aside");
+        std::fs::rename(&files.roster[0], &aside).unwrap();
+        assert!(matches!(watch.poll(), Polled::Settling));
+        assert!(matches!(watch.poll(), Polled::Failed(_)));
+        std::fs::rename(&aside, &files.roster[0]).unwrap();
+        assert!(matches!(watch.poll(), Polled::Mended));
+        assert_eq!(watch.status().last_error, None);
+        assert!(matches!(watch.poll(), Polled::Unchanged));
     }
 
     #[test]

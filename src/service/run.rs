@@ -290,6 +290,10 @@ fn poll_reference(watch: &ReferenceWatch, metrics: &Metrics) {
 fn take_reload(watch: &ReferenceWatch, polled: &Polled, metrics: &Metrics) {
     match polled {
         Polled::Unchanged | Polled::Settling => {}
+        Polled::Mended => {
+            tracing::info!("the files of the reference data in use are there again");
+            metrics.set_reference_ok(true);
+        }
         Polled::Reloaded(problems) => {
             for problem in problems {
                 tracing::warn!(%problem, "line of reference data left out");

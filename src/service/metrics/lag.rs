@@ -9,6 +9,8 @@ struct Standing {
     records: i64,
     /// Append time of the latest record committed, ms; 0 if none was.
     append_ms: i64,
+    /// When there was nothing to read, the last time, ms: what there is now came later.
+    idle_ms: i64,
 }
 
 /// What `/metrics` computes from the standing of each partition when it is asked. Every worker and librdkafka's own
@@ -28,7 +30,7 @@ impl Lag {
             registry.register(Box::new(gauge.clone()))?;
             Ok::<_, prometheus::Error>(gauge)
         };
-        let seconds = "Age of the latest record committed, while there are records to read; 0 otherwise.";
+        let seconds = "Time since everything was read, as far as records tell it; 0 while there is nothing to read.";
         let to_loss = "Time until retention deletes records that were not read; known once records were.";
         Ok(Self {
             partitions: DashMap::new(),
@@ -42,8 +44,13 @@ impl Lag {
         change(&mut self.partitions.entry((topic.to_owned(), partition)).or_default());
     }
 
-    pub(super) fn records(&self, topic: &str, partition: i32, records: i64) {
-        self.change(topic, partition, |standing| standing.records = records);
+    pub(super) fn records(&self, topic: &str, partition: i32, records: i64, now_ms: i64) {
+        self.change(topic, partition, |standing| {
+            standing.records = records;
+            if records == 0 {
+                standing.idle_ms = standing.idle_ms.max(now_ms);
+            }
+        });
     }
 
     pub(super) fn committed(&self, topic: &str, partition: i32, append_ms: i64) {
@@ -71,7 +78,8 @@ impl Lag {
         for entry in self.partitions.iter().filter(|entry| entry.append_ms > 0) {
             let ((topic, partition), standing) = entry.pair();
             let age = if standing.records > 0 {
-                seconds(now_ms.saturating_sub(standing.append_ms).max(0))
+                let since_ms = standing.append_ms.max(standing.idle_ms);
+                seconds(now_ms.saturating_sub(since_ms).max(0))
             } else {
                 0.0
             };
@@ -98,13 +106,20 @@ mod tests {
         let lag = Lag::new(&Registry::new()).unwrap();
         lag.set_retention("auth", 3_600_000);
         lag.committed("auth", 1, 1_000_000);
-        lag.records("auth", 1, 5);
+        lag.records("auth", 1, 5, 1_000_500);
         lag.refresh(1_060_000);
         let of = |gauge: &GaugeVec| gauge.with_label_values(&["auth", "1"]).get();
         assert_eq!((of(&lag.seconds), of(&lag.to_loss)), (60.0, 3_540.0));
-        lag.records("auth", 1, 0);
+        lag.records("auth", 1, 0, 9_000_000);
         lag.refresh(9_000_000);
         assert_eq!((of(&lag.seconds), of(&lag.to_loss)), (0.0, 3_600.0), "nothing waits");
+        lag.records("auth", 1, 1, 9_001_000);
+        lag.refresh(9_002_000);
+        assert_eq!(
+            (of(&lag.seconds), of(&lag.to_loss)),
+            (2.0, 3_598.0),
+            "the silence before does not count"
+        );
         lag.forget("auth", 1);
         lag.refresh(9_000_000);
         assert_eq!(of(&lag.seconds), 0.0);

@@ -156,7 +156,7 @@ impl Metrics {
 
     /// Sets what is not read yet of one partition.
     pub fn set_lag(&self, topic: &str, partition: i32, records: i64) {
-        self.0.lag.records(topic, partition, records);
+        self.0.lag.records(topic, partition, records, now_ms());
         self.0
             .flow
             .lag_records
@@ -187,8 +187,7 @@ impl Metrics {
     /// The text that `/metrics` answers with.
     #[must_use]
     pub fn render(&self) -> Vec<u8> {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        self.0.lag.refresh(i64::try_from(since.as_millis()).unwrap_or(i64::MAX));
+        self.0.lag.refresh(now_ms());
         let mut text = Vec::new();
         // The encoder fails on families without metrics only, and gather leaves those out.
         let _ = TextEncoder::new().encode(&self.0.registry.gather(), &mut text);
@@ -223,6 +222,11 @@ impl Metrics {
         let beats: Vec<(String, Beat)> = workers.iter().map(|(name, beat)| (name.clone(), *beat)).collect();
         read(&beats)
     }
+}
+
+fn now_ms() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// The handle of one worker.

@@ -1,3 +1,5 @@
+//! Configurations with and without mistakes, and what is said of them.
+
 use super::*;
 
 fn load_text(text: &str, variables: &[(&str, &str)]) -> Result<Config, String> {
