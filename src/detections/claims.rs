@@ -82,9 +82,9 @@ pub(super) fn contradict(a: &LinkClaim<'_>, b: &LinkClaim<'_>) -> bool {
             let apart_km = points.map_or(0.0, |(a, b)| a.distance_km(b));
             apart_km > f64::from(radius_a.max(100)) + f64::from(radius_b.max(100))
         }
-        _ => {
-            let (a, b) = (a.label(), b.label());
-            !a.is_empty() && !b.is_empty() && !a.eq_ignore_ascii_case(&b)
-        }
+        // Of what both name: a claim of a country alone does not contradict one of a city in it.
+        _ => [(a.country, b.country), (a.region, b.region), (a.city, b.city)]
+            .iter()
+            .any(|(a, b)| !a.is_empty() && !b.is_empty() && !a.eq_ignore_ascii_case(b)),
     }
 }

@@ -62,6 +62,37 @@ impl<'a> End<'a> {
     }
 }
 
+/// What the devices of both ends tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Devices {
+    Same,
+    Two,
+    /// An end names none.
+    Unnamed,
+    /// Every product has ids of its own, and a browser's fingerprint is none of a machine: an update changes it.
+    Incomparable,
+}
+
+impl Devices {
+    fn of([from, to]: [&Visit; 2], facts: &AccountFacts) -> Self {
+        if from.device == TextId::default() || to.device == TextId::default() {
+            return Self::Unnamed;
+        }
+        if from.device == to.device {
+            return Self::Same;
+        }
+        let is_machine = |visit: &Visit| {
+            let mut devices = facts.devices().iter();
+            devices.any(|device| device.id == visit.device && !device.is_fingerprint())
+        };
+        if from.product == to.product && is_machine(from) && is_machine(to) {
+            Self::Two
+        } else {
+            Self::Incomparable
+        }
+    }
+}
+
 /// Two sign-ins, one after the other, that nobody can have made who travelled.
 #[derive(Clone, Copy, Debug)]
 pub struct Leg {
@@ -75,8 +106,7 @@ pub struct Leg {
     severity: Severity,
     /// Days on which the network of each end was seen.
     days: [u16; 2],
-    both_named: bool,
-    same_device: bool,
+    devices: Devices,
     /// Hash of the two lines, whichever came first.
     lines: u64,
 }
@@ -117,12 +147,9 @@ impl Leg {
         if days.iter().all(|days| *days >= settings.habitual_days) {
             return None;
         }
-        let devices = [from, to].map(|end| end.visit.device);
-        let both_named = !devices.contains(&TextId::default());
-        let same_device = both_named && devices[0] == devices[1];
+        let devices = Devices::of([from.visit, to.visit], facts);
         let is_far = certain_km >= settings.alert_distance_km_min;
-        let two_devices = both_named && !same_device;
-        if !is_far && !two_devices {
+        if !is_far && devices != Devices::Two {
             return None;
         }
         Some(Self {
@@ -131,14 +158,13 @@ impl Leg {
             distance_km,
             certain_km,
             speed_kmh,
-            severity: if is_far && !same_device {
+            severity: if is_far && devices != Devices::Same {
                 Severity::High
             } else {
                 Severity::Medium
             },
             days,
-            both_named,
-            same_device,
+            devices,
             lines: Address::hash_of_lines(from.address, to.address),
         })
     }
@@ -205,7 +231,7 @@ impl Leg {
         } else {
             0
         };
-        confidence += if self.same_device { -20 } else { 5 };
+        confidence += if self.devices == Devices::Same { -20 } else { 5 };
         confidence -= if change.lateness == Lateness::Beyond { 15 } else { 0 };
         u8::try_from(confidence.clamp(5, 95)).unwrap_or(50)
     }
@@ -242,10 +268,11 @@ impl Leg {
             from.network.class.as_str(),
             to.network.class.as_str()
         );
-        let device = match (self.same_device, !self.both_named) {
-            (true, _) => "the same device at both ends lowers severity, it does not excuse the distance",
-            (false, true) => "an end names no device",
-            (false, false) => "two devices",
+        let device = match self.devices {
+            Devices::Same => "the same device at both ends lowers severity, it does not excuse the distance",
+            Devices::Unnamed => "an end names no device",
+            Devices::Incomparable => "the ends name devices by ids of different kinds, which may be one device",
+            Devices::Two => "two devices",
         };
         vec![
             Guard::ran("explained_network", classes),

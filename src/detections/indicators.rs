@@ -276,10 +276,14 @@ fn remote_desktop<'a>(logon: &'a RdpFact, facts: &AccountFacts, settings: &Relay
     if logon.network.class == crate::model::NetworkClass::Corporate {
         return None;
     }
-    let session = facts.rare().sessions.iter().find(|s| {
+    let mut up = facts.rare().sessions.iter().filter(|s| {
         let same_device = s.device.is_empty() || logon.device.is_empty() || s.device == logon.device;
-        same_device && s.address != Some(from) && covers(s, logon.time_ms, settings)
+        same_device && covers(s, logon.time_ms, settings)
     });
+    if up.clone().any(|s| s.address == Some(from)) {
+        return None;
+    }
+    let session = up.next();
     let place = logon
         .place
         .as_ref()

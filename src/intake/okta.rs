@@ -82,6 +82,11 @@ wire! {
 
     struct Transaction {
         "type" kind: Place,
+        detail: TransactionDetail,
+    }
+
+    struct TransactionDetail {
+        "requestApiTokenId" request_api_token_id: Place,
     }
 
     struct SecurityContext {
@@ -125,8 +130,11 @@ impl<'a> Source<'_, 'a> {
             ));
         }
         let source_ip = self.source_ip();
-        let is_job = values.text(record.transaction.kind) == "JOB";
-        let mut meaning = meaning(event_type, source_ip.is_some_and(address::is_public) && !is_job)?;
+        // What runs by itself, or with a person's token from wherever automation runs.
+        let transaction = &record.transaction;
+        let is_automated =
+            values.text(transaction.kind) == "JOB" || !values.is_empty(transaction.detail.request_api_token_id);
+        let mut meaning = meaning(event_type, source_ip.is_some_and(address::is_public) && !is_automated)?;
         if matches!(meaning.kind, EventKind::FactorEnrolled | EventKind::ProfileChanged) && self.is_about_another() {
             // An administrator changed somebody's factor: it places the administrator, not that person.
             meaning.kind = EventKind::Activity;
@@ -395,6 +403,22 @@ mod tests {
         let placeless = record("group.lifecycle.create", "").replace("203.0.113.7", "");
         check(&placeless, |event| {
             assert_eq!(event.unwrap_err().reason, "kind_unsupported");
+        });
+    }
+
+    #[test]
+    fn what_a_token_does_places_nobody_and_a_sign_in_by_it_does() {
+        let token = r#","transaction":{"type":"WEB","id":"w1","detail":{"requestApiTokenId":"00T1"}}"#;
+        check(&record("group.user_membership.add", token), |event| {
+            assert_eq!(event.unwrap_err().reason, "kind_unsupported");
+        });
+        // A company's own sign-in page passes on the address of whoever signs in.
+        check(&record("user.session.start", token), |event| {
+            assert!(event.unwrap().interactive);
+        });
+        let person = token.replace("requestApiTokenId", "rootApiToken");
+        check(&record("group.user_membership.add", &person), |event| {
+            assert!(event.unwrap().interactive);
         });
     }
 

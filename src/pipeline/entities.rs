@@ -239,12 +239,16 @@ impl Judge<'_> {
             self.outputs.counts.add("findings_suppressed", "part_of_shared_network");
             return;
         }
-        if is_alert && self.is_withheld(uid.as_u128(), offer.finding.last_ms, link, facts) {
+        // By the time of what it is offered with: the finding's own stands still until there is news.
+        let at_ms = offer.finding.last_ms.max(link.time_ms);
+        if is_alert && self.is_withheld(uid.as_u128(), at_ms, link, facts) {
             self.outputs.counts.add("findings_withheld", "laptop_farm_candidate");
             return;
         }
-        if facts.story_mut().take_offer(uid.as_u128()) {
-            let record = self.publisher.record(&offer.finding, uid, 1, self.position.append_ms);
+        if let Some(revision) = facts.story_mut().take_offer(uid.as_u128(), offer.finding.severity) {
+            let record = self
+                .publisher
+                .record(&offer.finding, uid, revision, self.position.append_ms);
             self.outputs.alerts.push(record);
         } else {
             self.outputs

@@ -6,7 +6,7 @@ use super::few::Few;
 use super::settings::WindowSettings;
 use crate::model::codec::{Malformed, Reader, Writer};
 use crate::model::link::Latest;
-use crate::model::{EntityKind, Link};
+use crate::model::{EntityKind, Link, Severity};
 
 /// Facts about one shared thing.
 ///
@@ -30,7 +30,7 @@ pub struct Story {
     pub episodes: Episodes,
     /// Offers withheld because this network may be a farm: alert identity, time first withheld.
     pub withheld: Vec<(u128, i64)>,
-    /// Alerts already published from offers.
+    /// Alerts already published from offers, by identity and severity.
     pub taken_offers: Vec<u128>,
 }
 
@@ -60,8 +60,11 @@ pub struct Tie<'a> {
 
 /// Devices remembered per tie.
 pub const COMPANIONS_MAX: usize = 4;
-/// Withheld or taken offers remembered per thing.
+/// Withheld offers remembered per thing.
 pub const OFFERS_MAX: usize = 32;
+/// Taken offers remembered per thing: one that was forgotten would be published again. Far more accounts than a thing's window
+/// remembers (`window.ties_max`), each with several alerts.
+pub const TAKEN_OFFERS_MAX: usize = 256;
 
 static NO_STORY: Story = Story::none();
 
@@ -87,17 +90,29 @@ impl Story {
         at_ms
     }
 
-    /// Remembers that an offer was published. False if it was before.
-    pub fn take_offer(&mut self, alert: u128) -> bool {
-        if self.taken_offers.contains(&alert) {
-            return false;
+    /// Remembers that an offer was published with that severity, and gives the revision to publish it as; none if it was
+    /// published as grave before.
+    pub fn take_offer(&mut self, alert: u128, severity: Severity) -> Option<u32> {
+        let is_taken = |severity: &Severity| self.taken_offers.contains(&taken(alert, *severity));
+        // A release before this one remembered the identity alone.
+        if self.taken_offers.contains(&alert) || Severity::ALL[severity as usize..].iter().any(is_taken) {
+            return None;
         }
-        if self.taken_offers.len() >= OFFERS_MAX {
+        let milder = Severity::ALL[..severity as usize]
+            .iter()
+            .filter(|milder| is_taken(milder));
+        let revision = milder.count() + 1;
+        if self.taken_offers.len() >= TAKEN_OFFERS_MAX {
             self.taken_offers.remove(0);
         }
-        self.taken_offers.push(alert);
-        true
+        self.taken_offers.push(taken(alert, severity));
+        u32::try_from(revision).ok()
     }
+}
+
+/// An offer as it is remembered: identities are random but for their version, so no two meet.
+fn taken(alert: u128, severity: Severity) -> u128 {
+    alert ^ (severity as u128 + 1)
 }
 
 impl<'a> Tie<'a> {
@@ -336,6 +351,25 @@ impl EntityFacts {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_offer_is_taken_once_and_again_when_it_is_graver() {
+        let mut story = Story::none();
+        let (one, other) = (0x1234_5678_u128 << 64, 0x8765_4321_u128 << 64);
+        assert_eq!(story.take_offer(one, Severity::Medium), Some(1));
+        assert_eq!(story.take_offer(one, Severity::Medium), None);
+        assert_eq!(story.take_offer(other, Severity::High), Some(1));
+        assert_eq!(story.take_offer(one, Severity::High), Some(2));
+        for milder in [Severity::High, Severity::Medium, Severity::Low] {
+            assert_eq!(story.take_offer(one, milder), None, "{milder:?}");
+        }
+        story.taken_offers.push(7);
+        assert_eq!(
+            story.take_offer(7, Severity::Critical),
+            None,
+            "taken by an earlier release"
+        );
+    }
     use crate::model::link::{AccountSummary, PackedLatest};
     use crate::window::intern::Interner;
     use crate::window::shared::{SharedReader, SharedWriter};

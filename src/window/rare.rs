@@ -275,7 +275,17 @@ impl Rare {
             ]),
         };
         let time_ms = seen.order_ms;
-        let index = self.sessions.iter().position(|s| s.id == id).unwrap_or_else(|| {
+        let found = if event.session.is_some() {
+            self.sessions.iter().position(|s| s.id == id)
+        } else {
+            // A gateway that renegotiates without saying for which session, and whose opening was not seen, opens none.
+            let found = self.session_at(id, time_ms, event.kind);
+            if found.is_none() && event.kind == EventKind::VpnRenew && device.is_empty() {
+                return;
+            }
+            found
+        };
+        let index = found.unwrap_or_else(|| {
             make_room(&mut self.sessions, sessions_max, |s| s.seen_ms);
             self.sessions.push(SessionFact {
                 id,
@@ -300,6 +310,20 @@ impl Rare {
         } else if fact.closed_ms.is_some_and(|closed| closed < time_ms) {
             fact.closed_ms = None;
         }
+    }
+}
+
+impl Rare {
+    /// The session without an id of its own that an event at that time belongs to: the latest opened by then, else the
+    /// earliest behind. One that was closed before is over; who comes back from there opens another.
+    fn session_at(&self, id: u64, time_ms: i64, kind: EventKind) -> Option<usize> {
+        let alike = || self.sessions.iter().enumerate().filter(|(_, s)| s.id == id);
+        let by_then = alike().filter(|(_, s)| s.opened_ms <= time_ms);
+        let Some((index, session)) = by_then.max_by_key(|(_, s)| s.opened_ms) else {
+            return alike().min_by_key(|(_, s)| s.opened_ms).map(|(index, _)| index);
+        };
+        let is_over = session.closed_ms.is_some_and(|closed| closed < time_ms);
+        (!is_over || kind == EventKind::VpnClose).then_some(index)
     }
 }
 
