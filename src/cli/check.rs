@@ -5,19 +5,20 @@ use std::path::Path;
 use crate::service::check::{Report, check as examine};
 use crate::service::run::RunError;
 
-/// `falsefront check --config FILE`. The text is the whole report.
+/// `falsefront check --config FILE`: the whole report, and an error beside it if there is a problem.
 ///
 /// # Errors
-/// [`RunError::Configuration`] with the report if there is a problem.
-pub fn check(file: &Path) -> Result<String, RunError> {
+/// [`RunError::Configuration`] if the configuration cannot be loaded at all.
+pub fn check(file: &Path) -> Result<(String, Result<(), RunError>), RunError> {
     let config = super::run::load(&[file.to_owned()])?;
     let report = examine(&config);
-    let text = render(&report);
-    if report.problems.is_empty() {
-        Ok(text)
-    } else {
-        Err(RunError::Configuration(text))
-    }
+    let outcome = match report.problems.len() {
+        0 => Ok(()),
+        problems => Err(RunError::Configuration(format!(
+            "{problems} problem(s) would keep `run` from working"
+        ))),
+    };
+    Ok((render(&report), outcome))
 }
 
 fn render(report: &Report) -> String {

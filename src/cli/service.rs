@@ -74,7 +74,10 @@ pub fn run(args: &ConfigArgs) -> Result<Ending, Failure> {
 /// # Errors
 /// [`Failure`] with the exit code's reason.
 pub fn check(args: &ConfigArgs) -> Result<Ending, Failure> {
-    print(super::check::check(&args.config))
+    let (report, outcome) = super::check::check(&args.config).map_err(failure)?;
+    writeln!(io::stdout().lock(), "{report}")?;
+    outcome.map_err(failure)?;
+    Ok(Ending::Done)
 }
 
 /// `falsefront topics plan`.

@@ -5,6 +5,8 @@ use std::time::Duration;
 use super::config::Config;
 use super::kafka::admin::Admin;
 use super::reference;
+use super::run::keyed_source_refusal;
+use super::supervisor::ServiceSettings;
 use super::{settings, topics};
 
 /// Longest a question to the cluster may take.
@@ -27,7 +29,7 @@ pub fn check(config: &Config) -> Report {
     let mut report = Report::default();
     reference_data(config, &mut report);
     match settings::service(config) {
-        Ok(service) => cluster(&service, &mut report),
+        Ok(service) => cluster(config, &service, &mut report),
         Err(error) => report.problems.push(error.to_string()),
     }
     if config.hash_key_file.is_none() {
@@ -73,7 +75,7 @@ fn reference_data(config: &Config, report: &mut Report) {
     }
 }
 
-fn cluster(service: &super::supervisor::ServiceSettings, report: &mut Report) {
+fn cluster(config: &Config, service: &ServiceSettings, report: &mut Report) {
     let admin = match Admin::new(&service.connection) {
         Ok(admin) => admin,
         Err(error) => return report.problems.push(error.to_string()),
@@ -82,17 +84,25 @@ fn cluster(service: &super::supervisor::ServiceSettings, report: &mut Report) {
         Err(error) => return report.problems.push(error.to_string()),
         Ok(plan) => {
             report.warnings.extend(plan.warnings);
-            report.problems.extend(plan.refusals);
+            if config.topics.allow_unsafe {
+                report.warnings.extend(plan.refusals);
+            } else {
+                report.problems.extend(plan.refusals);
+            }
             report.fine.extend(
                 plan.keep
                     .iter()
                     .map(|topic| format!("topic {topic} is as it should be")),
             );
-            report.fine.extend(
-                plan.create
-                    .iter()
-                    .map(|topic| format!("topic {} will be created by `run`", topic.name)),
-            );
+            for topic in plan.create.iter().map(|topic| &topic.name) {
+                if config.topics.create {
+                    report.fine.push(format!("topic {topic} will be created by `run`"));
+                } else {
+                    report.problems.push(format!(
+                        "topic {topic} is missing and topics.create is false; run `falsefront topics apply`"
+                    ));
+                }
+            }
         }
     }
     let sources: Vec<&str> = service.sources.iter().map(|source| source.topic.as_str()).collect();
@@ -102,11 +112,12 @@ fn cluster(service: &super::supervisor::ServiceSettings, report: &mut Report) {
             for source in sources {
                 match found.get(source) {
                     Some(partitions) => report.fine.push(format!("source {source}: {partitions} partitions")),
-                    None => report.problems.push(format!(
-                        "source {source}: no such topic; create it or correct [[sources]]"
+                    None => report.warnings.push(format!(
+                        "source {source}: no such topic yet, `run` waits for it; create it or correct [[sources]]"
                     )),
                 }
             }
+            report.problems.extend(keyed_source_refusal(config, &found));
         }
     }
 }

@@ -1,5 +1,6 @@
 //! `falsefront run`: from a configuration to a service that works until it is told to stop.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -239,21 +240,26 @@ fn prepare_topics(config: &Config, service: &ServiceSettings, metrics: &Metrics)
             "source topic does not exist yet; it is read as soon as it does"
         );
     }
-    if !config.rekey {
-        for source in &service.sources {
-            let wanted = usize::try_from(config.intake.partitions).unwrap_or(0);
-            let count = found.get(&source.topic).copied().unwrap_or(0);
-            if count != wanted {
-                let topic = &source.topic;
-                return Err(RunError::Configuration(format!(
-                    "rekey = false: {topic} has {count} partitions and intake.partitions is {wanted}; make them equal \
-                     before the first start, or remove `rekey`"
-                )));
-            }
-        }
+    if let Some(refusal) = keyed_source_refusal(config, &found) {
+        return Err(RunError::Configuration(refusal));
     }
     note_retention(&admin, service, metrics);
     Ok(())
+}
+
+/// Why accounts cannot be folded from the source itself, whose partitions were `found`.
+pub(super) fn keyed_source_refusal(config: &Config, found: &BTreeMap<String, usize>) -> Option<String> {
+    let wanted = usize::try_from(config.intake.partitions).unwrap_or(0);
+    let count = |topic: &str| found.get(topic).copied().unwrap_or(0);
+    let sources = config.sources.iter().filter(|_| !config.rekey);
+    let topic = sources
+        .map(|source| &source.topic)
+        .find(|topic| count(topic) != wanted)?;
+    Some(format!(
+        "rekey = false: {topic} has {} partitions and intake.partitions is {wanted}; make them equal before the first \
+         start, or remove `rekey`",
+        count(topic)
+    ))
 }
 
 /// Lets the metrics say how long until records that were not read are deleted. Without the right to ask they do not.

@@ -166,8 +166,11 @@ impl Plan {
             match found.get(&*topic.name) {
                 None => plan.create.push(topic),
                 Some(is) => {
+                    let refusals = plan.refusals.len();
                     plan.inspect(&topic, is, brokers);
-                    plan.keep.push(topic.name);
+                    if plan.refusals.len() == refusals {
+                        plan.keep.push(topic.name);
+                    }
                 }
             }
         }
