@@ -271,6 +271,14 @@ fn note_retention(admin: &Admin, service: &ServiceSettings, metrics: &Metrics) {
     match admin.describe(&topics, ASK) {
         Ok(found) => {
             for (topic, is) in found {
+                if let Some(why) = is.unknown {
+                    tracing::warn!(
+                        topic,
+                        why,
+                        "no falsefront_seconds_to_data_loss: the topic's retention is unknown"
+                    );
+                    continue;
+                }
                 let retention_ms = is.settings.get("retention.ms").and_then(|text| text.parse().ok());
                 metrics.set_retention(&topic, retention_ms.unwrap_or(-1));
             }

@@ -135,6 +135,8 @@ pub struct FoundTopic {
     pub replication: usize,
     /// Topic settings.
     pub settings: BTreeMap<String, String>,
+    /// Why they are not known, if the brokers do not tell them.
+    pub unknown: Option<String>,
 }
 
 /// The difference between the two.
@@ -191,6 +193,15 @@ impl Plan {
                 "{name} has replication factor {} on {brokers} brokers: raise it to {} with \
                  kafka-reassign-partitions.sh",
                 is.replication, topic.replication
+            ));
+        }
+        if let Some(why) = &is.unknown {
+            let settings: Vec<String> = (topic.settings.iter())
+                .map(|(key, value)| format!("{key}={value}"))
+                .collect();
+            self.warnings.push(format!(
+                "the settings of {name} are not known ({why}): allow DescribeConfigs on it, or see that it has {}",
+                settings.join(", ")
             ));
         }
         for (key, value) in &topic.settings {
@@ -255,6 +266,7 @@ mod tests {
                 .iter()
                 .map(|(key, value)| ((*key).to_owned(), value.clone()))
                 .collect(),
+            unknown: None,
         }
     }
 
@@ -264,6 +276,21 @@ mod tests {
             .iter()
             .map(|topic| (topic.name.to_string(), found(topic)))
             .collect()
+    }
+
+    #[test]
+    fn settings_that_the_brokers_do_not_tell_are_no_proof() {
+        let mut found = cluster(3);
+        let alerts = found.get_mut("app.alerts").unwrap();
+        alerts.settings.clear();
+        alerts.unknown = Some("TOPIC_AUTHORIZATION_FAILED".to_owned());
+        let plan = Plan::compare(TopicNames::new("app", 6).wanted(3), &found, 3);
+        assert_eq!((plan.warnings.len(), plan.refusals), (1, vec![]));
+        assert!(
+            plan.warnings[0].starts_with("the settings of app.alerts are not known (TOPIC_"),
+            "{}",
+            plan.warnings[0]
+        );
     }
 
     #[test]

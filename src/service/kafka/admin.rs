@@ -136,6 +136,7 @@ impl Admin {
                     partitions: topic.partitions().len(),
                     replication: replicas.min().unwrap_or(0),
                     settings: BTreeMap::new(),
+                    unknown: None,
                 };
                 (topic.name().to_owned(), is)
             })
@@ -149,13 +150,13 @@ impl Admin {
         let answers =
             wait(self.client.describe_configs(&resources, &options)).map_err(|error| self.unreachable(&error))?;
         for (name, answer) in names.iter().zip(answers) {
-            let Ok(resource) = answer else { continue };
-            let settings = resource
-                .entries
-                .into_iter()
-                .filter_map(|entry| Some((entry.name, entry.value?)));
-            if let Some(topic) = found.get_mut(name) {
-                topic.settings = settings.collect();
+            let Some(topic) = found.get_mut(name) else { continue };
+            match answer {
+                Ok(resource) => {
+                    let entries = resource.entries.into_iter();
+                    topic.settings = entries.filter_map(|entry| Some((entry.name, entry.value?))).collect();
+                }
+                Err(error) => topic.unknown = Some(error.to_string()),
             }
         }
         Ok(found)
