@@ -271,7 +271,7 @@ impl Leg {
         let device = match self.devices {
             Devices::Same => "the same device at both ends lowers severity, it does not excuse the distance",
             Devices::Unnamed => "an end names no device",
-            Devices::Incomparable => "the ends name devices by ids of different kinds, which may be one device",
+            Devices::Incomparable => "the ends name devices by ids that cannot be compared, which may be one device",
             Devices::Two => "two devices",
         };
         vec![

@@ -276,14 +276,15 @@ fn remote_desktop<'a>(logon: &'a RdpFact, facts: &AccountFacts, settings: &Relay
     if logon.network.class == crate::model::NetworkClass::Corporate {
         return None;
     }
-    let mut up = facts.rare().sessions.iter().filter(|s| {
+    let up = facts.rare().sessions.iter().filter(|s| {
         let same_device = s.device.is_empty() || logon.device.is_empty() || s.device == logon.device;
         same_device && covers(s, logon.time_ms, settings)
     });
-    if up.clone().any(|s| s.address == Some(from)) {
+    let session = up.clone().find(|s| s.address != Some(from));
+    // From the very address of the only session that is up it comes from no outside.
+    if session.is_none() && up.count() > 0 {
         return None;
     }
-    let session = up.next();
     let place = logon
         .place
         .as_ref()

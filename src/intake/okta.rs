@@ -139,6 +139,7 @@ impl<'a> Source<'_, 'a> {
             // An administrator changed somebody's factor: it places the administrator, not that person.
             meaning.kind = EventKind::Activity;
         }
+        meaning.interactive &= !is_automated || matches!(meaning.kind, EventKind::Login | EventKind::Logout);
         let outcome = outcome(&values.text(record.outcome.result));
         let debug = &record.debug_context.debug_data;
         let speaks_of_mfa = event_type == "user.authentication.auth_via_mfa" || !values.is_empty(debug.factor);
@@ -412,6 +413,11 @@ mod tests {
         check(&record("group.user_membership.add", token), |event| {
             assert_eq!(event.unwrap_err().reason, "kind_unsupported");
         });
+        for own in ["user.account.update_profile", "user.mfa.factor.activate"] {
+            check(&record(own, token), |event| {
+                assert!(!event.unwrap().interactive, "{own}");
+            });
+        }
         // A company's own sign-in page passes on the address of whoever signs in.
         check(&record("user.session.start", token), |event| {
             assert!(event.unwrap().interactive);

@@ -39,6 +39,8 @@ struct State {
     settling: Option<Stamps>,
     /// What was read and refused; not read again until it changes.
     refused: Option<Stamps>,
+    /// What was last read in vain, if nothing was used since.
+    failed: Option<Stamps>,
     /// Accounts of a compacted topic; they take the place of the files'.
     topic: Option<RosterBuilder>,
     status: ReloadStatus,
@@ -119,11 +121,13 @@ impl ReferenceWatch {
         let mut state = self.state();
         if seen == state.loaded {
             state.settling = None;
+            // Files that could not be read may have the same stamps as when they could.
+            if state.failed.take_if(|failed| *failed != seen).is_none() {
+                return Polled::Unchanged;
+            }
             state.refused = None;
-            return match state.status.last_error.take() {
-                Some(_) => Polled::Mended,
-                None => Polled::Unchanged,
-            };
+            state.status.last_error = None;
+            return Polled::Mended;
         }
         if Some(&seen) == state.refused.as_ref() {
             state.settling = None;
@@ -167,6 +171,7 @@ impl ReferenceWatch {
                 self.current.store(Arc::new(reference));
                 state.loaded = seen;
                 state.refused = None;
+                state.failed = None;
                 state.status.reloads += 1;
                 state.status.last_error = None;
                 state.status.loaded_at = Some(SystemTime::now());
@@ -177,6 +182,7 @@ impl ReferenceWatch {
                 tracing::warn!(%error, "reference data not reloaded; the older stays in use");
                 state.status.failures += 1;
                 state.status.last_error = Some(error.to_string());
+                state.failed = Some(seen.clone());
                 state.refused = matches!(error, LoadError::Refused(_)).then_some(seen);
                 Polled::Failed(error)
             }

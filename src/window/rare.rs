@@ -286,7 +286,8 @@ impl Rare {
             found
         };
         let index = found.unwrap_or_else(|| {
-            make_room(&mut self.sessions, sessions_max, |s| s.seen_ms);
+            // Those that are over give way first.
+            make_room(&mut self.sessions, sessions_max, |s| (s.closed_ms.is_none(), s.seen_ms));
             self.sessions.push(SessionFact {
                 id,
                 opened_ms: time_ms,
@@ -315,20 +316,23 @@ impl Rare {
 
 impl Rare {
     /// The session without an id of its own that an event at that time belongs to: the latest opened by then, else the
-    /// earliest behind. One that was closed before is over; who comes back from there opens another.
+    /// earliest behind, whose opening arrives late. One that was closed before is over; who comes back opens another.
     fn session_at(&self, id: u64, time_ms: i64, kind: EventKind) -> Option<usize> {
         let alike = || self.sessions.iter().enumerate().filter(|(_, s)| s.id == id);
+        let is_over = |s: &SessionFact| kind != EventKind::VpnClose && s.closed_ms.is_some_and(|at| at < time_ms);
         let by_then = alike().filter(|(_, s)| s.opened_ms <= time_ms);
-        let Some((index, session)) = by_then.max_by_key(|(_, s)| s.opened_ms) else {
-            return alike().min_by_key(|(_, s)| s.opened_ms).map(|(index, _)| index);
+        let latest = by_then.max_by_key(|(_, s)| s.opened_ms).filter(|(_, s)| !is_over(s));
+        let behind = || {
+            alike()
+                .filter(|(_, s)| s.opened_ms > time_ms)
+                .min_by_key(|(_, s)| s.opened_ms)
         };
-        let is_over = session.closed_ms.is_some_and(|closed| closed < time_ms);
-        (!is_over || kind == EventKind::VpnClose).then_some(index)
+        latest.or_else(behind).map(|(index, _)| index)
     }
 }
 
 /// Frees one place in a full list by giving up its oldest entry.
-fn make_room<T>(list: &mut Vec<T>, max: usize, time: impl Fn(&T) -> i64) {
+fn make_room<T, K: Ord>(list: &mut Vec<T>, max: usize, time: impl Fn(&T) -> K) {
     while list.len() >= max.max(1) {
         let oldest = list
             .iter()
@@ -403,7 +407,21 @@ fn vpn_brand<'s>(seen: &'s Observation<'_>) -> Option<&'s str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Claim, Event, Key, Peripheral, Tool};
+    use crate::model::{Claim, Device, Event, Key, Peripheral, Tool};
+
+    fn seen<'o>(event: &'o Event<'o>, time_ms: i64, claim: &'o Claim, network: &'o Arc<Network>) -> Observation<'o> {
+        Observation {
+            event,
+            key: Key(1),
+            order_ms: time_ms,
+            time_suspect: false,
+            place: None,
+            network,
+            claim: claim.borrowed(),
+            travel: None,
+            data_versions: "",
+        }
+    }
 
     /// A story of one account, told once or several times over.
     fn told(times: usize) -> Rare {
@@ -438,18 +456,10 @@ mod tests {
         let (mut rare, claim) = (Rare::none(), Claim::default());
         for _ in 0..times {
             for (event, time_ms) in story.iter().zip((0..).step_by(1_000)) {
-                let seen = Observation {
-                    event,
-                    key: Key(1),
-                    order_ms: time_ms,
-                    time_suspect: false,
-                    place: None,
-                    network: &Arc::new(Network::default()),
-                    claim: claim.borrowed(),
-                    travel: None,
-                    data_versions: "",
-                };
-                rare.apply(&seen, &WindowSettings::default());
+                rare.apply(
+                    &seen(event, time_ms, &claim, &Arc::default()),
+                    &WindowSettings::default(),
+                );
             }
         }
         rare
@@ -463,5 +473,57 @@ mod tests {
             (2, 1, 1)
         );
         assert_eq!(told(2), once);
+    }
+
+    /// Opened and closed of the sessions without ids of their own that a laptop's gateway tells of, ms.
+    fn sessions(told: &[(EventKind, i64)]) -> Vec<(i64, Option<i64>)> {
+        let of_one: Vec<_> = told.iter().map(|(kind, at)| (*kind, "lt-7", *at)).collect();
+        sessions_of(&of_one)
+    }
+
+    /// As [`sessions`], of several devices.
+    fn sessions_of(told: &[(EventKind, &str, i64)]) -> Vec<(i64, Option<i64>)> {
+        let (mut rare, claim) = (Rare::none(), Claim::default());
+        for (kind, device, time_ms) in told {
+            let event = Event {
+                device: Some(Device {
+                    id: (*device).into(),
+                    hostname: None,
+                    managed: None,
+                    fingerprint: false,
+                }),
+                ..Event::sample(*kind, "x")
+            };
+            rare.apply(
+                &seen(&event, *time_ms, &claim, &Arc::default()),
+                &WindowSettings::default(),
+            );
+        }
+        rare.sessions.iter().map(|s| (s.opened_ms, s.closed_ms)).collect()
+    }
+
+    #[test]
+    fn a_session_without_an_id_ends_with_its_close() {
+        use EventKind::{VpnClose, VpnOpen, VpnRenew};
+        let first = [(VpnOpen, 0), (VpnClose, 10)];
+        for behind in [
+            [(VpnOpen, 20), (VpnRenew, 22), (VpnClose, 25)],
+            [(VpnRenew, 22), (VpnOpen, 20), (VpnClose, 25)],
+        ] {
+            let told = [&first[..], &behind].concat();
+            assert_eq!(sessions(&told), [(0, Some(10)), (20, Some(25))], "{behind:?}");
+        }
+        assert_eq!(sessions(&[(VpnRenew, 5)]), [(5, None)], "its opening was not seen");
+    }
+
+    #[test]
+    fn sessions_that_are_over_give_way_to_one_that_is_up() {
+        use EventKind::{VpnClose, VpnOpen};
+        let max = i64::try_from(WindowSettings::default().sessions_max).unwrap();
+        let flaps = (1..=max + 2).flat_map(|at| [(VpnOpen, "phone", 100 * at), (VpnClose, "phone", 100 * at + 1)]);
+        let told: Vec<_> = std::iter::once((VpnOpen, "lt-7", 0)).chain(flaps).collect();
+        let kept = sessions_of(&told);
+        assert_eq!((kept.len() as i64, kept[0]), (max, (0, None)));
+        assert!(!kept.contains(&(100, Some(101))));
     }
 }

@@ -339,10 +339,12 @@ fn without_value(detail: &str) -> String {
     let names_value = ["unknown variant `", "invalid type: ", "invalid value: "]
         .iter()
         .any(|start| detail.starts_with(start));
+    // The value may hold quotes itself; what is expected stands behind the last of them.
+    let (told, expected) = detail.split_at(detail.rfind(", expected").unwrap_or(detail.len()));
     let quoted = |quote: char| {
-        let (start, rest) = detail.split_once(quote)?;
-        let (_, behind) = rest.split_once(quote)?;
-        Some(format!("{start}{quote}{HIDDEN}{quote}{behind}"))
+        let (start, rest) = told.split_once(quote)?;
+        let (_, behind) = rest.rsplit_once(quote)?;
+        Some(format!("{start}{quote}{HIDDEN}{quote}{behind}{expected}"))
     };
     let hidden = names_value.then(|| quoted('`').or_else(|| quoted('"')));
     hidden.flatten().unwrap_or_else(|| detail.to_owned())

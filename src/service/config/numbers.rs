@@ -74,9 +74,10 @@ fn window(window: &WindowSettings, range: &mut Ranges<'_>) {
     range.of("retention_days", window.retention_days, 1, DAYS);
     range.of("visits_hours", window.visits_hours, 1, HOURS);
     // With these an account never has more texts than its window has room for, and lists are counted in 16 bits.
-    range.of("visits_max", window.visits_max, 1, 128);
-    range.of("networks_max", window.networks_max, 1, 64);
-    range.of("devices_max", window.devices_max, 1, 64);
+    // A leg of travel has two ends.
+    range.of("visits_max", window.visits_max, 2, 128);
+    range.of("networks_max", window.networks_max, 2, 64);
+    range.of("devices_max", window.devices_max, 2, 64);
     range.of("event_ids_max", window.event_ids_max, 1, 65_535);
     for (key, value) in [
         ("sessions_max", window.sessions_max),

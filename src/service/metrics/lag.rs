@@ -54,7 +54,13 @@ impl Lag {
     }
 
     pub(super) fn committed(&self, topic: &str, partition: i32, append_ms: i64) {
-        self.change(topic, partition, |standing| standing.append_ms = append_ms);
+        self.change(topic, partition, |standing| {
+            // What comes only now was there when nothing seemed to be: whoever counts may not have heard of it.
+            if append_ms > standing.append_ms && append_ms < standing.idle_ms {
+                standing.idle_ms = 0;
+            }
+            standing.append_ms = append_ms;
+        });
     }
 
     pub(super) fn forget(&self, topic: &str, partition: i32) {
@@ -120,6 +126,9 @@ mod tests {
             (2.0, 3_598.0),
             "the silence before does not count"
         );
+        lag.committed("auth", 1, 8_000_000);
+        lag.refresh(9_002_000);
+        assert_eq!(of(&lag.seconds), 1_002.0, "there was more than was counted");
         lag.forget("auth", 1);
         lag.refresh(9_000_000);
         assert_eq!(of(&lag.seconds), 0.0);

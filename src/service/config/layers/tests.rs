@@ -48,16 +48,16 @@ fn every_wrong_value_is_shown_in_the_order_of_the_file() {
 
 #[test]
 fn a_window_larger_than_its_block_is_refused() {
-    for (key, most) in [
-        ("visits_max", 128),
-        ("networks_max", 64),
-        ("devices_max", 64),
-        ("event_ids_max", 65_535),
+    for (key, least, most) in [
+        ("visits_max", 2, 128),
+        ("networks_max", 2, 64),
+        ("devices_max", 2, 64),
+        ("event_ids_max", 1, 65_535),
     ] {
         let with = |value: u32| format!("{GOOD}[detections.window]\n{key} = {value}\n");
         let error = error(&with(most + 1));
         assert!(
-            error.contains(&format!("{} is not between 1 and {most}", most + 1)),
+            error.contains(&format!("{} is not between {least} and {most}", most + 1)),
             "{error}"
         );
         assert!(load_text(&with(most), &[]).is_ok(), "{key} = {most}");
@@ -191,6 +191,8 @@ fn no_mistake_shows_a_secret() {
         "kafka.pwd = 'CANARY'\n",
         "kafka.private_key = 'CANARY'\n",
         "kafka.sasl_mechanism = 'CANARY'\n",
+        "kafka.sasl_mechanism = 'a`CANARY'\n",
+        "kafka.sasl_mechanism = 'a`b`CANARY`'\n",
         "kafka.oauth_scope = ['CANARY']\n",
         "kafka.librdkafka = { 'ssl.key.pem' = 'CANARY' }\n",
         "kafka.oauth_token_endpoint_url = 'https://id:CANARY@login.example/token'\n",
