@@ -132,7 +132,7 @@ struct Decoded<'r> {
 #[derive(Clone, Copy, Default)]
 struct Placed {
     /// Its source address, if it is a public one. A private address names a different machine in every network, so it can be
-    /// neither a place nor a key.
+    /// neither a place nor a key; but the operator's list may say that it is an office's.
     ip: Option<IpAddr>,
     located: Located,
 }
@@ -141,7 +141,10 @@ impl Placed {
     #[inline]
     fn of(event: &Event<'_>, reference: &Reference) -> Self {
         let ip = event.source_ip.filter(|ip| is_public(*ip));
-        let located = ip.map(|ip| reference.locate(ip)).unwrap_or_default();
+        let mut located = event.source_ip.map(|ip| reference.locate(ip)).unwrap_or_default();
+        if ip.is_none() {
+            located.place = None;
+        }
         Self { ip, located }
     }
 }
