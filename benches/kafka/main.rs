@@ -2,7 +2,7 @@
 //! processor time with the broker's, latency from append to visible alert, and the time of a restore: from checkpoints, and
 //! by replaying every observation.
 //!
-//! `cargo bench --bench kafka` takes some twelve minutes and needs what `deploy/kafka/local.sh` needs.
+//! `cargo bench --bench kafka` takes some nine minutes and needs what `deploy/kafka/local.sh` needs.
 //! `FALSEFRONT_BENCH_EVENTS`, `_ACCOUNTS`, `_ROUNDS`, `_WORKERS` and `_RATES` change the load, `_ROSTER` is how many of the
 //! accounts HR lists, `_WORLD=1` spreads them over ten thousand places instead of the demo's; `KAFKA_HEAP_OPTS='-Xms1G -Xmx1G'`
 //! gives the broker the heap that Kafka's own start script does, twice that of the tests. The first rounds warm the broker's

@@ -194,9 +194,11 @@ fn is_service_link(name: &str, value: &str) -> bool {
         || (name.ends_with("_PORT") && value.contains("://"))
 }
 
-/// The variable that sets a key.
-fn variable_of(key: &str) -> String {
-    format!("{PREFIX}{}", key.to_ascii_uppercase().replace('.', "__"))
+/// Which of the variables sets a key.
+fn variable_of<'v>(key: &str, variables: &'v [String]) -> Option<&'v str> {
+    let wanted = format!("{PREFIX}{}", key.replace('.', "__"));
+    let found = variables.iter().find(|name| name.eq_ignore_ascii_case(&wanted));
+    found.map(String::as_str)
 }
 
 /// A file's path and text.
@@ -262,9 +264,7 @@ fn merge(
     let config: Config = serde_path_to_error::deserialize(merged).map_err(|error| {
         let key = error.path().to_string();
         let detail = unknown_key(&error.inner().to_string()).unwrap_or_else(|| error.inner().to_string());
-        let variable = variable_of(&key);
-        let source = variables.iter().find(|name| name.to_ascii_uppercase() == variable);
-        let source = source.map_or("the environment or a flag", String::as_str);
+        let source = variable_of(&key, &variables).unwrap_or("the environment or a flag");
         one(Problem {
             detail: format!("{detail} (from {source})"),
             key,
@@ -278,8 +278,7 @@ fn merge(
 fn settle(config: Config, mut problems: Vec<Problem>, origin: &Origin) -> Result<Config, ConfigError> {
     let Origin { texts, variables } = origin;
     for problem in &mut problems {
-        let variable = variable_of(&problem.key);
-        if variables.iter().any(|name| name.to_ascii_uppercase() == variable) {
+        if let Some(variable) = variable_of(&problem.key, variables) {
             problem.detail.push_str(&format!(" (from {variable})"));
             continue;
         }
