@@ -191,6 +191,13 @@ impl<'a> Reader<'a> {
         &self.bytes[self.at..]
     }
 
+    /// The bytes, read or not.
+    #[must_use]
+    #[inline]
+    pub fn all(&self) -> &'a [u8] {
+        self.bytes
+    }
+
     /// Whether everything was read.
     #[must_use]
     #[inline]

@@ -150,7 +150,7 @@ impl<W: Default> Table<W> {
     fn begin(&mut self, key: Key, free: usize, window: W) -> usize {
         let mut free = free;
         if (self.len + 1) * 4 > self.slots.len() * 3 {
-            self.resize(slots_for(self.len + 1 + self.len / 4));
+            self.resize(slots_for(self.len + 1 + self.len / 8));
             free = self.find(key).unwrap_or_else(|free| free);
         }
         self.slots[free] = Some(Slot {

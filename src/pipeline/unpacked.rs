@@ -43,7 +43,7 @@ pub struct Unpacked<'a> {
     data_versions: &'a str,
     plain: Reader<'a>,
     texts: TextReader<'a>,
-    known: Dictionary<'a>,
+    known: Dictionary,
     /// Of the observation read last.
     order_ms: i64,
     /// Of the observation read last.
@@ -124,6 +124,9 @@ impl<'a> Unpacked<'a> {
     /// [`CodecError`] once all are read that stand ahead of what was not written by a [`Packer`](super::packed::Packer),
     /// or of fewer or more than were promised: how many are read does not depend on `count_max`.
     pub fn advance(&mut self, count_max: usize, interner: &mut Interner) -> Result<std::ops::Range<usize>, CodecError> {
+        if self.before + self.last == 0 {
+            self.known = std::mem::take(&mut interner.dictionary);
+        }
         self.before += self.last;
         self.last = 0;
         if let Some(fault) = &self.fault {
@@ -175,7 +178,9 @@ impl<'a> Unpacked<'a> {
     }
 
     /// Gives back the room that was taken from what `interner` keeps.
-    pub fn close(self, interner: &mut Interner) {
+    pub fn close(mut self, interner: &mut Interner) {
+        self.known.clear();
+        interner.dictionary = self.known;
         let rooms = self.heads.into_iter().filter_map(|head| head.event.account.into_room());
         let wanted = ROOMS_MAX.saturating_sub(interner.names.len());
         interner.names.extend(rooms.take(wanted));

@@ -7,6 +7,7 @@ use std::hash::BuildHasher as _;
 use foldhash::fast::FixedState;
 use hashbrown::HashTable;
 
+use super::shared::Dictionary;
 use super::spots::{SpotId, Spots};
 use crate::model::{Network, Place, Terms, Travel};
 
@@ -24,6 +25,8 @@ pub struct Interner {
     pub spots: Spots,
     /// Room for names of accounts that were read, to be used again: no more than a batch needs.
     pub names: Vec<String>,
+    /// Room for what a record shares, likewise.
+    pub dictionary: Dictionary,
     swept_len: usize,
 }
 

@@ -1,5 +1,6 @@
 //! Readers and writers of bytes that name shared values: packed records and checkpoint chunks.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::intern::{self, Interner, Table};
@@ -75,20 +76,21 @@ impl SharedWriter {
 
 /// Shared values of one record, in the order of their first occurrence.
 #[derive(Debug, Default)]
-pub struct Dictionary<'a> {
+pub struct Dictionary {
     places: Vec<Arc<Place>>,
     networks: Vec<Arc<Network>>,
     /// Those behind them that are only to be looked up yet.
-    late_places: Vec<Late<'a>>,
-    late_networks: Vec<Late<'a>>,
+    late_places: Vec<Late>,
+    late_networks: Vec<Late>,
     terms: Vec<Arc<Terms>>,
     travels: Vec<Arc<Travel>>,
 }
 
 /// A value in a record that is to be looked up.
 #[derive(Debug)]
-struct Late<'a> {
-    entry: &'a [u8],
+struct Late {
+    /// Its bytes among those of the record.
+    entry: Range<usize>,
     hash: u64,
     /// Whom it is of, as the reader was told.
     of: usize,
@@ -99,7 +101,8 @@ const LATE_TOGETHER: usize = 32;
 
 /// Looks values up behind those that are `known`.
 fn settle<T>(
-    late: &mut Vec<Late<'_>>,
+    record: &[u8],
+    late: &mut Vec<Late>,
     known: &mut Vec<Arc<T>>,
     table: &mut Table<T>,
     touch: impl Fn(&T) -> u16,
@@ -108,6 +111,7 @@ fn settle<T>(
     for together in late.chunks(LATE_TOGETHER) {
         table.bring_near(together.iter().map(|late| late.hash), &touch);
         for Late { entry, hash, of } in together {
+            let entry = &record[entry.clone()];
             let value = table.intern(*hash, entry, || decode(entry));
             known.push(value.map_err(|malformed| (*of, malformed))?);
         }
@@ -116,7 +120,25 @@ fn settle<T>(
     Ok(())
 }
 
-impl Dictionary<'_> {
+impl Dictionary {
+    /// Forgets all and keeps their room.
+    pub fn clear(&mut self) {
+        let Self {
+            places,
+            networks,
+            late_places,
+            late_networks,
+            terms,
+            travels,
+        } = self;
+        places.clear();
+        networks.clear();
+        late_places.clear();
+        late_networks.clear();
+        terms.clear();
+        travels.clear();
+    }
+
     /// The place with that number.
     #[must_use]
     #[inline]
@@ -149,7 +171,7 @@ pub struct SharedReader<'a, 'i> {
     /// Plain values.
     pub plain: Reader<'a>,
     interner: &'i mut Interner,
-    known: Dictionary<'a>,
+    known: Dictionary,
 }
 
 macro_rules! shared {
@@ -188,6 +210,8 @@ macro_rules! late {
                 Reference::Number(_) => Err(self.plain.malformed($what)),
                 Reference::Entry(entry) => {
                     let hash = intern::hash(entry);
+                    let end = self.plain.at();
+                    let entry = end - entry.len()..end;
                     self.known.$late.push(Late { entry, hash, of });
                     Ok(known)
                 }
@@ -259,8 +283,9 @@ impl<'a, 'i> SharedReader<'a, 'i> {
     /// [`Malformed`] for the first that is no such value, and whom it is of: those before are there.
     #[inline]
     pub fn settle(&mut self) -> Result<(), (usize, Malformed)> {
-        let (known, interner) = (&mut self.known, &mut *self.interner);
+        let (known, interner, record) = (&mut self.known, &mut *self.interner, self.plain.all());
         let places = settle(
+            record,
             &mut known.late_places,
             &mut known.places,
             &mut interner.places,
@@ -268,6 +293,7 @@ impl<'a, 'i> SharedReader<'a, 'i> {
             dictionary::read_place,
         );
         let networks = settle(
+            record,
             &mut known.late_networks,
             &mut known.networks,
             &mut interner.networks,
@@ -282,14 +308,14 @@ impl<'a, 'i> SharedReader<'a, 'i> {
 
     /// A reader that goes on where another stopped, as [`SharedReader::into_parts`] left it.
     #[inline]
-    pub fn resuming(plain: Reader<'a>, known: Dictionary<'a>, interner: &'i mut Interner) -> Self {
+    pub fn resuming(plain: Reader<'a>, known: Dictionary, interner: &'i mut Interner) -> Self {
         Self { plain, interner, known }
     }
 
     /// The plain values not read yet, and the shared ones read so far.
     #[must_use]
     #[inline]
-    pub fn into_parts(self) -> (Reader<'a>, Dictionary<'a>) {
+    pub fn into_parts(self) -> (Reader<'a>, Dictionary) {
         (self.plain, self.known)
     }
 
