@@ -293,7 +293,7 @@ fn one_network_keeps_every_list_within_its_limit() {
         let again = link(0, number);
         facts.apply(&again, again.clock_ms, &limits, &mut scratch);
         let story = facts.story_mut();
-        story.withhold(number as u128 + 10, stranger.time_ms);
+        story.withhold(number as u128 + 10, stranger.time_ms, 1, None);
         story.take_offer((number as u128 + 10) << 3, Severity::Medium);
         assert!(story.withheld.len() <= OFFERS_MAX && story.taken_offers.len() <= TAKEN_OFFERS_MAX);
         assert!(facts.tie_count() <= limits.ties_max);

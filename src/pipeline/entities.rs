@@ -14,7 +14,7 @@ use super::{CodecError, Fold, Outputs, Position, StateSize};
 use crate::detections::{laptop_farm, shared_device, shared_network};
 use crate::model::codec::{Malformed, Reader, Writer};
 use crate::model::link::Offer;
-use crate::model::{Detection, Key, Link, Strength};
+use crate::model::{Detection, Finding, Key, Link, Strength};
 use crate::window::DAY_MS;
 use crate::window::entity::EntityFacts;
 use crate::window::intern::Interner;
@@ -185,7 +185,7 @@ impl Judge<'_> {
             let is_alert = finding.strength == Strength::Alert;
             if is_farm {
                 self.outputs.counts.add("findings_suppressed", "part_of_laptop_farm");
-            } else if is_alert && self.is_withheld(SHARED_NETWORK, finding.last_ms, link, facts) {
+            } else if is_alert && self.is_withheld(SHARED_NETWORK, finding.last_ms, None, link, facts) {
                 self.outputs.counts.add("findings_withheld", "laptop_farm_candidate");
             } else {
                 self.publisher.publish(
@@ -207,6 +207,7 @@ impl Judge<'_> {
         if let Some(offer) = &link.offer {
             self.offer(offer, link, facts, is_farm);
         }
+        self.end_waits(link, facts, is_farm);
     }
 
     /// Whether an alert about this very thing is open.
@@ -216,11 +217,42 @@ impl Judge<'_> {
         episodes.is_open(detection, link.entity, link.time_ms, gap_ms)
     }
 
-    /// Whether a finding should wait because the network may yet turn out to be a farm. It is judged again with the
-    /// next day's link, and not held for longer than the configuration says.
-    fn is_withheld(&self, alert: u128, at_ms: i64, link: &Link<'_>, facts: &mut EntityFacts) -> bool {
-        laptop_farm::is_candidate(link, facts, &self.settings.farm)
-            && at_ms - facts.story_mut().withhold(alert, at_ms) < i64::from(self.settings.farm.withhold_days) * DAY_MS
+    /// Whether a finding should wait because the network may yet turn out to be a farm, for as long as the configuration
+    /// says. One `kept` is told with whatever link comes then; another is judged again with each.
+    fn is_withheld(
+        &self,
+        alert: u128,
+        at_ms: i64,
+        kept: Option<&Finding>,
+        link: &Link<'_>,
+        facts: &mut EntityFacts,
+    ) -> bool {
+        if laptop_farm::is_candidate(link, facts, &self.settings.farm) {
+            facts.story_mut().withhold(alert, at_ms, self.wait_ms(), kept)
+        } else {
+            if !facts.story().withheld.is_empty() {
+                facts.story_mut().tell(alert);
+            }
+            false
+        }
+    }
+
+    fn wait_ms(&self) -> i64 {
+        i64::from(self.settings.farm.withhold_days) * DAY_MS
+    }
+
+    /// Tells of what has waited long enough, whoever the link is about; nothing waits any more once there is a farm.
+    fn end_waits(&mut self, link: &Link<'_>, facts: &mut EntityFacts, is_farm: bool) {
+        if facts.story().withheld.is_empty() {
+            return;
+        }
+        let wait_ms = self.wait_ms();
+        let is_due = |since_ms: i64| is_farm || link.time_ms - since_ms >= wait_ms;
+        for (alert, finding) in facts.story_mut().take_due(is_due) {
+            if !self.is_explained(&finding, link, facts, is_farm) {
+                self.take_offer(Uuid::from_u128(alert), &finding, facts);
+            }
+        }
     }
 
     /// Publishes a finding about one account, unless this network's farm explains it or may yet.
@@ -229,31 +261,40 @@ impl Judge<'_> {
             self.outputs.counts.add("findings_suppressed", "malformed_offer");
             return;
         };
-        let is_alert = offer.finding.strength == Strength::Alert;
-        if is_alert && is_farm {
-            self.outputs.counts.add("findings_suppressed", "part_of_laptop_farm");
-            return;
-        }
-        let is_claim = offer.finding.detection == Detection::ClaimedLocation;
-        if is_alert && is_claim && self.is_open(Detection::SharedNetwork, link, facts) {
-            self.outputs.counts.add("findings_suppressed", "part_of_shared_network");
+        if self.is_explained(&offer.finding, link, facts, is_farm) {
             return;
         }
         // By the time of what it is offered with: the finding's own stands still until there is news.
         let at_ms = offer.finding.last_ms.max(link.time_ms);
-        if is_alert && self.is_withheld(uid.as_u128(), at_ms, link, facts) {
+        if offer.finding.strength == Strength::Alert
+            && self.is_withheld(uid.as_u128(), at_ms, Some(&offer.finding), link, facts)
+        {
             self.outputs.counts.add("findings_withheld", "laptop_farm_candidate");
             return;
         }
-        if let Some(revision) = facts.story_mut().take_offer(uid.as_u128(), offer.finding.severity) {
-            let record = self
-                .publisher
-                .record(&offer.finding, uid, revision, self.position.append_ms);
+        self.take_offer(uid, &offer.finding, facts);
+    }
+
+    /// Whether the network's own alert says what an alert about one of its accounts would.
+    fn is_explained(&mut self, finding: &Finding, link: &Link<'_>, facts: &EntityFacts, is_farm: bool) -> bool {
+        let is_claim = finding.detection == Detection::ClaimedLocation;
+        let reason = match finding.strength {
+            Strength::Alert if is_farm => "part_of_laptop_farm",
+            Strength::Alert if is_claim && self.is_open(Detection::SharedNetwork, link, facts) => {
+                "part_of_shared_network"
+            }
+            _ => return false,
+        };
+        self.outputs.counts.add("findings_suppressed", reason);
+        true
+    }
+
+    fn take_offer(&mut self, uid: Uuid, finding: &Finding, facts: &mut EntityFacts) {
+        if let Some(revision) = facts.story_mut().take_offer(uid.as_u128(), finding.severity) {
+            let record = self.publisher.record(finding, uid, revision, self.position.append_ms);
             self.outputs.alerts.push(record);
         } else {
-            self.outputs
-                .counts
-                .add("findings_folded", offer.finding.detection.as_str());
+            self.outputs.counts.add("findings_folded", finding.detection.as_str());
         }
     }
 }

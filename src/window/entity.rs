@@ -6,7 +6,7 @@ use super::few::Few;
 use super::settings::WindowSettings;
 use crate::model::codec::{Malformed, Reader, Writer};
 use crate::model::link::Latest;
-use crate::model::{EntityKind, Link, Severity};
+use crate::model::{EntityKind, Finding, Link, Severity};
 
 /// Facts about one shared thing.
 ///
@@ -28,10 +28,21 @@ pub struct Story {
     pub overflow: u64,
     /// Open alerts.
     pub episodes: Episodes,
-    /// Offers withheld because this network may be a farm: alert identity, time first withheld.
-    pub withheld: Vec<(u128, i64)>,
+    /// Offers withheld because this network may be a farm.
+    pub withheld: Vec<Withheld>,
     /// Alerts already published from offers, by identity and severity.
     pub taken_offers: Vec<u128>,
+}
+
+/// An alert that waits, or waited, because its network may turn out to be a farm.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Withheld {
+    /// Its identity.
+    pub alert: u128,
+    /// Since when, in event time, ms.
+    pub since_ms: i64,
+    /// The gravest finding that waits; `None` once it was told, or where it is judged again with each link.
+    pub finding: Option<Box<Finding>>,
 }
 
 /// One account's use of the thing, as it is kept.
@@ -78,16 +89,64 @@ impl Story {
         }
     }
 
-    /// Since when, in event time, the offer with that alert identity has been withheld; `at_ms` if it was not yet.
-    pub fn withhold(&mut self, alert: u128, at_ms: i64) -> i64 {
-        if let Some((_, since)) = self.withheld.iter().find(|(id, _)| *id == alert) {
-            return *since;
+    /// Whether an alert waits at that time: for `wait_ms` from when this was first asked. The gravest `finding` is kept
+    /// meanwhile, for [`Story::take_due`]. One for which there is no room does not wait.
+    pub fn withhold(&mut self, alert: u128, at_ms: i64, wait_ms: i64, finding: Option<&Finding>) -> bool {
+        let index = match self.withheld.iter().position(|known| known.alert == alert) {
+            Some(index) => index,
+            None => {
+                if self.withheld.len() >= OFFERS_MAX {
+                    let Some(told) = self.withheld.iter().position(|known| known.finding.is_none()) else {
+                        return false;
+                    };
+                    self.withheld.remove(told);
+                }
+                self.withheld.push(Withheld {
+                    alert,
+                    since_ms: at_ms,
+                    finding: None,
+                });
+                self.withheld.len() - 1
+            }
+        };
+        let known = &mut self.withheld[index];
+        known.since_ms = known.since_ms.min(at_ms);
+        let is_waiting = at_ms - known.since_ms < wait_ms;
+        match finding {
+            Some(finding) if is_waiting => {
+                let is_graver = |kept: &Finding| (kept.severity, kept.last_ms) > (finding.severity, finding.last_ms);
+                if !known.finding.as_deref().is_some_and(is_graver) {
+                    known.finding = Some(Box::new(finding.clone()));
+                }
+            }
+            _ => known.finding = None,
         }
-        if self.withheld.len() >= OFFERS_MAX {
-            self.withheld.remove(0);
+        is_waiting
+    }
+
+    /// Bytes on the heap, estimated.
+    fn bytes_apart(&self) -> usize {
+        /// Of a finding with its evidence.
+        const FINDING: usize = 2_048;
+        let waiting = self.withheld.iter().filter(|known| known.finding.is_some());
+        let lists = size_of_val(&*self.withheld) + size_of_val(&*self.taken_offers);
+        self.episodes.bytes() + lists + waiting.count() * FINDING
+    }
+
+    /// Remembers that an alert was told and waits no longer.
+    pub fn tell(&mut self, alert: u128) {
+        let known = self.withheld.iter_mut().find(|known| known.alert == alert);
+        if let Some(known) = known {
+            known.finding = None;
         }
-        self.withheld.push((alert, at_ms));
-        at_ms
+    }
+
+    /// The findings that wait since a moment that `is_due`, each with the identity of its alert, in the order in which they
+    /// began to. They wait no longer.
+    pub fn take_due(&mut self, is_due: impl Fn(i64) -> bool) -> Vec<(u128, Box<Finding>)> {
+        let due = self.withheld.iter_mut().filter(|known| is_due(known.since_ms));
+        due.filter_map(|known| Some((known.alert, known.finding.take()?)))
+            .collect()
     }
 
     /// Remembers that an offer was published with that severity, and gives the revision to publish it as; none if it was
@@ -328,7 +387,8 @@ impl EntityFacts {
     #[must_use]
     pub fn is_provisional(&self) -> bool {
         let story = self.story();
-        self.ties.len() <= 1 && story.overflow == 0 && story.episodes.is_empty() && story.withheld.is_empty()
+        let has_told = !(story.episodes.is_empty() && story.taken_offers.is_empty());
+        self.ties.len() <= 1 && story.overflow == 0 && !has_told && story.withheld.is_empty()
     }
 
     /// Whether nothing would be left at this append time.
@@ -343,7 +403,7 @@ impl EntityFacts {
     pub fn bytes(&self) -> usize {
         let told = self.ties.iter().map(|tie| tie.told.len());
         let story = self.story.as_ref();
-        let story = story.map_or(0, |story| size_of::<Story>() + story.episodes.bytes());
+        let story = story.map_or(0, |story| size_of::<Story>() + story.bytes_apart());
         self.ties.bytes() + told.sum::<usize>() + story
     }
 }
@@ -351,6 +411,7 @@ impl EntityFacts {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::{Detection, Strength};
 
     #[test]
     fn an_offer_is_taken_once_and_again_when_it_is_graver() {
@@ -370,6 +431,63 @@ mod tests {
             "taken by an earlier release"
         );
     }
+
+    fn finding(severity: Severity, last_ms: i64) -> Finding {
+        Finding {
+            detection: Detection::RemoteDesktopRelay,
+            strength: Strength::Alert,
+            severity,
+            confidence: 50,
+            subject: String::new(),
+            accounts: Vec::new(),
+            message: String::new(),
+            first_ms: 0,
+            last_ms,
+            evidence: Vec::new(),
+            measures: Vec::new(),
+            guards: Vec::new(),
+            data_versions: String::new(),
+            degraded: false,
+        }
+    }
+
+    #[test]
+    fn what_waits_is_taken_once_when_it_is_due_and_as_grave_as_it_became() {
+        let mut story = Story::none();
+        let (high, low) = (finding(Severity::High, 2), finding(Severity::Low, 3));
+        assert!(story.withhold(1, 100, 50, Some(&high)));
+        assert!(story.withhold(1, 120, 50, Some(&low)), "milder news waits behind it");
+        assert!(story.withhold(2, 110, 50, Some(&low)));
+        assert!(story.withhold(3, 100, 50, None), "judged again with each link");
+        assert!(story.withhold(1, 90, 50, Some(&high)), "a late one moves the beginning");
+        let due = |story: &mut Story, at_ms: i64| story.take_due(|since_ms| at_ms - since_ms >= 50);
+        assert_eq!(due(&mut story, 139), []);
+        assert_eq!(due(&mut story, 140), [(1, Box::new(high.clone()))]);
+        assert_eq!(due(&mut story, 140), []);
+        assert!(
+            !story.withhold(1, 145, 50, Some(&high)),
+            "one that was told waits no more"
+        );
+        story.tell(2);
+        assert_eq!(due(&mut story, 1_000), []);
+    }
+
+    #[test]
+    fn an_alert_without_room_to_wait_does_not() {
+        let mut story = Story::none();
+        let high = finding(Severity::High, 2);
+        for alert in 0..OFFERS_MAX as u128 {
+            assert!(story.withhold(alert, 100, 50, Some(&high)));
+        }
+        assert!(!story.withhold(99, 100, 50, Some(&high)));
+        story.tell(7);
+        assert!(
+            story.withhold(99, 100, 50, Some(&high)),
+            "in place of one that was told"
+        );
+        assert_eq!(story.take_due(|_| true).len(), OFFERS_MAX);
+    }
+
     use crate::model::link::{AccountSummary, PackedLatest};
     use crate::window::intern::Interner;
     use crate::window::shared::{SharedReader, SharedWriter};

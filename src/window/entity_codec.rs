@@ -1,7 +1,7 @@
 //! The window of a shared thing as bytes of a checkpoint chunk.
 
 use super::account_codec::{items, list};
-use super::entity::{EntityFacts, StoredTie, Story};
+use super::entity::{EntityFacts, StoredTie, Story, Withheld};
 use super::episode::Episodes;
 use super::few::Few;
 use super::shared::{SharedReader, SharedWriter};
@@ -20,7 +20,11 @@ impl EntityFacts {
         let story = self.story();
         let is_any = story.overflow > 0
             || !(story.episodes.is_empty() && story.withheld.is_empty() && story.taken_offers.is_empty());
-        writer.plain.bool(is_any);
+        writer.plain.u8(match is_any {
+            false => NO_STORY,
+            true if story.withheld.iter().any(|known| known.finding.is_some()) => STORY_WITH_FINDINGS,
+            true => STORY,
+        });
         if is_any {
             write_story(writer, story);
         }
@@ -42,30 +46,65 @@ impl EntityFacts {
                     ..error
                 })
             })?),
-            story: if reader.plain.bool()? {
-                Some(Box::new(read_story(reader)?))
-            } else {
-                None
+            story: match reader.plain.u8()? {
+                NO_STORY => None,
+                STORY => Some(Box::new(read_story(reader)?)),
+                STORY_WITH_FINDINGS => {
+                    let mut story = read_story(reader)?;
+                    read_findings(reader, &mut story)?;
+                    Some(Box::new(story))
+                }
+                _ => return Err(reader.plain.malformed("whether a story follows")),
             },
         })
     }
 }
 
+/// What follows the ties. A release that did not keep findings that wait wrote the first two.
+const NO_STORY: u8 = 0;
+const STORY: u8 = 1;
+const STORY_WITH_FINDINGS: u8 = 2;
+
 fn write_story(writer: &mut SharedWriter, story: &Story) {
     writer.plain.uint(story.overflow);
     story.episodes.write(&mut writer.plain);
-    list(writer, &story.withheld, |writer, (alert, since_ms)| {
-        writer.plain.u128(*alert);
-        writer.plain.int(*since_ms);
+    list(writer, &story.withheld, |writer, known| {
+        writer.plain.u128(known.alert);
+        writer.plain.int(known.since_ms);
     });
     list(writer, &story.taken_offers, |writer, alert| writer.plain.u128(*alert));
+    if story.withheld.iter().any(|known| known.finding.is_some()) {
+        for known in &story.withheld {
+            // Text, numbers and lists cannot fail to serialize.
+            let finding = known.finding.as_ref().map(serde_json::to_string);
+            writer.plain.str(&finding.and_then(Result::ok).unwrap_or_default());
+        }
+    }
 }
 
 fn read_story(reader: &mut SharedReader<'_, '_>) -> Result<Story, Malformed> {
     Ok(Story {
         overflow: reader.plain.uint()?,
         episodes: Episodes::read(&mut reader.plain)?,
-        withheld: items(reader, |reader| Ok((reader.plain.u128()?, reader.plain.int()?)))?,
+        withheld: items(reader, |reader| {
+            Ok(Withheld {
+                alert: reader.plain.u128()?,
+                since_ms: reader.plain.int()?,
+                finding: None,
+            })
+        })?,
         taken_offers: items(reader, |reader| reader.plain.u128())?,
     })
+}
+
+/// The findings that wait, as JSON, empty where there is none.
+fn read_findings(reader: &mut SharedReader<'_, '_>, story: &mut Story) -> Result<(), Malformed> {
+    for known in &mut story.withheld {
+        let json = reader.plain.str()?;
+        if !json.is_empty() {
+            let finding = serde_json::from_str(json);
+            known.finding = Some(finding.map_err(|_| reader.plain.malformed("a finding as JSON"))?);
+        }
+    }
+    Ok(())
 }
