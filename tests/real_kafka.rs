@@ -165,10 +165,15 @@ fn account(n: u64) -> String {
 
 /// What a single-threaded count of the input gives: the oracle.
 fn expected() -> (Vec<String>, usize) {
+    expected_of(RECORDS)
+}
+
+/// As [`expected`], of the first records.
+fn expected_of(records: u64) -> (Vec<String>, usize) {
     let mut counts: BTreeMap<String, u64> = BTreeMap::new();
     let mut alerts = Vec::new();
     let mut poison = 0;
-    for n in 0..RECORDS {
+    for n in 0..records {
         if n.is_multiple_of(POISON_EVERY) {
             poison += 1;
             continue;
@@ -312,6 +317,56 @@ fn kill_9(what: &str, name: &str, more: &str, partition_of: fn(u64) -> i32) {
     for family in ["falsefront_consumer_lag_seconds{", "falsefront_seconds_to_data_loss{"] {
         assert!(metrics.contains(family), "{family}: {metrics}");
     }
+}
+
+/// Behind the last record of a transaction stands its marker. Once retention has deleted that too, an offset before it is out
+/// of reach.
+#[test]
+fn a_quiet_partition_outlives_its_records() {
+    quiet("a log that retention has emptied", "quiet", "");
+}
+
+#[test]
+fn a_quiet_partition_that_librdkafka_reads_outlives_its_records() {
+    let more = "kafka.fetch = 'librdkafka'";
+    quiet(
+        "a log that retention has emptied, read by librdkafka",
+        "quiet-librdkafka",
+        more,
+    );
+}
+
+fn quiet(what: &str, name: &str, more: &str) {
+    let Some(connection) = kafka::broker(what) else {
+        return;
+    };
+    let application = format!("{name}-{}", std::process::id());
+    let names = TopicNames::new(&application, PARTITIONS);
+    let folder = tempfile::tempdir().unwrap();
+    let source = format!("{application}.auth");
+    kafka::create_topic(&connection, &source, PARTITIONS);
+    let half = RECORDS / 8;
+    let mut child = spawn(&connection, &application, more, folder.path());
+    let any = |n: u64| i32::from(n.is_multiple_of(3));
+    feed(&connection, &source, any, 0..half).join().unwrap();
+    let (before, _) = expected_of(half);
+    assert_eq!(read_all(&connection, &names.alerts, before.len()).len(), before.len());
+    // Every chunk is written once in two seconds.
+    std::thread::sleep(Duration::from_secs(8));
+    for topic in [&names.observations, &names.links] {
+        kafka::delete_records(&connection, topic, PARTITIONS);
+    }
+    child.kill();
+    let child = spawn(&connection, &application, more, folder.path());
+    feed(&connection, &source, any, half..2 * half).join().unwrap();
+    let (expected, _) = expected_of(2 * half);
+    let alerts = read_all(&connection, &names.alerts, expected.len());
+    child.wait_until_ready();
+    child.terminate();
+    let values = alerts.into_iter().map(|record| record.value.unwrap());
+    let mut found: Vec<String> = values.map(|value| String::from_utf8(value).unwrap()).collect();
+    found.sort();
+    assert_eq!(found, expected);
 }
 
 /// A group hands a static member that comes back what it had, whatever it subscribes to now.

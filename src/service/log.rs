@@ -235,6 +235,10 @@ pub trait Log {
     /// [`Failure::Retry`] while the partition's fetcher is not up yet.
     fn resume_at(&mut self, partition: &TopicPartition, offset: i64) -> Result<(), Failure>;
 
+    /// Offset up to which everything that counts was handed over of a partition that is delivered: behind the last record
+    /// markers of transactions may stand, and what was aborted. `None` where that is not known.
+    fn passed(&self, partition: &TopicPartition) -> Option<i64>;
+
     /// Whether all of `partitions` are ours as far as this member knows.
     fn owns(&self, partitions: &[TopicPartition]) -> bool;
 
@@ -243,6 +247,10 @@ pub trait Log {
     /// # Errors
     /// [`Failure::Retry`] while one is open.
     fn committed(&mut self, partitions: &[TopicPartition]) -> Result<Vec<Option<i64>>, Failure>;
+
+    /// Whether the group had an offset of any partition of this topic when this member was opened: a partition without
+    /// one has been added since.
+    fn had_offsets(&self, topic: &str) -> bool;
 
     /// First offset and end offset of a partition.
     ///

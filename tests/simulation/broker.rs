@@ -39,6 +39,8 @@ pub(super) struct Entry {
 
 #[derive(Default)]
 pub(super) struct Partition {
+    /// Retention has deleted what stands before it; the oracle still sees it.
+    pub(super) start: i64,
     pub(super) entries: Vec<Entry>,
     /// First offset of each producer's open transaction.
     open: BTreeMap<usize, i64>,

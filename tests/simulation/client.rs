@@ -350,6 +350,9 @@ impl Log for SimulatedLog {
         for (at, position) in &mut self.assigned {
             let Some(position) = position else { continue };
             let partition = broker.partition(at);
+            if *position < partition.start {
+                return Err(Failure::Stop(format!("{at}: offset {position} is out of range")));
+            }
             let entries = partition.committed_from(*position).take(wanted);
             let records: Vec<Record<'_>> = entries.map(|(offset, entry)| record(at, offset, entry)).collect();
             // What was read together is handed over whole: a few more come behind where nobody wants more.
@@ -365,6 +368,9 @@ impl Log for SimulatedLog {
                 if take(records) == ControlFlow::Break(()) && more.is_none() {
                     more = Some(index + 2);
                 }
+            }
+            if more.is_none() && records.len() < wanted {
+                *position = partition.stable();
             }
         }
         drop(broker);
@@ -413,6 +419,11 @@ impl Log for SimulatedLog {
         Ok(())
     }
 
+    fn passed(&self, partition: &TopicPartition) -> Option<i64> {
+        let position = self.assigned.get(partition).copied().flatten();
+        position.filter(|_| !self.is(Mutant::MarkersNotPassed))
+    }
+
     fn owns(&self, partitions: &[TopicPartition]) -> bool {
         self.is(Mutant::OwnershipUnchecked) || partitions.iter().all(|at| self.assigned.contains_key(at))
     }
@@ -430,12 +441,20 @@ impl Log for SimulatedLog {
         Ok(partitions.iter().map(|at| group.committed.get(at).copied()).collect())
     }
 
+    fn had_offsets(&self, topic: &str) -> bool {
+        let broker = self.town.broker.borrow();
+        broker.groups[&self.group]
+            .committed
+            .keys()
+            .any(|at| *at.topic == *topic)
+    }
+
     fn bounds(&mut self, partition: &TopicPartition, isolation: Isolation) -> Result<(i64, i64), Failure> {
         self.is_flaky()?;
         let broker = self.town.broker.borrow();
         let found = broker.partition(partition);
         let is_stable = isolation == Isolation::Committed || self.is(Mutant::StableOffsetForHighWatermark);
-        Ok((0, if is_stable { found.stable() } else { found.end() }))
+        Ok((found.start, if is_stable { found.stable() } else { found.end() }))
     }
 
     fn offset_at(&mut self, _partition: &TopicPartition, _time_ms: i64) -> Result<i64, Failure> {

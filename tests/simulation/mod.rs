@@ -178,7 +178,7 @@ fn check(town: &Town, fed: &Fed, stages: &Stages) -> Result<(), String> {
     }
 }
 
-/// One seed: faults, quiet, a restart of everybody, a few records more. Gives the crashes.
+/// One seed: faults, quiet, a long rest after which the logs are empty, a restart of everybody, a few records more. Gives the crashes.
 fn run(seed: u64, mutant: Mutant, faults: Kinds) -> Result<u64, String> {
     let stages = counting::stages(HASH_KEY);
     let mut dice = Dice::new(!seed);
@@ -187,6 +187,7 @@ fn run(seed: u64, mutant: Mutant, faults: Kinds) -> Result<u64, String> {
     town.feed(fed.clone());
     town.run_until_quiet()?;
     check(&town, &fed, &stages)?;
+    town.rest_until_all_is_deleted()?;
     town.restart_all();
     let more = records(&mut dice, RECORDS / 4);
     fed.extend(more.iter().cloned());

@@ -31,10 +31,12 @@ pub(super) enum Mutant {
     KeepStateAfterAbort,
     /// A lost answer to a commit is taken for a yes.
     UnknownOutcomeTakenForCommitted,
+    /// Offsets stay behind the last record, on the marker that retention deletes.
+    MarkersNotPassed,
 }
 
 impl Mutant {
-    pub(super) const ALL: [Self; 8] = [
+    pub(super) const ALL: [Self; 9] = [
         Self::StableOffsetForHighWatermark,
         Self::NoGuard,
         Self::PublishInReplay,
@@ -43,6 +45,7 @@ impl Mutant {
         Self::NoOffsets,
         Self::KeepStateAfterAbort,
         Self::UnknownOutcomeTakenForCommitted,
+        Self::MarkersNotPassed,
     ];
 
     /// Faults among which the rule matters.
@@ -73,7 +76,7 @@ impl Mutant {
             Self::OwnershipUnchecked => faults.freeze = 8,
             Self::UnknownOutcomeTakenForCommitted => faults.lost_answer = 80,
             Self::KeepStateAfterAbort => faults.undelivered = 8,
-            Self::PublishInReplay | Self::ChunkOffsetOffByOne | Self::NoOffsets => {}
+            Self::PublishInReplay | Self::ChunkOffsetOffByOne | Self::NoOffsets | Self::MarkersNotPassed => {}
         }
         Kinds::Of(faults)
     }

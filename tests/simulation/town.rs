@@ -28,6 +28,10 @@ pub(super) const HASH_KEY: HashKey = HashKey(*b"simulator's key!");
 pub(super) const SOURCE: &str = "auth";
 pub(super) const SOURCE_PARTITIONS: u32 = 3;
 pub(super) const PARTITIONS: u32 = 3;
+/// Time in which every chunk is written once.
+const PERIOD: Micros = 1_500 * MS;
+/// Time for whoever has just crashed to come back.
+const RETURN: Micros = 15 * SECOND;
 /// A run that is not quiet this long after its last fault, and after it was fed the last record, hangs.
 const PATIENCE: Micros = 400 * SECOND;
 
@@ -320,7 +324,7 @@ impl Town {
             commit_interval: Duration::from_millis(30),
             guarantee: Guarantee::ExactlyOnce,
             transaction_timeout: Duration::from_secs(10),
-            checkpoint_period: Duration::from_millis(1_500),
+            checkpoint_period: Duration::from_micros(PERIOD),
             start_from: StartFrom::Earliest,
             is_fused: false,
             is_durable: true,
@@ -355,6 +359,40 @@ impl Town {
             }
         }
         Ok(())
+    }
+
+    /// Nothing is fed until every offset stands behind the last marker and all state is in checkpoints; then retention has
+    /// deleted all that there was.
+    pub(super) fn rest_until_all_is_deleted(self: &Rc<Self>) -> Result<(), String> {
+        let limit = self.now() + PATIENCE;
+        while !self.has_passed_all() {
+            self.go_on(None);
+            if self.now() > limit {
+                return Err(format!("an offset stays before a marker: {}", self.describe()));
+            }
+        }
+        let until = self.now() + RETURN + 2 * PERIOD;
+        while self.now() < until {
+            self.go_on(None);
+        }
+        let mut broker = self.broker.borrow_mut();
+        for (_, topic) in self.roles_and_topics() {
+            for partition in broker.topics.get_mut(&*topic).unwrap() {
+                partition.start = partition.stable();
+            }
+        }
+        Ok(())
+    }
+
+    fn has_passed_all(&self) -> bool {
+        let broker = self.broker.borrow();
+        self.roles_and_topics().iter().all(|(role, topic)| {
+            let committed = &broker.groups[role.as_str()].committed;
+            broker.topics[&**topic].iter().zip(0..).all(|(partition, number)| {
+                let from = committed.get(&TopicPartition::new(topic, number)).copied();
+                from.unwrap_or(0) == partition.stable()
+            })
+        })
     }
 
     /// Ends every process at once and lets them come back without faults.

@@ -12,6 +12,9 @@ use std::time::Duration;
 use falsefront::service::kafka::Connection;
 use falsefront::service::kafka::admin::Admin;
 use falsefront::service::topics::WantedTopic;
+use rdkafka::admin::{AdminClient, AdminOptions};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
 use super::proxy::Proxy;
 
@@ -177,4 +180,25 @@ pub(crate) fn create_topic(connection: &Connection, name: &str, partitions: u32)
         settings: std::collections::BTreeMap::new(),
     };
     Admin::new(connection).unwrap().create(&[topic], ASK).unwrap();
+}
+
+/// Deletes all records of a topic, as retention does once they are old.
+pub(crate) fn delete_records(connection: &Connection, topic: &str, partitions: u32) {
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", &connection.brokers);
+    let admin: AdminClient<DefaultClientContext> = config.create().unwrap();
+    let mut offsets = TopicPartitionList::new();
+    for partition in 0..i32::try_from(partitions).unwrap() {
+        offsets.add_partition_offset(topic, partition, Offset::End).unwrap();
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let deleted = runtime
+        .block_on(admin.delete_records(&offsets, &AdminOptions::new()))
+        .unwrap();
+    for element in deleted.elements() {
+        element.error().unwrap();
+    }
 }

@@ -80,6 +80,10 @@ pub(super) fn consumer(settings: &LogSettings) -> Result<BaseConsumer<Group>, Fa
         ("fetch.wait.max.ms", "100".to_owned()),
         ("statistics.interval.ms", "1000".to_owned()),
     ];
+    if !settings.is_read_directly() {
+        // Nothing else tells what stands behind the last record.
+        own.push(("enable.partition.eof", "true".to_owned()));
+    }
     match settings.protocol {
         GroupProtocol::Classic => {
             own.push(("group.instance.id", settings.instance()));

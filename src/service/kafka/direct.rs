@@ -122,6 +122,11 @@ impl Direct {
         self.fetcher.poll(wait, count_max, take)
     }
 
+    /// See [`Log::passed`](crate::service::log::Log::passed).
+    pub(super) fn passed(&self, at: &TopicPartition) -> Option<i64> {
+        self.fetcher.passed(at)
+    }
+
     /// Whether librdkafka reads something.
     pub(super) fn lends(&self) -> bool {
         !self.lent.is_empty()

@@ -273,7 +273,8 @@ impl Reader {
                 Ok(None)
             }
             Some(Err(KafkaError::MessageConsumption(
-                RDKafkaErrorCode::BrokerTransportFailure | RDKafkaErrorCode::AllBrokersDown,
+                // The last: of one broker of several, which may come back under its name.
+                RDKafkaErrorCode::BrokerTransportFailure | RDKafkaErrorCode::AllBrokersDown | RDKafkaErrorCode::Resolve,
             )))
             | None => Ok(None),
             Some(Err(error)) => Err(io(&error)),

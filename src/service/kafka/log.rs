@@ -1,16 +1,16 @@
 //! [`Log`] over a consumer and a transactional producer of librdkafka.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::Hasher as _;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use arrayvec::ArrayVec;
+use rdkafka::Offset;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, Producer};
-use rdkafka::{Offset, TopicPartitionList};
 use siphasher::sip::SipHasher24;
 
 use crate::service::log::{
@@ -24,13 +24,14 @@ use super::context::{Deliveries, Group, Quiet, list};
 use super::direct::{Direct, resume_at};
 use super::failure::{consumption, describe, question, transactional};
 use super::native::{self, BatchConsumer};
+use super::offsets::{plain_offsets, topics_read_before};
 use super::records::{batched, now_ms, record};
 use super::served::ServedProducer;
 
 /// Longest a question to the cluster may take.
-const ASK: Duration = Duration::from_secs(5);
+pub(super) const ASK: Duration = Duration::from_secs(5);
 /// Longest the committed offsets may take: while a transaction holds them the broker does not answer.
-const ASK_COMMITTED: Duration = Duration::from_secs(2);
+pub(super) const ASK_COMMITTED: Duration = Duration::from_secs(2);
 
 /// How partitions come to a worker.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -95,6 +96,11 @@ impl LogSettings {
         self.protocol == GroupProtocol::Classic && matches!(self.membership, Membership::Group(_))
     }
 
+    /// Whether partitions are read over connections of our own.
+    pub(super) fn is_read_directly(&self) -> bool {
+        matches!(self.membership, Membership::Group(_)) && self.connection.may_be_read_directly()
+    }
+
     /// Name of the static member. It says which topics are subscribed to: whoever comes back under the same name is handed
     /// what it had before, and would never read a source that was added (`GroupCoordinator` rebalances a stable group for
     /// another protocol only, not for another subscription).
@@ -125,11 +131,15 @@ pub struct KafkaLog {
     watcher: BaseConsumer<Quiet>,
     consumer: BatchConsumer<Group>,
     direct: Option<Direct>,
+    /// Where librdkafka read partitions to their end.
+    ends: BTreeMap<TopicPartition, i64>,
     /// What is read directly was first in the last poll.
     is_direct_first: bool,
     fixed: Option<Vec<TopicPartition>>,
     /// What [`Log::wait_paused`] came upon.
     failure: Option<Failure>,
+    /// Topics of which the group had offsets when this was opened.
+    read_before: BTreeSet<String>,
     /// Partitions were assigned, so records come to the queue of batches.
     has_partitions: bool,
     /// At least once: what the next commit tells the group.
@@ -152,6 +162,7 @@ impl KafkaLog {
         } else {
             None
         };
+        let read_before = topics_read_before(&settings, &consumer);
         let mut fixed = None;
         match &settings.membership {
             Membership::Group(topics) => {
@@ -162,13 +173,14 @@ impl KafkaLog {
             }
             Membership::Fixed(partitions) => fixed = Some(partitions.clone()),
         }
-        let direct = match settings.membership {
-            Membership::Group(_) => Direct::new(&settings.connection, settings.metrics.clone()),
-            Membership::Fixed(_) => None,
+        let direct = match settings.is_read_directly() {
+            true => Direct::new(&settings.connection, settings.metrics.clone()),
+            false => None,
         };
         Ok(Self {
             settings,
             direct,
+            ends: BTreeMap::new(),
             is_direct_first: false,
             began: Instant::now(),
             producer,
@@ -180,6 +192,7 @@ impl KafkaLog {
             consumer,
             fixed,
             failure: None,
+            read_before,
             has_partitions: false,
             offsets: Vec::new(),
         })
@@ -196,7 +209,9 @@ impl KafkaLog {
         let mut is_over = false;
         while polled.records < count_max && !is_over {
             let now_ms = now_ms();
-            let count = self.consumer.batch(wait, |messages| {
+            let mut handed = 0;
+            let outcome = self.consumer.batch(wait, |messages| {
+                handed += messages.len();
                 let records: ArrayVec<Record<'_>, TOGETHER> =
                     messages.iter().map(|message| batched(message, now_ms)).collect();
                 is_over |= take(&records).is_break();
@@ -205,12 +220,15 @@ impl KafkaLog {
                 }
             });
             wait = Duration::ZERO;
-            match count {
+            // Those beside an error were handed over too.
+            polled.records += handed;
+            match outcome {
                 Ok(0) => break,
-                Ok(count) => polled.records += count,
+                Ok(_) => {}
                 Err(error) => trouble(&error)?,
             }
         }
+        self.ends.extend(self.consumer.take_ends());
         Ok(is_over)
     }
 
@@ -228,7 +246,8 @@ impl KafkaLog {
         is_over
     }
 
-    fn stop_direct(&mut self, partitions: &[TopicPartition]) {
+    fn stop_reading(&mut self, partitions: &[TopicPartition]) {
+        self.ends.retain(|at, _| !partitions.contains(at));
         if let Some(direct) = &mut self.direct {
             partitions.iter().for_each(|at| direct.stop(at));
         }
@@ -246,16 +265,6 @@ impl Drop for KafkaLog {
     fn drop(&mut self) {
         self.consumer.context().is_closing.store(true, Ordering::Relaxed);
     }
-}
-
-fn plain_offsets(next: &[(TopicPartition, i64)]) -> Result<TopicPartitionList, Failure> {
-    let mut offsets = TopicPartitionList::with_capacity(next.len());
-    for (at, offset) in next {
-        offsets
-            .add_partition_offset(&at.topic, at.partition, Offset::Offset(*offset))
-            .map_err(|error| Failure::Abort(describe(&error)))?;
-    }
-    Ok(offsets)
 }
 
 /// What an error of a poll means; passing ones are only logged.
@@ -363,7 +372,7 @@ impl Log for KafkaLog {
     }
 
     fn unassign(&mut self, partitions: &[TopicPartition]) -> Result<(), Failure> {
-        self.stop_direct(partitions);
+        self.stop_reading(partitions);
         let list = list(partitions, Offset::Invalid)?;
         self.consumer
             .incremental_unassign(&list)
@@ -371,7 +380,7 @@ impl Log for KafkaLog {
     }
 
     fn pause(&mut self, partitions: &[TopicPartition]) -> Result<(), Failure> {
-        self.stop_direct(partitions);
+        self.stop_reading(partitions);
         let list = list(partitions, Offset::Invalid)?;
         self.consumer
             .pause(&list)
@@ -383,7 +392,15 @@ impl Log for KafkaLog {
             direct.start(partition, offset);
             return Ok(());
         }
+        self.ends.remove(partition);
         resume_at(&self.consumer, partition, offset, ASK)
+    }
+
+    fn passed(&self, partition: &TopicPartition) -> Option<i64> {
+        match &self.direct {
+            Some(direct) => direct.passed(partition),
+            None => self.ends.get(partition).copied(),
+        }
     }
 
     fn owns(&self, partitions: &[TopicPartition]) -> bool {
@@ -408,6 +425,10 @@ impl Log for KafkaLog {
                 None => Ok(None),
             })
             .collect()
+    }
+
+    fn had_offsets(&self, topic: &str) -> bool {
+        self.read_before.contains(topic)
     }
 
     fn bounds(&mut self, partition: &TopicPartition, isolation: Isolation) -> Result<(i64, i64), Failure> {

@@ -10,6 +10,7 @@ pub mod mock;
 mod context;
 mod contact;
 mod native;
+mod offsets;
 mod records;
 mod served;
 mod fetch;

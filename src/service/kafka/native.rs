@@ -51,6 +51,7 @@ pub(super) struct BatchConsumer<C: ConsumerContext + 'static> {
     queue: Queue,
     own: Queue,
     messages: Vec<*mut native::rd_kafka_message_t>,
+    ends: Vec<(TopicPartition, i64)>,
     consumer: BaseConsumer<C>,
 }
 
@@ -107,6 +108,7 @@ impl<C: ConsumerContext> BatchConsumer<C> {
             queue: Queue(NonNull::new(queue)?),
             own: Queue(NonNull::new(own)?),
             messages: Vec::with_capacity(BATCH),
+            ends: Vec::new(),
             consumer,
         })
     }
@@ -122,6 +124,12 @@ impl<C: ConsumerContext> BatchConsumer<C> {
             // SAFETY: both queues are alive; the partition keeps a reference of its own to the target.
             unsafe { native::rd_kafka_queue_forward(own.0.as_ptr(), self.queue.0.as_ptr()) }
         }
+    }
+
+    /// Ends that partitions were read to since this was asked last, each the offset behind whatever stands there. librdkafka
+    /// drops those from before a pause or a seek, as it does messages.
+    pub(super) fn take_ends(&mut self) -> std::vec::Drain<'_, (TopicPartition, i64)> {
+        self.ends.drain(..)
     }
 
     /// Whether the consumer's own queue holds anything. A poll of it that does not wait takes one event, and says nothing
@@ -148,7 +156,8 @@ impl<C: ConsumerContext> BatchConsumer<C> {
         for raw in batch.0.iter() {
             // SAFETY: not null, alive until the batch is dropped, and changed by nobody.
             let message = unsafe { &**raw };
-            if message.err != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR {
+            let is_end = message.err == RDKafkaRespErr::RD_KAFKA_RESP_ERR__PARTITION_EOF && !message.rkt.is_null();
+            if message.err != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR && !is_end {
                 outcome = outcome.and(Err(error(message)));
                 continue;
             }
@@ -156,6 +165,11 @@ impl<C: ConsumerContext> BatchConsumer<C> {
                 // SAFETY: a message holds its topic alive, and the topic its name.
                 let name = unsafe { CStr::from_ptr(native::rd_kafka_topic_name(message.rkt)) };
                 topic = (name.to_str().unwrap_or_default(), message.rkt);
+            }
+            if is_end {
+                self.ends
+                    .push((TopicPartition::new(topic.0, message.partition), message.offset));
+                continue;
             }
             let is_next = |before: &Message<'_>| {
                 (before.topic, before.partition) == (topic.0, message.partition) && before.offset < message.offset

@@ -5,7 +5,9 @@
 //! | `accounts/3/17/0` | part 0 of chunk 17: the fold of everything before `offset` |
 //! | `accounts/3/digest` | digest of the whole state after everything before `offset` |
 //!
-//! Both are written in the transaction that commits `offset`, so they are as true as the offset is.
+//! Both are written in the transaction that commits `offset`, so they are as true as the offset is. Without transactions the
+//! parts of a chunk come one by one: they are numbered from [`SECOND`] on every other time, and what is whole and newest
+//! counts.
 
 use siphasher::sip::SipHasher24;
 use std::hash::Hasher;
@@ -16,6 +18,9 @@ use crate::pipeline::CodecError;
 const VERSION: u8 = 1;
 /// Bytes of one part of a chunk at most; a record above the broker's default `max.message.bytes` is refused.
 pub const PART_BYTES_MAX: usize = 900_000;
+
+/// Number of the first part of a chunk that is kept beside the one written before.
+pub const SECOND: u16 = 1 << 15;
 
 /// Identity of a record in `checkpoints`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,8 +8,10 @@ pub mod checkpoint;
 mod fused;
 mod transaction;
 mod restore;
+mod parts;
 mod hanging;
 
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -99,6 +101,8 @@ struct Folded {
     fold: Box<dyn Fold + Send>,
     /// Offset at which each chunk was last written; the origin if never.
     written: Vec<i64>,
+    /// Chunks of several parts that stand as the second of two: see [`checkpoint`].
+    seconds: BTreeSet<u16>,
     /// Chunk to look at next.
     hand: u16,
     /// Up to when the rotation has done its share.
@@ -151,6 +155,8 @@ pub struct Worker<L: Log> {
     commit_took: Duration,
     /// The last poll ended at a limit of its own.
     has_more: bool,
+    /// When it was last looked whether anything stands behind the records of quiet partitions.
+    passed_over: Duration,
     /// When the size of the state was last worked out.
     sized: Option<Duration>,
     disconnects_seen: u64,
@@ -161,8 +167,8 @@ pub struct Worker<L: Log> {
     has_seen_hanging: bool,
     /// Everything is paused because the brokers do not answer.
     is_stalled: bool,
-    /// The group has answered once.
-    has_joined: bool,
+    /// When the group first answered.
+    joined: Option<Duration>,
     /// Why the worker ends with the next commit.
     ending: Option<Failure>,
 }
@@ -184,13 +190,14 @@ impl<L: Log> Worker<L> {
             commit_began: Duration::ZERO,
             commit_took: Duration::ZERO,
             has_more: false,
+            passed_over: Duration::ZERO,
             sized: None,
             disconnects_seen: 0,
             is_suspect: false,
             aborts_in_a_row: 0,
             has_seen_hanging: false,
             is_stalled: false,
-            has_joined: false,
+            joined: None,
             ending: None,
         }
     }
@@ -224,19 +231,20 @@ impl<L: Log> Worker<L> {
         if let Some(rebalance) = polled.rebalance {
             self.rebalance(rebalance)?;
         }
+        if self.ending.is_some() && self.open.is_some() {
+            self.commit()?;
+        }
         if let Some(failure) = self.ending.take() {
-            if self.open.is_some() {
-                self.commit()?;
-            }
             return Err(failure);
         }
         self.end_hanging_if_seen()?;
         self.restore_some()?;
+        self.pass_over_when_quiet();
         if self.is_due() {
             self.commit()?;
         }
         self.metrics.beat(
-            self.has_joined,
+            self.joined.is_some(),
             self.tasks.len(),
             self.tasks.iter().filter(|task| task.is_live()).count(),
         );
@@ -384,9 +392,33 @@ impl<L: Log> Worker<L> {
             .any(|task| task.is_touched || task.chunks_due(now, self.settings.checkpoint_period) > 0)
     }
 
+    /// Moves every partition behind what follows its last record and counts for nothing: markers of transactions, and what
+    /// was aborted. An offset that stays on a marker is out of reach once retention has deleted it.
+    fn pass_over(&mut self) {
+        // Behind a record that ends the worker nothing is passed over.
+        if self.ending.is_some() {
+            return;
+        }
+        for task in self.tasks.iter_mut().filter(|task| task.is_live()) {
+            if let Some(passed) = self.log.passed(&task.at).filter(|passed| *passed > task.next) {
+                task.next = passed;
+                task.is_touched = true;
+            }
+        }
+    }
+
+    /// Does so without a transaction that is committed anyway, once in a checkpoint period.
+    fn pass_over_when_quiet(&mut self) {
+        let now = self.log.now();
+        if self.open.is_none() && now >= self.passed_over + self.settings.checkpoint_period {
+            self.passed_over = now;
+            self.pass_over();
+        }
+    }
+
     fn rebalance(&mut self, rebalance: Rebalance) -> Result<(), Failure> {
         self.metrics.rebalanced();
-        self.has_joined = true;
+        self.joined = self.joined.or(Some(self.log.now()));
         match rebalance {
             Rebalance::Assigned(partitions) => {
                 tracing::info!(worker = self.settings.name, partitions = ?names(&partitions), "assigned");

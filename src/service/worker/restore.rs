@@ -7,7 +7,7 @@
 //!
 //! Intake has no state: for it the first step is all. A partition that cannot be restored stays paused and says why.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::time::Duration;
 
@@ -17,6 +17,7 @@ use crate::pipeline::{CodecError, Fold, Position};
 use crate::service::log::{Failure, Guarantee, Isolation, Log, Record, TOGETHER, TopicPartition};
 
 use super::checkpoint::{CheckpointKey, ChunkPart, DigestRecord};
+use super::parts::Parts;
 use super::stage::{Role, Stage, stopping_at};
 use super::{Folded, Phase, StartFrom, Task, Worker};
 
@@ -26,6 +27,8 @@ const SLICE: Duration = Duration::from_millis(100);
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 /// Patience beyond the transaction timeout before a restore that waits is reported.
 const SWEEP: Duration = Duration::from_secs(20);
+/// A group that reads its topics for the first time has offsets of all their partitions by then.
+const FIRST_OFFSETS: Duration = Duration::from_secs(60);
 /// Records read in one step.
 const READ_RECORDS_MAX: usize = 5_000;
 /// Wait for the first record of a step.
@@ -40,10 +43,12 @@ pub(super) struct Restore {
     /// The group had no offset: it gets one with the first commit.
     is_first: bool,
     log_start: i64,
-    parts: BTreeMap<u16, BTreeMap<u16, ChunkPart>>,
+    parts: Parts,
     digest: Option<DigestRecord>,
     /// Offset from which each chunk takes part in the replay.
     resume: Vec<i64>,
+    /// Chunks whose parts are the second of two.
+    seconds: BTreeSet<u16>,
     /// Latest append time so far.
     append_ms: i64,
     fold: Option<Box<dyn Fold + Send>>,
@@ -58,6 +63,9 @@ pub(super) struct Restore {
     reading: Option<TopicPartition>,
     /// Offset after the last record replayed.
     next: i64,
+    /// Where the checkpoints and the input ended at the first look: what was open then must be decided, and not what has
+    /// been written since.
+    ends: [Option<i64>; 2],
     /// Not to be looked at before.
     look_at: Duration,
     /// The first look found trouble. Whoever was asleep meanwhile may have seen another owner's work half done, and
@@ -69,6 +77,8 @@ pub(super) struct Restore {
 enum Step {
     Settle,
     ReadChunks,
+    /// The chunks are read, the log behind them is to be opened.
+    Open,
     Replay,
     Resume,
 }
@@ -92,9 +102,10 @@ impl Restore {
             target: -1,
             is_first: false,
             log_start: 0,
-            parts: BTreeMap::new(),
+            parts: Parts::default(),
             digest: None,
             resume: Vec::new(),
+            seconds: BTreeSet::new(),
             append_ms: 0,
             fold: None,
             origin: 0,
@@ -104,6 +115,7 @@ impl Restore {
             verdict: "not_compared",
             reading: None,
             next: 0,
+            ends: [None; 2],
             look_at: Duration::ZERO,
             is_second_look: false,
         }
@@ -231,7 +243,7 @@ impl<L: Log> Worker<L> {
         self.fail_point(match restore.step {
             Step::Settle => "restore.settle",
             Step::ReadChunks => "restore.chunks",
-            Step::Replay => "restore.replay",
+            Step::Open | Step::Replay => "restore.replay",
             Step::Resume => "restore.resume",
         });
         match restore.step {
@@ -240,6 +252,7 @@ impl<L: Log> Worker<L> {
                 Some(damage) => Ok(Progress::Refuse(damage)),
                 None => self.plan_replay(at, restore),
             },
+            Step::Open => self.open_log(at, restore),
             Step::Replay => match restore.stopped.take() {
                 Some(failure) => Err(failure),
                 None => Ok(self.compare_digest(at, restore)),
@@ -271,14 +284,18 @@ impl<L: Log> Worker<L> {
         let mut has_chunks = false;
         if is_fold && self.settings.is_durable {
             // Markers reach the partitions of a transaction one by one (KAFKA-10167): all must be there.
-            for partition in [&checkpoints, at] {
-                let (_, end) = self.log.bounds(partition, Isolation::Uncommitted)?;
+            for (partition, first_end) in [&checkpoints, at].into_iter().zip(&mut restore.ends) {
+                let end = match *first_end {
+                    Some(end) => end,
+                    None => self.log.bounds(partition, Isolation::Uncommitted)?.1,
+                };
+                *first_end = Some(end);
                 let (start, stable) = self.log.bounds(partition, Isolation::Committed)?;
                 if stable < end {
                     let detail = format!("{partition} has an open transaction at offset {stable} of {end}");
                     return Err(Failure::Retry(detail));
                 }
-                has_chunks |= partition == &checkpoints && start < end;
+                has_chunks |= partition == &checkpoints && start < stable;
             }
         }
         let committed = if self.settings.is_durable {
@@ -293,9 +310,17 @@ impl<L: Log> Worker<L> {
         restore.target = match (committed, is_after_intake, self.settings.start_from) {
             (Some(offset), ..) => offset,
             (None, true, _) | (None, false, StartFrom::Earliest) => start,
+            // Added since the group began to read its topic, so nothing in it is older.
+            (None, false, _) if self.is_added(at) => start,
             (None, false, StartFrom::Latest) => end,
             (None, false, StartFrom::Time(time_ms)) => self.log.offset_at(at, time_ms)?,
         };
+        if restore.is_first && !is_after_intake && self.settings.is_durable {
+            tracing::info!(
+                worker = self.settings.name, partition = %at, offset = restore.target, first = start, end,
+                "the group has no offset of this partition, so it begins here"
+            );
+        }
         if !is_fold {
             if restore.target < start {
                 return Ok(Progress::Refuse(format!(
@@ -315,6 +340,12 @@ impl<L: Log> Worker<L> {
             return Ok(Progress::On);
         }
         self.plan_replay(at, restore)
+    }
+
+    /// Whether a partition without an offset came to a topic that the group reads already.
+    fn is_added(&self, at: &TopicPartition) -> bool {
+        let is_late = |joined: Duration| self.log.now() > joined + FIRST_OFFSETS;
+        self.log.had_offsets(&at.topic) || self.joined.is_some_and(is_late)
     }
 
     /// Decides from where each chunk resumes and whether the log still holds what is needed.
@@ -370,7 +401,7 @@ impl<L: Log> Worker<L> {
             return Ok(Progress::Refuse(why));
         }
         restore.fold = Some(fold);
-        let from = restore.resume.iter().copied().min().unwrap_or(restore.origin);
+        let from = restore.from();
         if from < restore.log_start && from < restore.target {
             return Ok(Progress::Refuse(format!(
                 "a restore needs the log from offset {from} on, but it begins at {}: its retention is shorter than the \
@@ -382,7 +413,13 @@ impl<L: Log> Worker<L> {
         if from >= restore.target {
             return Ok(self.compare_digest(at, restore));
         }
-        self.log.read_from(at, from)?;
+        restore.step = Step::Open;
+        self.open_log(at, restore)
+    }
+
+    /// A step of its own: brokers that do not answer are asked again, and the chunks are there already.
+    fn open_log(&mut self, at: &TopicPartition, restore: &mut Restore) -> Result<Progress, Failure> {
+        self.log.read_from(at, restore.from())?;
         restore.reading = Some(at.clone());
         restore.step = Step::Replay;
         Ok(Progress::On)
@@ -421,6 +458,11 @@ impl Restore {
             is_second_look: true,
             ..Self::new(now)
         }
+    }
+
+    /// Offset from which the log is needed.
+    fn from(&self) -> i64 {
+        self.resume.iter().copied().min().unwrap_or(self.origin)
     }
 
     /// Whether nothing more has to be read although more may come.
@@ -478,13 +520,10 @@ impl Restore {
             (CheckpointKey::Digest, None) => self.digest = None,
             (CheckpointKey::Digest, Some(value)) => self.digest = Some(DigestRecord::decode(value)?),
             (CheckpointKey::Chunk { chunk, .. }, None) => {
-                self.parts.remove(&chunk);
+                self.parts.remove(chunk);
             }
             (CheckpointKey::Chunk { chunk, part }, Some(value)) => {
-                self.parts
-                    .entry(chunk)
-                    .or_default()
-                    .insert(part, ChunkPart::decode(value)?);
+                self.parts.insert(chunk, part, ChunkPart::decode(value)?);
             }
         }
         Ok(())
@@ -495,35 +534,24 @@ impl Restore {
         let chunks = fold.chunk_count();
         self.resume = vec![self.origin; usize::from(chunks)];
         let mut oldest: Option<(i64, i64)> = None;
-        for (chunk, parts) in std::mem::take(&mut self.parts) {
-            let Some(first) = parts.get(&0) else { continue };
-            if first.chunks != chunks {
-                return Err(format!(
-                    "the checkpoint has {} chunks, this version keeps {chunks}; run the version that wrote it, or \
-                     choose another `application`",
-                    first.chunks
-                ));
-            }
-            let (offset, append_ms, count) = (first.offset, first.append_ms, first.parts);
-            let mut bytes = Vec::new();
-            for part in 0..count {
-                match parts.get(&part).filter(|part| part.offset == offset) {
-                    Some(part) => bytes.extend_from_slice(&part.body),
-                    None => return Err(format!("part {part} of {count} of chunk {chunk} is missing")),
-                }
-            }
-            fold.read_chunk(chunk, &bytes)
+        for whole in std::mem::take(&mut self.parts).into_whole(chunks) {
+            let whole = whole?;
+            let (chunk, offset) = (whole.chunk, whole.offset);
+            fold.read_chunk(chunk, &whole.bytes)
                 .map_err(|error| format!("chunk {chunk}: {error}"))?;
             let Some(resume) = self.resume.get_mut(usize::from(chunk)) else {
                 continue;
             };
             *resume = offset;
             self.target = self.target.max(offset);
+            if whole.is_second {
+                self.seconds.insert(chunk);
+            }
             if oldest.is_none_or(|(oldest, _)| offset < oldest) {
-                oldest = Some((offset, append_ms));
+                oldest = Some((offset, whole.append_ms));
             }
         }
-        let from = self.resume.iter().copied().min().unwrap_or(self.origin);
+        let from = self.from();
         // Where replay begins at the origin, no append time has passed yet.
         self.append_ms = oldest
             .filter(|(offset, _)| *offset == from)
@@ -566,6 +594,7 @@ impl Task {
         self.folded = restore.fold.map(|fold| Folded {
             fold,
             written: restore.resume,
+            seconds: restore.seconds,
             hand: oldest,
             turned: now,
             origin: restore.origin,

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::service::log::{Failure, Guarantee, Log, Outgoing, TopicPartition};
 
-use super::checkpoint::{CheckpointKey, ChunkPart, DigestRecord};
+use super::checkpoint::{CheckpointKey, ChunkPart, DigestRecord, SECOND};
 use super::restore::Restore;
 use super::stage::{Role, Stage};
 use super::{Open, Phase, Task, Worker};
@@ -106,6 +106,7 @@ impl<L: Log> Worker<L> {
     /// Commits the open transaction, or opens one for the checkpoints and offsets that are due.
     pub(super) fn commit(&mut self) -> Result<(), Failure> {
         self.ensure_open()?;
+        self.pass_over();
         self.commit_began = self.log.now();
         if let Stage::Intake { take, .. } = &mut self.stage {
             self.outbox.flush_intake(take.as_mut());
@@ -208,6 +209,7 @@ impl<L: Log> Worker<L> {
         }
         let now = self.log.now();
         let fingerprint = self.settings.topics.fingerprint(&self.settings.hash_key);
+        let is_torn_by_crash = self.settings.guarantee == Guarantee::AtLeastOnce;
         for task in &mut self.tasks {
             let due = task.chunks_due(now, self.settings.checkpoint_period);
             if due > 0 {
@@ -221,7 +223,7 @@ impl<L: Log> Worker<L> {
                 topic: self.settings.topics.checkpoints.clone(),
                 partition: self.settings.topics.checkpoint_partition(role, task.at.partition),
             };
-            for (key, value) in task.checkpoint(role, due, fingerprint) {
+            for (key, value) in task.checkpoint(role, due, fingerprint, is_torn_by_crash) {
                 self.outbox.push(Outgoing {
                     topic: to.topic.clone(),
                     partition: to.partition,
@@ -342,7 +344,12 @@ impl<L: Log> Worker<L> {
         let Some(committed) = self.committed_in_time(&partitions)? else {
             return self.forget_transaction();
         };
-        let is_committed = !next.is_empty()
+        // Where no offset was to move, they tell nothing.
+        let was_to_move = self
+            .tasks
+            .iter()
+            .any(|task| task.is_touched && task.next != task.committed);
+        let is_committed = was_to_move
             && next
                 .iter()
                 .zip(&committed)
@@ -430,7 +437,14 @@ impl Task {
         folded.turned = (folded.turned + step * due).max(now.saturating_sub(step));
     }
 
-    fn checkpoint(&mut self, role: Role, due: usize, fingerprint: u64) -> Vec<(Vec<u8>, Vec<u8>)> {
+    /// The chunks that are due and the digest. `is_torn_by_crash` says that they are written without a transaction.
+    fn checkpoint(
+        &mut self,
+        role: Role,
+        due: usize,
+        fingerprint: u64,
+        is_torn_by_crash: bool,
+    ) -> Vec<(Vec<u8>, Vec<u8>)> {
         let Some(folded) = &mut self.folded else {
             return Vec::new();
         };
@@ -454,11 +468,16 @@ impl Task {
             left -= 1;
             let mut body = Vec::new();
             folded.fold.write_chunk(chunk, &mut body);
-            for (part, value) in ChunkPart::encode_all(self.next, self.append_ms, chunks, &body)
-                .into_iter()
-                .enumerate()
-            {
-                let part = u16::try_from(part).unwrap_or(u16::MAX);
+            let parts = ChunkPart::encode_all(self.next, self.append_ms, chunks, &body);
+            // Parts that count one by one must not take the place of the last whole chunk.
+            let is_second = is_torn_by_crash && parts.len() > 1 && !folded.seconds.contains(&chunk);
+            if is_second {
+                folded.seconds.insert(chunk);
+            } else {
+                folded.seconds.remove(&chunk);
+            }
+            let first = if is_second { SECOND } else { 0 };
+            for (part, value) in (first..).zip(parts) {
                 records.push((CheckpointKey::Chunk { chunk, part }.encode(stage, partition), value));
             }
         }

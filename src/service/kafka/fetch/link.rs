@@ -75,7 +75,9 @@ impl Link {
     pub(super) fn ask(&mut self, asked: Asked, request: Vec<u8>) -> io::Result<()> {
         self.asked = Some(asked);
         self.requests += 1;
-        (self.out, self.sent, self.heard) = (request, 0, Instant::now());
+        (self.out, self.sent) = (request, 0);
+        // A broker that throttles has said when it will be heard of.
+        self.heard = self.heard.max(Instant::now());
         self.send().map(drop)
     }
 

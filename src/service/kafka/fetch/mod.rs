@@ -206,6 +206,12 @@ impl Fetcher {
         self.fetches.iter().map(move |fetch| (&fetch.at, lag(fetch)))
     }
 
+    /// Offset up to which a partition was handed over, what does not count behind the last record included.
+    pub(super) fn passed(&self, at: &TopicPartition) -> Option<i64> {
+        let fetch = self.fetches.iter().find(|fetch| fetch.at == *at);
+        fetch.map(|fetch| fetch.next)
+    }
+
     /// Whether nothing is read.
     pub(super) fn is_idle(&self) -> bool {
         self.fetches.is_empty()
