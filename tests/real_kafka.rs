@@ -63,9 +63,14 @@ fn spawn_reading(sources: &[&str], connection: &Connection, application: &str, m
     let http = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let file = folder.join(format!("{http}.toml"));
     let brokers = &connection.brokers;
+    let start_from = if more.contains("start_from") {
+        ""
+    } else {
+        "start_from = 'earliest'"
+    };
     let mut text = format!(
         "application = '{application}'\ninstance = 'a'\n{more}\ncommit_interval_ms = 50\ncheckpoint_period_s = 2\n\
-         start_from = 'earliest'\nkafka.brokers = '{brokers}'\nhttp.listen = '127.0.0.1:{http}'\n\
+         {start_from}\nkafka.brokers = '{brokers}'\nhttp.listen = '127.0.0.1:{http}'\n\
          intake.partitions = {PARTITIONS}\n"
     );
     for source in sources {
@@ -109,8 +114,9 @@ impl Process {
 
     fn wait_until_ready(&self) {
         let deadline = Instant::now() + Duration::from_secs(90);
-        while !self.ask("/readyz").starts_with("HTTP/1.0 200") {
-            assert!(Instant::now() < deadline, "{}", self.ask("/readyz"));
+        let ask = || self.try_ask("/readyz").unwrap_or_default();
+        while !ask().starts_with("HTTP/1.0 200") {
+            assert!(Instant::now() < deadline, "not ready within 90 s: {}", ask());
             std::thread::sleep(Duration::from_millis(50));
         }
     }
@@ -367,6 +373,33 @@ fn quiet(what: &str, name: &str, more: &str) {
     let mut found: Vec<String> = values.map(|value| String::from_utf8(value).unwrap()).collect();
     found.sort();
     assert_eq!(found, expected);
+}
+
+/// Whoever begins with the records to come means those of a topic that was never read.
+#[test]
+fn a_partition_that_was_added_is_read_from_its_beginning() {
+    let Some(connection) = kafka::broker("a partition added to a source") else {
+        return;
+    };
+    let application = format!("grown-{}", std::process::id());
+    let names = TopicNames::new(&application, PARTITIONS);
+    let folder = tempfile::tempdir().unwrap();
+    let source = format!("{application}.auth");
+    kafka::create_topic(&connection, &source, 1);
+    let half = RECORDS / 10;
+    let spawn = || spawn(&connection, &application, "start_from = 'latest'", folder.path());
+    let child = spawn();
+    child.wait_until_ready();
+    feed(&connection, &source, |_| 0, 0..half).join().unwrap();
+    child.wait_for_alerts();
+    child.terminate();
+    kafka::add_partition(&connection, &source, 2);
+    feed(&connection, &source, |_| 1, half..2 * half).join().unwrap();
+    let child = spawn();
+    let (expected, _) = expected_of(2 * half);
+    let found = read_all(&connection, &names.alerts, expected.len());
+    child.terminate();
+    assert_eq!(found.len(), expected.len());
 }
 
 /// A group hands a static member that comes back what it had, whatever it subscribes to now.

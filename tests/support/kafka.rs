@@ -12,7 +12,7 @@ use std::time::Duration;
 use falsefront::service::kafka::Connection;
 use falsefront::service::kafka::admin::Admin;
 use falsefront::service::topics::WantedTopic;
-use rdkafka::admin::{AdminClient, AdminOptions};
+use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
@@ -184,21 +184,32 @@ pub(crate) fn create_topic(connection: &Connection, name: &str, partitions: u32)
 
 /// Deletes all records of a topic, as retention does once they are old.
 pub(crate) fn delete_records(connection: &Connection, topic: &str, partitions: u32) {
-    let mut config = ClientConfig::new();
-    config.set("bootstrap.servers", &connection.brokers);
-    let admin: AdminClient<DefaultClientContext> = config.create().unwrap();
     let mut offsets = TopicPartitionList::new();
     for partition in 0..i32::try_from(partitions).unwrap() {
         offsets.add_partition_offset(topic, partition, Offset::End).unwrap();
     }
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
-    let deleted = runtime
-        .block_on(admin.delete_records(&offsets, &AdminOptions::new()))
-        .unwrap();
+    let admin = admin(connection);
+    let deleted = wait_for(admin.delete_records(&offsets, &AdminOptions::new())).unwrap();
     for element in deleted.elements() {
         element.error().unwrap();
     }
+}
+
+/// Adds partitions to a topic until it has so many.
+pub(crate) fn add_partition(connection: &Connection, topic: &str, count: usize) {
+    let wanted = [NewPartitions::new(topic, count)];
+    let admin = admin(connection);
+    let added = wait_for(admin.create_partitions(&wanted, &AdminOptions::new())).unwrap();
+    added.into_iter().for_each(|topic| drop(topic.unwrap()));
+}
+
+fn admin(connection: &Connection) -> AdminClient<DefaultClientContext> {
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", &connection.brokers);
+    config.create().unwrap()
+}
+
+fn wait_for<T>(answer: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.unwrap().block_on(answer)
 }
