@@ -102,6 +102,9 @@ fn add(row: &csv::ByteRecord, systems: &mut Systems, stated: &mut Stated) -> Res
             .map_err(|_| bad(format!("{} is no address", quoted(&text))))
     };
     let (first, last) = (address(0)?, address(1)?);
+    if field(3).contains(&b'\n') {
+        return Err(bad("a quote that is not closed in its line".to_owned()));
+    }
     let number = String::from_utf8_lossy(field(2));
     let asn: u32 = number
         .parse()
@@ -138,6 +141,8 @@ mod tests {
         assert_eq!(problem.line, Some(2));
         assert!(problem.to_string().contains("no address"), "{problem}");
         assert!(read("asn.csv", String::new(), b"").is_err());
+        let unclosed = b"192.0.2.0,192.0.2.255,1,\"A\n198.51.100.0,198.51.100.255,2,B\n";
+        assert_eq!(read("asn.csv", String::new(), unclosed).unwrap_err().line, Some(1));
     }
 
     #[test]

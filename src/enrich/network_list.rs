@@ -10,6 +10,7 @@ use crate::model::NetworkClass;
 use super::geography::Ranges;
 use super::problem::{Complaint, Problem, Problems, quoted};
 use super::steps::{Address, Steps};
+use super::table::Table;
 use super::{Dataset, DatasetKind};
 
 /// The header, exactly.
@@ -42,15 +43,15 @@ impl NetworkList {
     /// # Errors
     /// A [`Problem`] with the whole file: a wrong header, or no usable line. Nothing was added then.
     pub fn read(&mut self, file: &str, version: String, bytes: &[u8]) -> Result<Vec<Problem>, Problem> {
-        let mut reader = super::table::reader(bytes);
-        let header = super::table::header(&mut reader).map_err(|complaint| complaint.at(file, Some(1)))?;
+        let mut table = Table::new(bytes);
+        let header = table.header().map_err(|complaint| complaint.at(file, Some(1)))?;
         if header != HEADER {
             let what = format!("header {} is not `network,class,label`", quoted(&header.join(",")));
             return Err(Complaint::new(what, "write exactly that header as the first line").at(file, Some(1)));
         }
         let mut problems = Problems::of(file);
         let (mut seen, mut used) = (0_u64, 0_u64);
-        for (number, row) in super::table::rows(reader) {
+        for (number, row) in table {
             seen += 1;
             let added = row.and_then(|row| self.line(number, &row, &mut problems));
             match added {
@@ -323,6 +324,23 @@ mod tests {
         assert!(problems.iter().all(|problem| !problem.remedy.is_empty()));
         assert!(class_of(&list, "198.51.100.9").is_some() && class_of(&list, "203.0.113.9").is_some());
         assert_eq!(class_of(&list, "192.0.2.9"), None);
+    }
+
+    #[test]
+    fn a_forgotten_quote_swallows_no_line_below_it() {
+        let (list, problems) = read(
+            "network,class,label\n198.51.100.0/24,vpn,\"Astrill\n192.0.2.0/24,corporate,Berlin\n\
+             203.0.113.0/24,hosting,\"Racks\"\n",
+        );
+        let told: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        assert_eq!(told.len(), 1, "{told:?}");
+        assert!(
+            told[0].starts_with("networks.csv:2: a quote that is not closed"),
+            "{}",
+            told[0]
+        );
+        assert!(class_of(&list, "192.0.2.1").is_some() && class_of(&list, "203.0.113.1").is_some());
+        assert_eq!(class_of(&list, "198.51.100.1"), None);
     }
 
     #[test]

@@ -382,6 +382,26 @@ b.two,,,,,,,,,,,,,
     }
 
     #[test]
+    fn a_forgotten_quote_swallows_nobody_below_it() {
+        let mut builder = RosterBuilder::default();
+        let told = read(&mut builder, "account,employer\na,\"Acme\nb,Acme\nc,\"Acme, Inc.\"\n");
+        assert_eq!(told.len(), 1, "{told:?}");
+        assert!(
+            told[0].starts_with("roster:2: a quote that is not closed"),
+            "{}",
+            told[0]
+        );
+        let travel =
+            b"account,from,to,country,ticket\nb,2026-03-01,2026-03-02,DE,\"T1\nb,2026-03-05,2026-03-06,FR,T2\n";
+        let told = builder.read_travel("travel", String::new(), travel).unwrap();
+        assert_eq!(told.iter().map(|problem| problem.line).collect::<Vec<_>>(), [Some(2)]);
+        let reference = built(&builder);
+        let travels = |name| reference.resolve([name].into_iter()).is_some();
+        assert!(!travels("a") && travels("b") && travels("c"));
+        assert_eq!(reference.summary().travels, 1);
+    }
+
+    #[test]
     fn hostile_json_lines_are_told_and_the_rest_is_used() {
         let nested = format!("{{\"account\":\"x\",\"aliases\":{}", "[".repeat(100_000));
         let text = format!(

@@ -2,7 +2,7 @@
 
 use super::problem::{Complaint, quoted};
 use super::roster_line::{Columns, RosterLine};
-use super::table;
+use super::table::Table;
 
 /// Lines by number, each read or complained about.
 pub(super) type Lines<T> = Vec<(u32, Result<T, Complaint>)>;
@@ -38,8 +38,8 @@ pub(super) fn json_line(bytes: &[u8]) -> Result<RosterLine, Complaint> {
 
 /// Rows under a header of known columns; `remedy` is what to do about an unknown one.
 pub(super) fn csv_lines<T: Columns>(bytes: &[u8], remedy: &str) -> Result<Lines<T>, Complaint> {
-    let mut reader = table::reader(bytes);
-    let header = table::header(&mut reader)?;
+    let mut table = Table::new(bytes);
+    let header = table.header()?;
     for (index, name) in header.iter().enumerate() {
         if !T::NAMES.contains(&name.as_str()) {
             let what = format!("column {} is unknown", quoted(name));
@@ -59,8 +59,7 @@ pub(super) fn csv_lines<T: Columns>(bytes: &[u8], remedy: &str) -> Result<Lines<
             "write a header with it",
         ));
     }
-    let rows = table::rows(reader);
-    let lines = rows.map(|(number, row)| (number, row.and_then(|row| csv_line(&header, &row))));
+    let lines = table.map(|(number, row)| (number, row.and_then(|row| csv_line(&header, &row))));
     Ok(lines.collect())
 }
 
