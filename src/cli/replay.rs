@@ -256,6 +256,7 @@ mod core {
             networks: or(&args.networks, named.networks),
             roster: or(args.roster.as_slice(), named.roster),
             travel: args.travel.clone().or(named.travel),
+            is_roster_in_topic: false,
         };
         let (reference, problems) = reference::load(&files).map_err(|error| Failure::Usage(error.into()))?;
         for problem in &problems {

@@ -112,6 +112,14 @@ impl RosterBuilder {
         Ok(problems.finish())
     }
 
+    /// Takes the travel that `other` has read in place of its own.
+    pub fn set_travel(&mut self, other: Self) {
+        let is_travel = |dataset: &Dataset| dataset.kind == DatasetKind::Travel;
+        self.travels = other.travels;
+        self.datasets.retain(|dataset| !is_travel(dataset));
+        self.datasets.extend(other.datasets.into_iter().filter(is_travel));
+    }
+
     /// Takes one record of a compacted topic: `key` is the account, `value` a roster line as JSON. A later record of
     /// the same account replaces the earlier one.
     ///

@@ -30,6 +30,8 @@ pub struct ReferenceFiles {
     pub roster: Vec<PathBuf>,
     /// Approved travel, CSV.
     pub travel: Option<PathBuf>,
+    /// A topic will take the place of the roster files: only then is it known whom the travel is about.
+    pub is_roster_in_topic: bool,
 }
 
 /// Reference data in memory: names and contents.
@@ -91,6 +93,7 @@ pub(super) struct Sources<'a> {
     pub(super) networks: Vec<Source<'a>>,
     pub(super) roster: Vec<Source<'a>>,
     pub(super) travel: Vec<Source<'a>>,
+    is_roster_in_topic: bool,
 }
 
 impl<'a> Sources<'a> {
@@ -112,6 +115,7 @@ impl<'a> Sources<'a> {
             networks: named(&files.networks),
             roster: named(&files.roster),
             travel: named(files.travel.as_slice()),
+            is_roster_in_topic: files.is_roster_in_topic,
         })
     }
 
@@ -125,6 +129,7 @@ impl<'a> Sources<'a> {
             networks: all(&bytes.networks),
             roster: all(&bytes.roster),
             travel: all(bytes.travel.as_slice()),
+            is_roster_in_topic: false,
         }
     }
 }
@@ -259,15 +264,27 @@ pub(super) fn load_roster(sources: &Sources<'_>, geography: &Geography) -> Resul
             .map_err(LoadError::Refused)?;
         problems.extend(found);
     }
-    for source in &sources.travel {
-        let bytes = source.read()?;
-        let version = format!("{} {}", DatasetKind::Travel.as_str(), digest(&bytes));
-        let found = builder.read_travel(&source.name(), version, &bytes);
-        problems.extend(found.map_err(LoadError::Refused)?);
+    let (travel, found) = load_travel(sources)?;
+    problems.extend(found);
+    if !sources.is_roster_in_topic {
+        builder.set_travel(travel);
     }
     let (roster, more) = builder.build(geography);
     problems.extend(more);
     Ok((roster, problems))
+}
+
+/// Reads approved travel, for a roster to take over.
+pub(super) fn load_travel(sources: &Sources<'_>) -> Result<(RosterBuilder, Vec<Problem>), LoadError> {
+    let mut travel = RosterBuilder::default();
+    let mut problems = Vec::new();
+    for source in &sources.travel {
+        let bytes = source.read()?;
+        let version = format!("{} {}", DatasetKind::Travel.as_str(), digest(&bytes));
+        let found = travel.read_travel(&source.name(), version, &bytes);
+        problems.extend(found.map_err(LoadError::Refused)?);
+    }
+    Ok((travel, problems))
 }
 
 /// Eight hex digits that tell one content from another in evidence; no defense against forgery.

@@ -19,7 +19,7 @@ use crate::enrich::problem::{Complaint, Problem};
 use crate::enrich::roster::Roster;
 use crate::enrich::roster_builder::RosterBuilder;
 
-use super::reference::{LoadError, ReferenceFiles, Sources, load, load_geography, load_roster};
+use super::reference::{LoadError, ReferenceFiles, Sources, load, load_geography, load_roster, load_travel};
 
 /// A new set of databases with less than this share of the ranges or places in use, in hundredths, is taken for an
 /// accident.
@@ -41,7 +41,7 @@ struct State {
     refused: Option<Stamps>,
     /// What was last read in vain, if nothing was used since.
     failed: Option<Stamps>,
-    /// Accounts of a compacted topic; they take the place of the files'.
+    /// Accounts of a compacted topic, which take the place of the files', and the travel of its file.
     topic: Option<RosterBuilder>,
     status: ReloadStatus,
 }
@@ -148,11 +148,23 @@ impl ReferenceWatch {
         self.replace(&mut state, seen, Caution::TakeAnything)
     }
 
-    /// Uses the accounts of a compacted topic instead of the roster files' from here on. Returns the records left out.
-    pub fn use_topic_roster(&self, builder: RosterBuilder) -> Vec<Problem> {
+    /// Uses the accounts of a compacted topic instead of the roster files' from here on. Travel comes from its file
+    /// all the same. Returns the records and lines left out.
+    pub fn use_topic_roster(&self, mut builder: RosterBuilder) -> Vec<Problem> {
         let mut state = self.state();
+        let mut problems = Vec::new();
+        if let Some(before) = state.topic.take() {
+            builder.set_travel(before);
+        } else {
+            // It could be read when everything was loaded; its own lines were told then.
+            match Sources::of_files(&self.files).and_then(|sources| load_travel(&sources)) {
+                Ok((travel, _)) => builder.set_travel(travel),
+                Err(LoadError::Unreadable(problem) | LoadError::Refused(problem)) => problems.push(problem),
+            }
+        }
         let geography = self.current.load().geography().clone();
-        let (roster, problems) = builder.build(&geography);
+        let (roster, more) = builder.build(&geography);
+        problems.extend(more);
         self.current
             .store(Arc::new(Reference::new(geography, Arc::new(roster))));
         state.topic = Some(builder);
@@ -189,7 +201,7 @@ impl ReferenceWatch {
         }
     }
 
-    fn read(&self, state: &State, seen: &Stamps, caution: Caution) -> Result<(Reference, Vec<Problem>), LoadError> {
+    fn read(&self, state: &mut State, seen: &Stamps, caution: Caution) -> Result<(Reference, Vec<Problem>), LoadError> {
         let sources = Sources::of_files(&self.files)?;
         let current = self.current.load();
         let (geography, mut problems) = if seen.geography == state.loaded.geography {
@@ -201,8 +213,13 @@ impl ReferenceWatch {
             }
             (Arc::new(geography), problems)
         };
-        let (roster, more): (Roster, _) = match &state.topic {
-            Some(builder) => builder.build(&geography),
+        let (roster, more): (Roster, _) = match &mut state.topic {
+            Some(builder) => {
+                let (travel, found) = load_travel(&sources)?;
+                problems.extend(found);
+                builder.set_travel(travel);
+                builder.build(&geography)
+            }
             None => load_roster(&sources, &geography)?,
         };
         problems.extend(more);
@@ -381,5 +398,45 @@ mod tests {
         assert_eq!(watch.use_topic_roster(builder), []);
         assert!(matches!(watch.reload(), Polled::Reloaded(_)));
         assert!(knows(&watch, "from.topic") && !knows(&watch, "a"));
+    }
+
+    #[test]
+    fn travel_from_a_file_is_joined_to_a_topic_s_roster_and_read_again_when_it_changes() {
+        let directory = tempfile::tempdir().unwrap();
+        let travel = directory.path().join("travel.csv");
+        let header = "account,from,to,country,ticket\n";
+        std::fs::write(&travel, format!("{header}a,2026-03-01,2026-03-02,DE,T1\n")).unwrap();
+        let files = ReferenceFiles {
+            travel: Some(travel.clone()),
+            is_roster_in_topic: true,
+            ..ReferenceFiles::default()
+        };
+        let (watch, problems) = ReferenceWatch::open(files).unwrap();
+        assert_eq!(problems, [], "whom it is about is not known yet");
+        let topic = || {
+            let mut builder = RosterBuilder::default();
+            builder.upsert("ref.roster", "a", b"{\"country\":\"US\"}").unwrap();
+            builder
+        };
+        let ticket = |day: i32| {
+            let current = watch.current();
+            let listed = current.resolve(std::iter::once("a")).unwrap();
+            listed.travel_on(day).map(|travel| travel.ticket.clone())
+        };
+        let first_of_march = 20_513;
+        assert_eq!(watch.use_topic_roster(topic()), []);
+        assert_eq!(ticket(first_of_march).as_deref(), Some("T1"));
+        assert!(watch.current().versions().contains("travel "));
+        std::fs::write(&travel, format!("{header}a,2026-03-05,2026-03-06,FR,T2\n\n")).unwrap();
+        assert!(matches!(watch.poll(), Polled::Settling));
+        assert!(matches!(watch.poll(), Polled::Reloaded(_)));
+        assert_eq!(ticket(first_of_march), None);
+        assert_eq!(watch.use_topic_roster(topic()), []);
+        assert_eq!(ticket(first_of_march + 4).as_deref(), Some("T2"));
+        assert_eq!(
+            watch.current().summary().datasets.len(),
+            1,
+            "one travel file, however often it was read"
+        );
     }
 }

@@ -55,6 +55,7 @@ pub fn reference_files(config: &Config) -> ReferenceFiles {
         networks: config.networks.file.iter().cloned().collect(),
         roster: config.roster.file.iter().cloned().collect(),
         travel: config.roster.travel_file.clone(),
+        is_roster_in_topic: config.roster.topic.is_some(),
     }
 }
 
