@@ -55,6 +55,11 @@ fn reference_data(config: &Config, report: &mut Report) {
         Ok((reference, problems)) => {
             report.problems.extend(problems.iter().map(ToString::to_string));
             for dataset in reference.summary().datasets {
+                if dataset.records == 0 {
+                    let what = format!("{}: no record in it; correct the file or its key", dataset.file);
+                    report.warnings.push(what);
+                    continue;
+                }
                 report.fine.push(format!(
                     "{}: {} records, {}",
                     dataset.file, dataset.records, dataset.version
@@ -119,5 +124,37 @@ fn cluster(config: &Config, service: &ServiceSettings, report: &mut Report) {
             }
             report.problems.extend(keyed_source_refusal(config, &found));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn examined(roster: &str, networks: &str) -> Report {
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name: &str, text: &str| {
+            let path = directory.path().join(name);
+            std::fs::write(&path, text).unwrap();
+            Some(path)
+        };
+        let mut config = Config::default();
+        config.roster.file = path("roster.csv", roster);
+        config.networks.file = path("networks.csv", networks);
+        let mut report = Report::default();
+        reference_data(&config, &mut report);
+        report
+    }
+
+    #[test]
+    fn files_without_a_record_are_warned_of() {
+        let report = examined("account\n", "network,class,label\n");
+        let warned = |file: &str| {
+            let start = format!("{file}: no record in it");
+            report.warnings.iter().any(|warning| warning.contains(&start))
+        };
+        assert!(warned("roster.csv") && warned("networks.csv"), "{report:?}");
+        assert_eq!(report.problems, [""; 0]);
+        assert_eq!(report.fine, [""; 0]);
     }
 }

@@ -5,7 +5,7 @@
 //! | nothing changed | the same |
 //! | a file changed | the same, until two polls in a row see the same files: it may still be being written |
 //! | it has settled and is sound | the new |
-//! | it is broken, or far smaller than before | the same; said in the log, the status and the metrics |
+//! | it is broken, or far smaller than before | the same until SIGHUP; said in the log, the status and the metrics |
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,16 +13,16 @@ use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
 
-use crate::enrich::Reference;
 use crate::enrich::geography::Geography;
 use crate::enrich::problem::{Complaint, Problem};
 use crate::enrich::roster::Roster;
 use crate::enrich::roster_builder::RosterBuilder;
+use crate::enrich::{Dataset, DatasetKind, Reference};
 
 use super::reference::{LoadError, ReferenceFiles, Sources, load, load_geography, load_roster, load_travel};
 
-/// A new set of databases with less than this share of the ranges or places in use, in hundredths, is taken for an
-/// accident.
+/// A new set of databases, list or roster with less than this share of the ranges, places, lines or accounts in use, in
+/// hundredths, is taken for an accident.
 const REMAINING_PERCENT_MIN: u64 = 50;
 
 /// Reference data in use, and the files it comes from.
@@ -209,7 +209,7 @@ impl ReferenceWatch {
         } else {
             let (geography, problems) = load_geography(&sources)?;
             if caution == Caution::RefuseShrinking {
-                refuse_shrinking(current.geography(), &geography)?;
+                refuse_shrinking(&sizes(current.geography()), &sizes(&geography))?;
             }
             (Arc::new(geography), problems)
         };
@@ -220,7 +220,17 @@ impl ReferenceWatch {
                 builder.set_travel(travel);
                 builder.build(&geography)
             }
-            None => load_roster(&sources, &geography)?,
+            None => {
+                let (roster, found) = load_roster(&sources, &geography)?;
+                if caution == Caution::RefuseShrinking {
+                    let accounts = |roster: &Roster| {
+                        let records = records_of(DatasetKind::Roster, roster.datasets());
+                        ("roster.file", "accounts", records)
+                    };
+                    refuse_shrinking(&[accounts(current.roster())], &[accounts(&roster)])?;
+                }
+                (roster, found)
+            }
         };
         problems.extend(more);
         Ok((Reference::new(geography, Arc::new(roster)), problems))
@@ -238,18 +248,32 @@ enum Caution {
     TakeAnything,
 }
 
-fn refuse_shrinking(old: &Geography, new: &Geography) -> Result<(), LoadError> {
-    let counts = [
-        ("ranges of addresses", old.ranges(), new.ranges()),
-        ("places", old.places().len() as u64, new.places().len() as u64),
-    ];
-    for (what, old, new) in counts {
+/// Key of the configuration, what is counted, and how many there are.
+type Size = (&'static str, &'static str, u64);
+
+/// A list has few lines beside a database's ranges, so each is counted for itself.
+fn sizes(geography: &Geography) -> [Size; 3] {
+    let listed = records_of(DatasetKind::Networks, geography.datasets());
+    [
+        ("geoip.files", "places", geography.places().len() as u64),
+        ("networks.file", "lines", listed),
+        ("geoip.files", "ranges of addresses", geography.ranges()),
+    ]
+}
+
+fn records_of(kind: DatasetKind, datasets: &[Dataset]) -> u64 {
+    let of_kind = datasets.iter().filter(|dataset| dataset.kind == kind);
+    of_kind.map(|dataset| dataset.records).sum()
+}
+
+fn refuse_shrinking(old: &[Size], new: &[Size]) -> Result<(), LoadError> {
+    for ((_, _, old), (key, what, new)) in old.iter().zip(new) {
         if new * 100 < old * REMAINING_PERCENT_MIN {
             let complaint = Complaint::new(
                 format!("{new} {what} where {old} are in use"),
-                "check the files; if they are meant, reload by SIGHUP",
+                "check the files; if they are meant, reload by SIGHUP, or restart",
             );
-            return Err(LoadError::Refused(complaint.at("geoip.files", None)));
+            return Err(LoadError::Refused(complaint.at(key, None)));
         }
     }
     Ok(())
@@ -384,6 +408,40 @@ mod tests {
         assert_eq!(watch.current().summary().places, full);
         assert!(matches!(watch.reload(), Polled::Reloaded(_)));
         assert_eq!(watch.current().summary().places, 0);
+    }
+
+    #[test]
+    fn an_emptied_roster_or_list_is_taken_for_an_accident_until_somebody_asks() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut files = files(directory.path());
+        let list = directory.path().join("networks.csv");
+        std::fs::write(&list, "network,class,label\n192.0.2.0/24,vpn,Astrill\n").unwrap();
+        files.networks = vec![list.clone()];
+        let roster = files.roster[0].clone();
+        let (watch, _) = ReferenceWatch::open(files).unwrap();
+        let listed = |watch: &ReferenceWatch| sizes(watch.current().geography())[1].2;
+        for (file, header, key) in [
+            (&roster, "account\n", "roster.file: 0 accounts where 1 are in use"),
+            (
+                &list,
+                "network,class,label\n",
+                "networks.file: 0 lines where 1 are in use",
+            ),
+        ] {
+            let before = std::fs::read(file).unwrap();
+            std::fs::write(file, header).unwrap();
+            assert!(matches!(watch.poll(), Polled::Settling));
+            let Polled::Failed(error) = watch.poll() else {
+                panic!("emptied")
+            };
+            assert!(error.to_string().starts_with(key), "{error}");
+            assert!(knows(&watch, "a") && listed(&watch) == 1);
+            std::fs::write(file, before).unwrap();
+        }
+        std::fs::write(&roster, "account\n").unwrap();
+        std::fs::write(&list, "network,class,label\n").unwrap();
+        assert!(matches!(watch.reload(), Polled::Reloaded(_)));
+        assert!(!knows(&watch, "a") && listed(&watch) == 0);
     }
 
     #[test]
