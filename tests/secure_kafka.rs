@@ -366,7 +366,7 @@ mod with_tls {
                 &format!("brokers = '{brokers}'\nsecurity_protocol = '{protocol}'\n"),
             );
             let (code, text) = operator.ends(&["check"]);
-            assert_eq!(code, Some(2), "{text}");
+            assert_eq!(code, Some(3), "{text}");
             assert!(
                 text.contains(&**brokers) && text.contains("check kafka.security_protocol"),
                 "{text}"

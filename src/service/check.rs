@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::config::Config;
-use super::kafka::admin::Admin;
+use super::kafka::admin::{Admin, AdminError};
 use super::reference;
 use super::run::keyed_source_refusal;
 use super::supervisor::ServiceSettings;
@@ -17,6 +17,8 @@ const ASK: Duration = Duration::from_secs(10);
 pub struct Report {
     /// `run` would refuse or fail.
     pub problems: Vec<String>,
+    /// Brokers that do not answer, so that nothing is known of the topics; `run` would wait for them.
+    pub unanswered: Vec<String>,
     /// `run` would start, but the operator should know.
     pub warnings: Vec<String>,
     /// What is well.
@@ -53,7 +55,8 @@ fn reference_data(config: &Config, report: &mut Report) {
     match reference::load(&settings::reference_files(config)) {
         Err(error) => report.problems.push(error.to_string()),
         Ok((reference, problems)) => {
-            report.problems.extend(problems.iter().map(ToString::to_string));
+            let left_out = problems.iter().map(|problem| format!("left out: {problem}"));
+            report.warnings.extend(left_out);
             for dataset in reference.summary().datasets {
                 if dataset.records == 0 {
                     let what = format!("{}: no record in it; correct the file or its key", dataset.file);
@@ -80,13 +83,21 @@ fn reference_data(config: &Config, report: &mut Report) {
     }
 }
 
+/// Brokers that are silent may come back by themselves; a refusal needs the operator.
+fn not_asked(error: &AdminError, report: &mut Report) {
+    match error {
+        AdminError::Unreachable { .. } => report.unanswered.push(format!("{error}; `run` would wait for them")),
+        _ => report.problems.push(error.to_string()),
+    }
+}
+
 fn cluster(config: &Config, service: &ServiceSettings, report: &mut Report) {
     let admin = match Admin::new(&service.connection) {
         Ok(admin) => admin,
         Err(error) => return report.problems.push(error.to_string()),
     };
     match topics::plan(&admin, &service.topics, ASK) {
-        Err(error) => return report.problems.push(error.to_string()),
+        Err(error) => return not_asked(&error, report),
         Ok(plan) => {
             report.warnings.extend(plan.warnings);
             if config.topics.allow_unsafe {
@@ -112,7 +123,7 @@ fn cluster(config: &Config, service: &ServiceSettings, report: &mut Report) {
     }
     let sources: Vec<&str> = service.sources.iter().map(|source| source.topic.as_str()).collect();
     match admin.partition_counts(&sources, ASK) {
-        Err(error) => report.problems.push(error.to_string()),
+        Err(error) => not_asked(&error, report),
         Ok(found) => {
             for source in sources {
                 match found.get(source) {
@@ -144,6 +155,42 @@ mod tests {
         let mut report = Report::default();
         reference_data(&config, &mut report);
         report
+    }
+
+    #[test]
+    fn lines_left_out_are_warnings_as_run_takes_them() {
+        let report = examined(
+            "account,country\na,UK\nb,US\n",
+            "network,class,label\n192.0.2.0/24,vpn,Astrill\n",
+        );
+        assert_eq!(report.problems, [""; 0]);
+        let left_out: Vec<_> = report
+            .warnings
+            .iter()
+            .filter(|warning| warning.contains("roster.csv:2"))
+            .collect();
+        assert!(
+            left_out.len() == 1 && left_out[0].starts_with("left out: "),
+            "{report:?}"
+        );
+        assert!(
+            report.fine.iter().any(|fine| fine.contains("roster.csv: 1 records")),
+            "{report:?}"
+        );
+    }
+
+    #[test]
+    fn silent_brokers_are_no_mistake_and_a_refusal_is() {
+        let (brokers, detail) = ("a:9092".to_owned(), "timed out".to_owned());
+        let mut report = Report::default();
+        let silent = AdminError::Unreachable {
+            brokers: brokers.clone(),
+            detail: detail.clone(),
+        };
+        not_asked(&silent, &mut report);
+        assert_eq!((report.problems.len(), report.unanswered.len()), (0, 1));
+        not_asked(&AdminError::Refused { brokers, detail }, &mut report);
+        assert_eq!((report.problems.len(), report.unanswered.len()), (1, 1));
     }
 
     #[test]
