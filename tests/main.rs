@@ -11,6 +11,7 @@ mod properties;
 mod packed;
 mod limits;
 mod tidy;
+mod command_line;
 mod in_process_broker;
 mod chaos;
 mod guard;

@@ -41,7 +41,8 @@ pub struct ReplayArgs {
     /// Threads that work; with several, one more reads ahead. The output is the same for any number.
     #[arg(short, long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
     pub jobs: u16,
-    /// End with exit code 1 if an alert is at least this severe: informational, low, medium, high or critical.
+    /// End with exit code 1 if an alert is at least this severe: informational, low, medium, high or critical. Alerts
+    /// are counted to the end, even if standard output is closed.
     #[arg(long, value_name = "SEVERITY", value_parser = severity)]
     pub fail_on: Option<Severity>,
     /// Files to read, in this order, plain or compressed with gzip or zstd; - for standard input.
@@ -72,7 +73,7 @@ const RECORDS_PER_LOOK: u64 = 4_096;
 ///
 /// # Errors
 /// [`Failure::Usage`] for what the command line or the configuration names wrongly, [`Failure::Runtime`] for a file
-/// that breaks off: what came before it was used, and the summary says so.
+/// that breaks off (what came before it was used, and the summary says so), and for records of which none could be used.
 pub fn run(args: &ReplayArgs) -> Result<Ending, Failure> {
     let started = Instant::now();
     let mut core = core::Core::new(args)?;
@@ -85,7 +86,10 @@ pub fn run(args: &ReplayArgs) -> Result<Ending, Failure> {
     let inputs = inputs.map_err(Failure::Usage)?;
     let bar = progress_bar(&inputs);
     let mut output = Output {
-        alerts: BufWriter::new(io::stdout().lock()),
+        alerts: Alerts {
+            to: Some(BufWriter::new(io::stdout().lock())),
+            outlives_reader: args.fail_on.is_some(),
+        },
         summary: Summary::default(),
         told: 0,
         bar,
@@ -100,6 +104,7 @@ pub fn run(args: &ReplayArgs) -> Result<Ending, Failure> {
     while core.drain(&mut output)? {}
     output.alerts.flush()?;
     output.bar.finish_and_clear();
+    let refused = output.told;
     let summary = Summary {
         elapsed: started.elapsed(),
         ..output.summary
@@ -107,6 +112,18 @@ pub fn run(args: &ReplayArgs) -> Result<Ending, Failure> {
     anstream::eprint!("{}", summary.table());
     if let Some(error) = broken {
         return Err(Failure::Runtime(error));
+    }
+    ending(args, &summary, refused)
+}
+
+/// Silence is an answer only if something was understood. Records that are plainly none of our business are no mistake.
+fn ending(args: &ReplayArgs, summary: &Summary, refused: u64) -> Result<Ending, Failure> {
+    if summary.events == 0 && refused > 0 {
+        return Err(Failure::Runtime(anyhow::anyhow!(
+            "none of {} records could be used as {}; `falsefront normalize` shows why, --format names another format",
+            summary.records,
+            args.format.name()
+        )));
     }
     let is_alarming = args.fail_on.is_some_and(|severity| summary.alerts_from(severity) > 0);
     Ok(if is_alarming { Ending::Alerts } else { Ending::Done })
@@ -144,9 +161,38 @@ fn feed(mut input: Input, format: Format, core: &mut core::Core, output: &mut Ou
     }
 }
 
+/// Standard output, for as long as somebody reads it.
+struct Alerts<W: Write> {
+    /// `None` once the reader has seen enough (`| head`).
+    to: Option<BufWriter<W>>,
+    /// Whether to go on without a reader, because the exit code tells of all alerts.
+    outlives_reader: bool,
+}
+
+impl<W: Write> Alerts<W> {
+    fn write(&mut self, alert: &[u8]) -> io::Result<()> {
+        self.on_open(|to| to.write_all(alert).and_then(|()| to.write_all(b"\n")))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.on_open(BufWriter::flush)
+    }
+
+    fn on_open(&mut self, act: impl FnOnce(&mut BufWriter<W>) -> io::Result<()>) -> io::Result<()> {
+        let outcome = self.to.as_mut().map_or(Ok(()), act);
+        match outcome {
+            Err(error) if self.outlives_reader && error.kind() == io::ErrorKind::BrokenPipe => {
+                self.to = None;
+                Ok(())
+            }
+            outcome => outcome,
+        }
+    }
+}
+
 /// Where results go.
 struct Output<'a> {
-    alerts: BufWriter<io::StdoutLock<'a>>,
+    alerts: Alerts<io::StdoutLock<'a>>,
     summary: Summary,
     told: u64,
     bar: ProgressBar,
@@ -155,8 +201,7 @@ struct Output<'a> {
 impl Output<'_> {
     fn publish(&mut self, published: &Published) -> io::Result<()> {
         self.summary.count(published);
-        self.alerts.write_all(&published.value)?;
-        self.alerts.write_all(b"\n")
+        self.alerts.write(&published.value)
     }
 
     fn tell(&mut self, file: &str, offset: i64, reason: &'static str, detail: &str) {
@@ -271,7 +316,58 @@ mod core {
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser as _;
+
     use super::*;
+
+    #[derive(clap::Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: ReplayArgs,
+    }
+
+    struct Closed;
+
+    impl Write for Closed {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            Err(io::ErrorKind::BrokenPipe.into())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_closed_pipe_ends_a_replay_unless_its_exit_code_is_asked_for() {
+        for (outlives_reader, is_ok) in [(true, true), (false, false)] {
+            let mut alerts = Alerts {
+                to: Some(BufWriter::with_capacity(4, Closed)),
+                outlives_reader,
+            };
+            assert_eq!(alerts.write(b"longer than the buffer").is_ok(), is_ok);
+            assert_eq!(alerts.to.is_none(), is_ok);
+            if is_ok {
+                assert!(alerts.write(b"more").is_ok() && alerts.flush().is_ok());
+            }
+        }
+    }
+
+    #[test]
+    fn records_of_which_none_could_be_used_are_a_failure() {
+        let args = Line::parse_from(["replay", "--fail-on", "low", "-"]).args;
+        let summary = |events| Summary {
+            records: 3,
+            events,
+            ..Summary::default()
+        };
+        assert!(matches!(ending(&args, &summary(0), 3), Err(Failure::Runtime(_))));
+        assert!(
+            matches!(ending(&args, &summary(0), 0), Ok(Ending::Done)),
+            "none of our business"
+        );
+        assert!(matches!(ending(&args, &summary(1), 2), Ok(Ending::Done)));
+    }
 
     #[test]
     fn formats_and_severities_have_their_names() {
