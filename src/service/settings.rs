@@ -9,7 +9,7 @@ use std::hash::Hasher;
 
 use crate::model::key::HashKey;
 
-use super::config::{Config, Fetch, Kafka, SaslMechanism};
+use super::config::{Config, Fetch, Kafka, SaslMechanism, is_there};
 use super::kafka::Connection;
 use super::reference::ReferenceFiles;
 use super::secret::Secret;
@@ -22,12 +22,12 @@ pub const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A file that the configuration names cannot be used.
 #[derive(Debug, thiserror::Error)]
-#[error("{key}: {file}: {detail}")]
+#[error("{key}: {}{detail}", .file.as_ref().map(|file| format!("{file}: ")).unwrap_or_default())]
 pub struct SettingsError {
     /// Key of the configuration.
     pub key: &'static str,
-    /// File.
-    pub file: String,
+    /// File; `None` if it may be the secret itself, because it should hold one and is not there.
+    pub file: Option<String>,
     /// What is wrong and what to do.
     pub detail: String,
 }
@@ -72,8 +72,12 @@ pub fn connection(config: &Config) -> Result<Connection, SettingsError> {
         security.set("ssl.ca.location", authority.or_else(system_authorities));
         let certificate = readable("kafka.ssl_certificate_file", kafka.ssl_certificate_file.as_deref())?;
         security.set("ssl.certificate.location", certificate);
-        let key = readable("kafka.ssl_key_file", kafka.ssl_key_file.as_deref())?;
-        security.set("ssl.key.location", key);
+        let key = readable("kafka.ssl_key_file", kafka.ssl_key_file.as_deref());
+        let key = key.map_err(|error| SettingsError {
+            file: error.file.filter(|file| is_there(Path::new(file))),
+            ..error
+        });
+        security.set("ssl.key.location", key?);
         let file = kafka.ssl_key_password_file.as_deref();
         let password = secret("kafka.ssl_key_password_file", &kafka.ssl_key_password, file)?;
         security.set("ssl.key.password", password);
@@ -142,9 +146,23 @@ fn readable(key: &'static str, file: Option<&Path>) -> Result<Option<String>, Se
         Ok(_) => Ok(Some(path)),
         Err(error) => Err(SettingsError {
             key,
-            file: path,
+            file: Some(path),
             detail: format!("{error}; correct the path, or let this user read the file"),
         }),
+    }
+}
+
+/// What is wrong with a file that holds a secret.
+fn secret_error(key: &'static str, file: &Path, detail: &str) -> SettingsError {
+    if is_there(file) {
+        let file = Some(file.display().to_string());
+        let detail = detail.to_owned();
+        return SettingsError { key, file, detail };
+    }
+    SettingsError {
+        key,
+        file: None,
+        detail: format!("{detail}; the path is not shown, because the secret itself may have been put in its place"),
     }
 }
 
@@ -186,12 +204,14 @@ fn secret(key: &'static str, value: &Option<Secret>, file: Option<&Path>) -> Res
     let Some(file) = file else {
         return Ok(value.as_ref().map(|value| value.reveal().to_owned()));
     };
-    let text = std::fs::read_to_string(file).map_err(|error| SettingsError {
-        key,
-        file: file.display().to_string(),
-        detail: format!("{error}; the file must hold the secret alone"),
-    })?;
-    Ok(Some(text.trim_end_matches(['\r', '\n']).to_owned()))
+    let must = "the file must hold the secret alone";
+    let text = std::fs::read_to_string(file);
+    let text = text.map_err(|error| secret_error(key, file, &format!("{error}; {must}")))?;
+    let value = text.trim_end_matches(['\r', '\n']);
+    if value.is_empty() {
+        return Err(secret_error(key, file, &format!("is empty; {must}")));
+    }
+    Ok(Some(value.to_owned()))
 }
 
 /// The key that decides partitions.
@@ -204,11 +224,7 @@ pub fn hash_key(config: &Config) -> Result<HashKey, SettingsError> {
         hasher.write(config.application.as_bytes());
         return Ok(HashKey(hasher.finish128().as_u128().to_le_bytes()));
     };
-    let error = |detail: String| SettingsError {
-        key: "hash_key_file",
-        file: file.display().to_string(),
-        detail,
-    };
+    let error = |detail: String| secret_error("hash_key_file", file, &detail);
     let remedy = "make one with `head -c 16 /dev/urandom > FILE`";
     let bytes = std::fs::read(file).map_err(|cause| error(format!("{cause}; {remedy}")))?;
     let key: [u8; 16] = bytes
@@ -248,4 +264,48 @@ pub fn service(config: &Config) -> Result<ServiceSettings, SettingsError> {
         protocol: config.group_protocol,
         fixed_sources: None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::service::config::SecurityProtocol;
+
+    fn refusal(file: &Path) -> String {
+        let error = secret("kafka.sasl_password_file", &None, Some(file)).err().unwrap();
+        error.to_string()
+    }
+
+    #[test]
+    fn a_secret_s_file_that_is_not_there_is_told_by_its_key_alone() {
+        let told = refusal(Path::new("CANARY"));
+        assert!(
+            told.starts_with("kafka.sasl_password_file: ") && !told.contains("CANARY"),
+            "{told}"
+        );
+        let mut config = Config {
+            hash_key_file: Some("CANARY".into()),
+            ..Config::default()
+        };
+        let told = hash_key(&config).err().unwrap().to_string();
+        assert!(
+            told.starts_with("hash_key_file: ") && !told.contains("CANARY"),
+            "{told}"
+        );
+        config.kafka.security_protocol = SecurityProtocol::Ssl;
+        config.kafka.ssl_key_file = Some("CANARY".into());
+        let told = connection(&config).err().unwrap().to_string();
+        assert!(
+            told.starts_with("kafka.ssl_key_file: ") && !told.contains("CANARY"),
+            "{told}"
+        );
+    }
+
+    #[test]
+    fn an_empty_password_is_refused_with_its_key_and_file() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "\r\n").unwrap();
+        let expected = format!("kafka.sasl_password_file: {}: is empty", file.path().display());
+        assert!(refusal(file.path()).starts_with(&expected), "{}", refusal(file.path()));
+    }
 }

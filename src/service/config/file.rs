@@ -1,7 +1,7 @@
 //! What the configuration may say, and what it says if nobody does.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -88,6 +88,32 @@ impl Default for Config {
             detections: DetectionSettings::default(),
         }
     }
+}
+
+impl Config {
+    /// The configuration as it may be shown: where a file with a secret should be and none is, the secret itself may
+    /// have been given.
+    #[must_use]
+    pub fn printable(&self) -> Self {
+        let mut shown = self.clone();
+        let kafka = &mut shown.kafka;
+        let files = [
+            &mut shown.hash_key_file,
+            &mut kafka.sasl_password_file,
+            &mut kafka.oauth_client_secret_file,
+            &mut kafka.ssl_key_file,
+            &mut kafka.ssl_key_password_file,
+        ];
+        for file in files.into_iter().flatten().filter(|file| !is_there(file)) {
+            *file = PathBuf::from(super::conceal::HIDDEN);
+        }
+        shown
+    }
+}
+
+/// Whether there is anything at that path, readable or not.
+pub fn is_there(file: &Path) -> bool {
+    std::fs::symlink_metadata(file).is_ok()
 }
 
 /// The brokers and how to be let in.

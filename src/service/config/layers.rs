@@ -1,6 +1,6 @@
 //! Reads the files, merges the layers, and says where a mistake is.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
@@ -227,8 +227,7 @@ fn merge(
     let mut settings: HashMap<String, String> = environment
         .filter(|(name, value)| is_setting(name) && !value.is_empty() && !is_service_link(name, value))
         .collect();
-    let mut variables: Vec<String> = settings.keys().cloned().collect();
-    variables.sort_unstable();
+    let variables: BTreeMap<String, String> = settings.clone().into_iter().collect();
     let texts_of_environment = TEXTS.map(|(name, key)| (key, settings.remove(name)));
     let environment = config::Environment::with_prefix("FALSEFRONT")
         .prefix_separator("_")
@@ -262,16 +261,40 @@ fn merge(
         })
     })?;
     let config: Config = serde_path_to_error::deserialize(merged).map_err(|error| {
-        let key = error.path().to_string();
-        let detail = unknown_key(&error.inner().to_string()).unwrap_or_else(|| error.inner().to_string());
-        let source = variable_of(&key, &variables).unwrap_or("the environment or a flag");
-        one(Problem {
-            detail: format!("{detail} (from {source})"),
-            key,
-            place: None,
-        })
+        let path = error.path().to_string();
+        one(variable_problem(&path, &error.inner().to_string(), &variables))
     })?;
+    let variables = variables.into_keys().collect();
     Ok((config, Origin { texts, variables }))
+}
+
+/// What is wrong with the variable that sets `path`, without its value, which may be a secret wherever it went.
+fn variable_problem(path: &str, message: &str, variables: &BTreeMap<String, String>) -> Problem {
+    // Of a list, the key is meant and not the element.
+    let key = path.split('[').next().unwrap_or(path);
+    let names: Vec<String> = variables.keys().cloned().collect();
+    let source = variable_of(key, &names);
+    let value = source.and_then(|name| variables.get(name));
+    let detail = unknown_key(message)
+        .or_else(|| refused_as_text(key, value?, key != path))
+        .unwrap_or_else(|| without_value(message));
+    let source = source.unwrap_or("the environment or a flag");
+    Problem {
+        key: key.to_owned(),
+        detail: format!("{detail} (from {source})"),
+        place: None,
+    }
+}
+
+/// What is said of the value in a file: that message, unlike the one about a variable, names what is accepted.
+fn refused_as_text(key: &str, value: &str, is_list: bool) -> Option<String> {
+    let value = if is_list {
+        toml::Value::Array(value.split(',').map(toml::Value::from).collect())
+    } else {
+        toml::Value::from(value)
+    };
+    let error = toml::from_str::<Config>(&format!("{key} = {value}")).err()?;
+    Some(without_value(error.message()))
 }
 
 /// The configuration, or its problems with their places in the files.
@@ -346,7 +369,10 @@ fn without_value(detail: &str) -> String {
         Some(format!("{start}{quote}{HIDDEN}{quote}{behind}{expected}"))
     };
     let hidden = names_value.then(|| quoted('`').or_else(|| quoted('"')));
-    hidden.flatten().unwrap_or_else(|| detail.to_owned())
+    hidden.flatten().unwrap_or_else(|| {
+        let (told, _) = detail.split_once(" constructor ").unwrap_or((detail, ""));
+        told.to_owned()
+    })
 }
 
 /// Serde's sentence about an unknown key, shortened, with the key that was probably meant.

@@ -10,5 +10,5 @@ mod security;
 mod suggest;
 mod conceal;
 
-pub use file::{Config, Fetch, Kafka, SaslMechanism};
+pub use file::{Config, Fetch, Kafka, SaslMechanism, SecurityProtocol, is_there};
 pub use layers::{ConfigError, Problem, environment, load, load_offline};

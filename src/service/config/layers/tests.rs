@@ -210,6 +210,43 @@ fn no_mistake_shows_a_secret() {
 }
 
 #[test]
+fn a_variable_s_value_is_never_shown_and_what_is_accepted_is() {
+    for (name, accepted) in [
+        (
+            "FALSEFRONT_KAFKA__SASL_MECHANISM",
+            "`plain`, `scram_sha256`, `scram_sha512`, `oauthbearer`",
+        ),
+        ("FALSEFRONT_KAFKA__SECURITY_PROTOCOL", "`plaintext`, `ssl`"),
+        ("FALSEFRONT_ROLES", "`intake`, `accounts`, `entities`"),
+        ("FALSEFRONT_WORKERS", "expected"),
+        ("FALSEFRONT_KAFKA", "expected"),
+    ] {
+        let error = load_text(GOOD, &[(name, "CANARY")]).err().unwrap();
+        assert!(
+            error.contains(accepted) && error.contains(&format!("(from {name})")),
+            "{error}"
+        );
+        assert!(!error.contains("CANARY"), "{error}");
+    }
+}
+
+#[test]
+fn a_file_of_a_secret_that_is_not_there_may_be_the_secret() {
+    let key = tempfile::NamedTempFile::new().unwrap();
+    let path = key.path().display();
+    let config = load_text(
+        &format!("{SASL}kafka.sasl_password_file = 'CANARY'\nhash_key_file = '{path}'\n{GOOD}"),
+        &[],
+    );
+    let printed = toml::to_string_pretty(&config.ok().unwrap().printable()).unwrap();
+    assert!(printed.contains("sasl_password_file = \"***\""), "{printed}");
+    assert!(
+        printed.contains(&path.to_string()) && !printed.contains("CANARY"),
+        "{printed}"
+    );
+}
+
+#[test]
 fn a_password_in_the_environment_stays_as_it_is_spelled() {
     for password in ["007", "1e3", "true", "a,b", " x "] {
         let variables = [("FALSEFRONT_KAFKA__SASL_PASSWORD", password)];
