@@ -30,12 +30,19 @@ const CONNECTIONS_MAX: usize = 64;
 /// A connection that still waits for a request this long after it began is closed: slow clients must not use all up.
 const CONNECTION_LIFE: Duration = Duration::from_secs(30);
 
+/// Takes the address, so that whoever may not have it is told before anything begins.
+///
+/// # Errors
+/// If another has it, or this user may not.
+pub async fn bind(listen: SocketAddr) -> std::io::Result<TcpListener> {
+    TcpListener::bind(listen).await
+}
+
 /// Serves until the runtime ends.
 ///
 /// # Errors
-/// If the address cannot be bound.
-pub async fn serve(listen: SocketAddr, metrics: Metrics) -> std::io::Result<()> {
-    let listener = TcpListener::bind(listen).await?;
+/// If the address is lost.
+pub async fn serve(listener: TcpListener, metrics: Metrics) -> std::io::Result<()> {
     tracing::info!(address = %listener.local_addr()?, "metrics and health on /metrics, /livez, /readyz");
     axum::serve(Bounded::new(listener, CONNECTION_LIFE), router(metrics)).await
 }

@@ -98,10 +98,14 @@ async fn serve(
     let metrics = Metrics::new().map_err(runtime)?;
     let mut signals = Signals::new().map_err(runtime)?;
     if let Ok(listen) = config.http.listen.parse::<SocketAddr>() {
-        let server = http::serve(listen, metrics.clone());
+        let listener = http::bind(listen).await.map_err(|error| {
+            let remedy = "choose another address, end who has it, or turn metrics and health off by \"\"";
+            configuration(format!("http.listen: {listen}: {error}; {remedy}"))
+        })?;
+        let server = http::serve(listener, metrics.clone());
         tokio::spawn(async move {
             if let Err(error) = server.await {
-                tracing::error!(%listen, %error, "no metrics: choose another http.listen");
+                tracing::error!(%listen, %error, "no metrics any more");
             }
         });
     }
@@ -335,5 +339,25 @@ fn report_reference(watch: &ReferenceWatch, metrics: &Metrics) {
             #[expect(clippy::cast_precision_loss, reason = "seconds since 1970 fit 53 bits")]
             metrics.set_reference_built(dataset.kind.as_str(), built_s as f64);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_that_another_has_ends_the_start_as_a_mistake_does() {
+        let other = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut config = Config::default();
+        config.kafka.brokers = "127.0.0.1:1".to_owned();
+        config.http.listen = other.local_addr().unwrap().to_string();
+        let Err(RunError::Configuration(told)) = run(&config) else {
+            panic!("it went on")
+        };
+        assert!(
+            told.starts_with(&format!("http.listen: {}: ", config.http.listen)),
+            "{told}"
+        );
     }
 }
