@@ -113,7 +113,7 @@ impl Member {
         let text = String::from_utf8(self.metrics.render()).unwrap();
         let line = text
             .lines()
-            .find(|line| line.starts_with("falsefront_direct_fetch_given_up_total"));
+            .find(|line| line.starts_with("falsefront_direct_fetch_given_up_total") && !line.ends_with(" 0"));
         line.map(str::to_owned)
     }
 }

@@ -195,6 +195,16 @@ pub enum DatasetKind {
 }
 
 impl DatasetKind {
+    /// Every kind.
+    pub const ALL: [Self; 6] = [
+        Self::City,
+        Self::Asn,
+        Self::Anonymizer,
+        Self::Networks,
+        Self::Roster,
+        Self::Travel,
+    ];
+
     /// The kind as metric labels spell it.
     #[must_use]
     pub fn as_str(self) -> &'static str {

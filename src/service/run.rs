@@ -302,6 +302,8 @@ fn poll_reference(watch: &ReferenceWatch, metrics: &Metrics) {
             REFERENCE_POLL
         };
         take_reload(watch, &polled, metrics);
+        // A roster from a topic changes without a reload.
+        metrics.set_reference_records(&watch.current().summary().datasets);
     }
 }
 
@@ -321,6 +323,7 @@ fn take_reload(watch: &ReferenceWatch, polled: &Polled, metrics: &Metrics) {
         Polled::Failed(error) => {
             tracing::error!(%error, "reference data not reloaded, the older stays in use");
             metrics.set_reference_ok(false);
+            metrics.set_reload_failures(watch.status().failures);
         }
     }
 }
@@ -328,6 +331,7 @@ fn take_reload(watch: &ReferenceWatch, polled: &Polled, metrics: &Metrics) {
 fn report_reference(watch: &ReferenceWatch, metrics: &Metrics) {
     let summary = watch.current().summary();
     metrics.set_reference_ok(true);
+    metrics.set_reference_records(&summary.datasets);
     for dataset in &summary.datasets {
         tracing::info!(
             kind = dataset.kind.as_str(),

@@ -490,7 +490,7 @@ impl Town {
         let is_bad = |line: &&str| {
             ["result=\"different\"", "kind=\"torn\"", "kind=\"refused\""]
                 .iter()
-                .any(|sign| line.contains(sign))
+                .any(|sign| line.contains(sign) && !line.ends_with(" 0"))
         };
         text.lines().filter(is_bad).map(str::to_owned).collect()
     }

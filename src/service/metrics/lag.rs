@@ -11,6 +11,21 @@ struct Standing {
     append_ms: i64,
     /// When there was nothing to read, the last time, ms: what there is now came later.
     idle_ms: i64,
+    /// When something was first seen to be waiting, ms.
+    waiting_ms: i64,
+}
+
+impl Standing {
+    /// Seconds since everything was read, and whether that is known. Where nothing was committed yet, it is at least the
+    /// time that records were seen to wait.
+    fn age(&self, now_ms: i64) -> (f64, bool) {
+        if self.records == 0 {
+            return (0.0, true);
+        }
+        let known_ms = self.append_ms.max(self.idle_ms);
+        let since_ms = if known_ms > 0 { known_ms } else { self.waiting_ms };
+        (seconds(now_ms.saturating_sub(since_ms).max(0)), known_ms > 0)
+    }
 }
 
 /// What `/metrics` computes from the standing of each partition when it is asked. Every worker and librdkafka's own
@@ -30,8 +45,10 @@ impl Lag {
             registry.register(Box::new(gauge.clone()))?;
             Ok::<_, prometheus::Error>(gauge)
         };
-        let seconds = "Time since everything was read, as far as records tell it; 0 while there is nothing to read.";
-        let to_loss = "Time until retention deletes records that were not read; known once records were.";
+        let seconds = "Time since everything was read, as far as records tell it, or at least since records were seen to \
+                       wait; 0 while there is nothing to read.";
+        let to_loss =
+            "Time until retention deletes records that were not read; known once records were, or none waits.";
         Ok(Self {
             partitions: DashMap::new(),
             retention: DashMap::new(),
@@ -49,6 +66,8 @@ impl Lag {
             standing.records = records;
             if records == 0 {
                 standing.idle_ms = standing.idle_ms.max(now_ms);
+            } else if standing.waiting_ms == 0 {
+                standing.waiting_ms = now_ms;
             }
         });
     }
@@ -81,17 +100,12 @@ impl Lag {
 
     /// Computes the gauges as of `now_ms`.
     pub(super) fn refresh(&self, now_ms: i64) {
-        for entry in self.partitions.iter().filter(|entry| entry.append_ms > 0) {
+        for entry in &self.partitions {
             let ((topic, partition), standing) = entry.pair();
-            let age = if standing.records > 0 {
-                let since_ms = standing.append_ms.max(standing.idle_ms);
-                seconds(now_ms.saturating_sub(since_ms).max(0))
-            } else {
-                0.0
-            };
+            let (age, is_known) = standing.age(now_ms);
             let labels = [topic.as_str(), &partition.to_string()];
             self.seconds.with_label_values(&labels).set(age);
-            if let Some(kept) = self.retention.get(topic) {
+            if let Some(kept) = self.retention.get(topic).filter(|_| is_known) {
                 self.to_loss.with_label_values(&labels).set(*kept - age);
             }
         }
@@ -99,13 +113,40 @@ impl Lag {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "milliseconds since 1970 fit 53 bits")]
-fn seconds(ms: i64) -> f64 {
+pub(super) fn seconds(ms: i64) -> f64 {
     ms as f64 / 1_000.0
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_partition_without_a_commit_since_the_start_is_not_left_out() {
+        let lag = Lag::new(&Registry::new()).unwrap();
+        lag.set_retention("auth", 3_600_000);
+        lag.records("auth", 0, 0, 1_000_000);
+        lag.records("auth", 1, 5, 1_000_000);
+        lag.refresh(1_010_000);
+        let of = |gauge: &GaugeVec, partition: &str| gauge.with_label_values(&["auth", partition]).get();
+        assert_eq!(
+            (of(&lag.seconds, "0"), of(&lag.to_loss, "0")),
+            (0.0, 3_600.0),
+            "nothing waits"
+        );
+        assert_eq!(of(&lag.seconds, "1"), 10.0, "at least since it was seen");
+        assert!(
+            lag.to_loss.remove_label_values(&["auth", "1"]).is_err(),
+            "the records may be older, so nobody knows how long they are kept"
+        );
+        lag.records("auth", 0, 7, 1_020_000);
+        lag.refresh(1_030_000);
+        assert_eq!(
+            (of(&lag.seconds, "0"), of(&lag.to_loss, "0")),
+            (30.0, 3_570.0),
+            "since nothing waited"
+        );
+    }
 
     #[test]
     fn a_partition_behind_says_how_long_until_records_are_lost() {

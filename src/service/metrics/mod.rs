@@ -3,6 +3,7 @@
 //! Counters move when a transaction is durable, so their sums are those of the committed log.
 
 mod families;
+mod known;
 mod lag;
 mod recorder;
 
@@ -14,6 +15,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use prometheus::core::Collector as _;
 use prometheus::{Encoder as _, GaugeVec, IntCounterVec, Opts, Registry, TextEncoder};
 
+use crate::enrich::{Dataset, DatasetKind};
+use crate::intake::REASONS;
 use crate::service::log::TopicPartition;
 use crate::service::worker::stage::{Role, Tally};
 
@@ -83,7 +86,7 @@ impl Metrics {
         registry.register(Box::new(build))?;
         #[cfg(target_os = "linux")]
         registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
-        Ok(Self(Arc::new(Inner {
+        let inner = Inner {
             flow: Flow::new(&registry)?,
             protocol: Protocol::new(&registry)?,
             holdings: Holdings::new(&registry)?,
@@ -92,7 +95,9 @@ impl Metrics {
             workers: Mutex::new(BTreeMap::new()),
             totals: Totals::default(),
             registry,
-        })))
+        };
+        known::of_the_process(&inner);
+        Ok(Self(Arc::new(inner)))
     }
 
     fn count_core(&self, stage: &str, name: &'static str, reason: &str, count: u64) {
@@ -126,6 +131,14 @@ impl Metrics {
     /// The handle of one worker.
     #[must_use]
     pub fn worker(&self, name: &str, role: Role) -> WorkerMetrics {
+        known::of_a_stage(&self.0, role);
+        let of_role = known::OF_THE_CORE.iter().filter(|(of, ..)| *of == role);
+        for (_, name, reason) in of_role {
+            self.count_core(role.as_str(), name, reason, 0);
+        }
+        for (reason, _) in REASONS.iter().filter(|_| role != Role::Entities) {
+            self.count_core(role.as_str(), "events_discarded", reason, 0);
+        }
         WorkerMetrics {
             all: self.clone(),
             name: name.to_owned(),
@@ -157,6 +170,8 @@ impl Metrics {
     /// Sets what is not read yet of one partition.
     pub fn set_lag(&self, topic: &str, partition: i32, records: i64) {
         self.0.lag.records(topic, partition, records, now_ms());
+        // Who has a lag is read, so its count begins here.
+        self.0.flow.records.with_label_values(&[topic]);
         self.0
             .flow
             .lag_records
@@ -179,6 +194,22 @@ impl Metrics {
             .set(built_s);
     }
 
+    /// Sets how much of each kind of reference data is in use.
+    pub fn set_reference_records(&self, datasets: &[Dataset]) {
+        for kind in DatasetKind::ALL {
+            let of_kind = datasets.iter().filter(|dataset| dataset.kind == kind);
+            let records: u64 = of_kind.map(|dataset| dataset.records).sum();
+            let gauge = self.0.holdings.reference_records.with_label_values(&[kind.as_str()]);
+            gauge.set(i64::try_from(records).unwrap_or(i64::MAX));
+        }
+    }
+
+    /// Sets how often newer reference data could not be used, which never falls.
+    pub fn set_reload_failures(&self, failures: u64) {
+        let counter = &self.0.holdings.reload_failures;
+        counter.inc_by(failures.saturating_sub(counter.get()));
+    }
+
     /// Whether the last reload of reference data worked.
     pub fn set_reference_ok(&self, is_ok: bool) {
         self.0.holdings.reference_ok.set(if is_ok { 1.0 } else { 0.0 });
@@ -188,6 +219,7 @@ impl Metrics {
     #[must_use]
     pub fn render(&self) -> Vec<u8> {
         self.0.lag.refresh(now_ms());
+        self.0.holdings.ready.set(if self.is_ready() { 1.0 } else { 0.0 });
         let mut text = Vec::new();
         // The encoder fails on families without metrics only, and gather leaves those out.
         let _ = TextEncoder::new().encode(&self.0.registry.gather(), &mut text);
@@ -299,6 +331,8 @@ impl WorkerMetrics {
         let stage = self.role.as_str();
         inner.flow.transactions.with_label_values(&[stage]).inc();
         inner.totals.transactions.fetch_add(1, Ordering::Relaxed);
+        let last_commit = inner.flow.last_commit.with_label_values(&[&self.name]);
+        last_commit.set(lag::seconds(now_ms()));
         for (topic, count) in &tally.records {
             inner.flow.records.with_label_values(&[topic.as_str()]).inc_by(*count);
             if self.role == Role::Intake {
@@ -332,12 +366,11 @@ impl WorkerMetrics {
             inner.totals.dead_letters.fetch_add(*count, Ordering::Relaxed);
         }
         if tally.append_ms > 0 {
-            #[expect(clippy::cast_precision_loss, reason = "milliseconds since 1970 fit 53 bits")]
             inner
                 .flow
                 .last_append
                 .with_label_values(&[&self.name])
-                .set(tally.append_ms as f64 / 1_000.0);
+                .set(lag::seconds(tally.append_ms));
         }
     }
 
@@ -495,6 +528,67 @@ mod tests {
             7,
             "only the half minute is above ten seconds"
         );
+    }
+
+    fn rendered(metrics: &Metrics) -> String {
+        String::from_utf8(metrics.render()).unwrap()
+    }
+
+    #[test]
+    fn counters_are_there_before_their_first_event() {
+        let metrics = Metrics::new().unwrap();
+        for role in Role::ALL {
+            let _ = metrics.worker(role.as_str(), role);
+        }
+        metrics.set_lag("auth", 0, 0);
+        let text = rendered(&metrics);
+        for line in [
+            r#"falsefront_dead_letters_total{reason="malformed_json",stage="intake"} 0"#,
+            r#"falsefront_dead_letters_total{reason="not_written_by_falsefront",stage="entities"} 0"#,
+            r#"falsefront_exactly_once_trouble_total{kind="hanging"} 0"#,
+            r#"falsefront_restore_digests_total{result="different"} 0"#,
+            r#"falsefront_transactions_aborted_total{reason="commit"} 0"#,
+            r#"falsefront_alerts_total{detection="laptop_farm",kind="alert",severity="critical"} 0"#,
+            r#"falsefront_events_late_total{reason="beyond_lateness",stage="accounts"} 0"#,
+            r#"falsefront_events_discarded_total{reason="account_masked",stage="intake"} 0"#,
+            r#"falsefront_rebalances_total{stage="intake"} 0"#,
+            r#"falsefront_records_received_total{topic="auth"} 0"#,
+            "falsefront_reference_reload_failures_total 0",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line} is not in:\n{text}");
+        }
+    }
+
+    #[test]
+    fn readiness_commits_and_reference_data_can_be_alerted_on() {
+        let metrics = Metrics::new().unwrap();
+        let worker = metrics.worker("accounts-0", Role::Accounts);
+        worker.beat(true, 1, 0);
+        assert!(rendered(&metrics).contains("\nfalsefront_ready 0\n"));
+        worker.beat(true, 1, 1);
+        worker.committed(&Tally::default());
+        let roster = |records| Dataset {
+            kind: DatasetKind::Roster,
+            file: "r".to_owned(),
+            version: String::new(),
+            built_seconds: None,
+            records,
+        };
+        metrics.set_reference_records(&[roster(3), roster(4)]);
+        metrics.set_reload_failures(2);
+        metrics.set_reload_failures(2);
+        let text = rendered(&metrics);
+        for line in [
+            "falsefront_ready 1",
+            r#"falsefront_reference_records{dataset="roster"} 7"#,
+            r#"falsefront_reference_records{dataset="city"} 0"#,
+            "falsefront_reference_reload_failures_total 2",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line} is not in:\n{text}");
+        }
+        let start = r#"falsefront_last_commit_timestamp_seconds{worker="accounts-0"} "#;
+        let committed = text.lines().find_map(|line| line.strip_prefix(start)).unwrap();
+        assert!((lag::seconds(now_ms()) - committed.parse::<f64>().unwrap()).abs() < 60.0);
     }
 
     #[test]
