@@ -70,7 +70,7 @@ pub fn topics_apply(file: &Path) -> Result<String, RunError> {
 pub fn config_print(file: Option<&Path>) -> Result<String, RunError> {
     let files: Vec<PathBuf> = file.iter().map(|file| (*file).to_owned()).collect();
     let config = load_offline(&files)?;
-    toml::to_string_pretty(&config.printable()).map_err(|error| RunError::Runtime(error.to_string()))
+    config::print(&config).map_err(|error| RunError::Runtime(error.to_string()))
 }
 
 /// `falsefront dead-letters replay`.

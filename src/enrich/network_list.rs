@@ -349,6 +349,10 @@ mod tests {
         for (text, told) in [
             ("cidr,class,label\n192.0.2.0/24,vpn,a\n", "header"),
             ("", "header"),
+            (
+                "network;class;label\n192.0.2.0/24;vpn;a\n",
+                "columns separated by \";\"",
+            ),
             ("network,class,label\nx,y,z\n", "no usable line"),
             ("network,class,label\n\u{0}\u{1}", "no usable line"),
         ] {

@@ -45,11 +45,17 @@ impl RosterBuilder {
     /// A [`Problem`] with the whole file: an unknown column, or no usable line. Nothing was added then.
     pub fn read(&mut self, file: &str, version: String, bytes: &[u8]) -> Result<Vec<Problem>, Problem> {
         let source: std::sync::Arc<str> = file.into();
-        let first = bytes.iter().find(|byte| !byte.is_ascii_whitespace());
-        let lines = if first == Some(&b'{') {
-            ndjson(bytes)
-        } else {
-            csv_lines::<RosterLine>(bytes, "travel comes in a file of its own").map_err(|c| c.at(file, Some(1)))?
+        let bytes = bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(bytes);
+        let lines = match bytes.trim_ascii_start().first() {
+            Some(b'{') => ndjson(bytes),
+            Some(b'[') => {
+                let complaint = Complaint::new(
+                    "a JSON array",
+                    "write one object per line: `jq -c '.[]'` makes them of it",
+                );
+                return Err(complaint.at(file, Some(1)));
+            }
+            _ => csv_lines::<RosterLine>(bytes).map_err(|c| c.at(file, Some(1)))?,
         };
         let mut problems = Problems::of(file);
         let mut found: BTreeMap<String, Sourced<Entry>> = BTreeMap::new();
@@ -93,7 +99,7 @@ impl RosterBuilder {
     /// A [`Problem`] with the whole file: an unknown column, or one missing. Nothing was added then.
     pub fn read_travel(&mut self, file: &str, version: String, bytes: &[u8]) -> Result<Vec<Problem>, Problem> {
         let source: std::sync::Arc<str> = file.into();
-        let lines = csv_lines::<TravelLine>(bytes, "remove it").map_err(|c| c.at(file, Some(1)))?;
+        let lines = csv_lines::<TravelLine>(bytes).map_err(|c| c.at(file, Some(1)))?;
         let mut problems = Problems::of(file);
         let mut used = 0;
         for (line, read) in lines {
@@ -322,8 +328,9 @@ b.two,,,,,,,,,,,,,
         let json = r#"{"account":"r.lee","aliases":["R.Lee@corp.example","00ulee"],"kind":"Contractor","employer":"Acme Staffing","country":"US","region":"Texas","city":"Austin","latitude":30.267,"longitude":"-97.743","radius_km":80,"time_zone":"America/Chicago","allowed_countries":["CA","MX"],"hire_date":"2025-11-03","devices":["LT-4411","LT-4412"]}
 
             {"account":"b.two","city":null}"#;
+        let json = format!("\u{feff}{json}");
         let (mut from_csv, mut from_json) = (RosterBuilder::default(), RosterBuilder::default());
-        assert!(read(&mut from_csv, CSV).is_empty() && read(&mut from_json, json).is_empty());
+        assert!(read(&mut from_csv, CSV).is_empty() && read(&mut from_json, &json).is_empty());
         let (from_csv, from_json) = (built(&from_csv), built(&from_json));
         let listed = from_csv.resolve(["nobody", "00ulee"].into_iter()).unwrap();
         assert_eq!(listed.account, "r.lee");
@@ -418,7 +425,11 @@ b.two,,,,,,,,,,,,,
         let mut builder = RosterBuilder::default();
         let told = read(&mut builder, &text);
         assert_eq!(told.len(), 5, "{told:?}");
-        assert!(told[0].contains("unknown field `alias`"), "{}", told[0]);
+        assert!(
+            told[0].contains("unknown field `alias`") && told[0].ends_with("correct its name, or remove it"),
+            "{}",
+            told[0]
+        );
         assert!(told[2].starts_with("roster:3: devices"), "{}", told[2]);
         assert!(built(&builder).resolve(["good"].into_iter()).is_some());
     }
@@ -429,7 +440,16 @@ b.two,,,,,,,,,,,,,
         for (text, told) in [
             ("account,alias\na,b\n", "column \"alias\" is unknown"),
             ("account,travel\na,b\n", "travel comes in a file of its own"),
-            ("name\na\n", "column \"name\" is unknown"),
+            (
+                "name\na\n",
+                "column \"name\" is unknown; correct its name, or remove it",
+            ),
+            ("account,ticket\na,T1\n", "travel comes in a file of its own"),
+            (
+                "account;kind\na;employee\n",
+                "columns separated by \";\"; separate them by commas",
+            ),
+            ("[{\"account\":\"a\"}]\n", "a JSON array; write one object per line"),
             ("kind\nemployee\n", "\"account\" is missing"),
             ("account,account\na,b\n", "there twice"),
             ("account,kind\na,b\n", "none of 1 lines is usable"),

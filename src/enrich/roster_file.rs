@@ -26,24 +26,27 @@ pub(super) fn json_line(bytes: &[u8]) -> Result<RosterLine, Complaint> {
         } else {
             format!("{path}: ")
         };
-        Complaint::new(
-            format!("{field}{}", error.inner()),
-            "write one JSON object per line, with the fields the manual names",
-        )
+        let what = error.inner().to_string();
+        let remedy = if what.starts_with("unknown field") {
+            "correct its name, or remove it"
+        } else {
+            "write one JSON object per line, with the fields the manual names"
+        };
+        Complaint::new(format!("{field}{what}"), remedy)
     })?;
     json.end()
         .map_err(|_| Complaint::new("more than one JSON value", "write one JSON object per line"))?;
     Ok(line)
 }
 
-/// Rows under a header of known columns; `remedy` is what to do about an unknown one.
-pub(super) fn csv_lines<T: Columns>(bytes: &[u8], remedy: &str) -> Result<Lines<T>, Complaint> {
+/// Rows under a header of known columns.
+pub(super) fn csv_lines<T: Columns>(bytes: &[u8]) -> Result<Lines<T>, Complaint> {
     let mut table = Table::new(bytes);
     let header = table.header()?;
     for (index, name) in header.iter().enumerate() {
         if !T::NAMES.contains(&name.as_str()) {
             let what = format!("column {} is unknown", quoted(name));
-            let remedy = format!("{remedy}; the columns are {}", T::NAMES.join(", "));
+            let remedy = format!("{}; the columns are {}", T::remedy(name), T::NAMES.join(", "));
             return Err(Complaint::new(what, remedy));
         }
         if header[..index].contains(name) {

@@ -68,6 +68,10 @@ pub(super) struct TravelLine {
 pub(super) trait Columns: Default {
     /// All columns.
     const NAMES: &'static [&'static str];
+    /// What to do about a column of that name, which is none of these.
+    fn remedy(_unknown: &str) -> &'static str {
+        "remove it"
+    }
     /// Sets the column of that name; false if there is none.
     fn set(&mut self, name: &str, value: &str) -> bool;
 }
@@ -89,6 +93,15 @@ impl Columns for RosterLine {
         "hire_date",
         "devices",
     ];
+
+    fn remedy(unknown: &str) -> &'static str {
+        let is_travel = unknown == "travel" || TravelLine::NAMES.contains(&unknown);
+        if is_travel {
+            "travel comes in a file of its own"
+        } else {
+            "correct its name, or remove it"
+        }
+    }
 
     fn set(&mut self, name: &str, value: &str) -> bool {
         match name {

@@ -5,7 +5,7 @@
 
 use csv::{ReaderBuilder, StringRecord, Trim};
 
-use super::problem::Complaint;
+use super::problem::{Complaint, quoted};
 
 /// The lines of `bytes` that hold something; rows may have any number of fields, which the caller judges.
 pub(super) struct Table<'a> {
@@ -27,6 +27,11 @@ impl<'a> Table<'a> {
         let header = self
             .next()
             .map_or_else(|| Ok(StringRecord::new()), |(_, header)| header)?;
+        let only = header.get(0).filter(|_| header.len() == 1).unwrap_or_default();
+        if let Some(separator) = only.chars().find(|c| [';', '\t', '|'].contains(c)) {
+            let what = format!("columns separated by {}", quoted(&separator.to_string()));
+            return Err(Complaint::new(what, "separate them by commas"));
+        }
         Ok(header.iter().map(str::to_ascii_lowercase).collect())
     }
 

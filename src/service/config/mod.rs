@@ -9,6 +9,8 @@ mod validate;
 mod security;
 mod suggest;
 mod conceal;
+mod print;
 
 pub use file::{Config, Fetch, Kafka, SaslMechanism, SecurityProtocol, is_there};
 pub use layers::{ConfigError, Problem, environment, load, load_offline};
+pub use print::print;
