@@ -4,6 +4,8 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+use crate::support::ocsf::{DAY_MS, START_MS, Who, login};
+
 fn falsefront(folder: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_falsefront"));
     command.current_dir(folder).args(arguments).stdin(Stdio::null());
@@ -35,5 +37,63 @@ fn a_replay_that_understands_nothing_does_not_end_as_one_that_found_nothing() {
     assert_eq!(
         ended(folder.path(), &["replay", "--fail-on", "low", "empty"]).0,
         Some(0)
+    );
+}
+
+/// A batch of records is ordered together, so the first file fills one.
+const FILLING_LINES: usize = 65_536;
+
+#[test]
+fn a_file_that_goes_back_too_far_is_named_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let event = |id: &str, time_ms: i64| {
+        let who = Who {
+            id,
+            time_ms,
+            account: "a@x.example",
+            device: "",
+        };
+        String::from_utf8(login(who, "198.51.100.7")).unwrap() + "\n"
+    };
+    let late = event("late", START_MS + DAY_MS) + &"x\n".repeat(FILLING_LINES);
+    write(folder.path(), "late", &late);
+    for name in ["early", "earlier"] {
+        write(folder.path(), name, &event(name, START_MS));
+    }
+    for jobs in ["1", "2"] {
+        let (code, errors) = ended(folder.path(), &["replay", "--jobs", jobs, "late", "early", "earlier"]);
+        assert_eq!(code, Some(0), "{errors}");
+        assert_eq!(
+            errors.matches("warning: early begins at 2026-03-02").count(),
+            1,
+            "{errors}"
+        );
+        assert!(!errors.contains("earlier begins"), "{errors}");
+        let (_, errors) = ended(folder.path(), &["replay", "--jobs", jobs, "early", "earlier", "late"]);
+        assert!(!errors.contains("begins at"), "{errors}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn more_files_than_a_process_may_open_are_read_and_a_missing_one_is_told_first() {
+    let folder = tempfile::tempdir().unwrap();
+    for number in 0..100 {
+        write(folder.path(), &format!("f{number}"), "");
+    }
+    let program = env!("CARGO_BIN_EXE_falsefront");
+    let with = |files: &str| {
+        let line = format!("ulimit -n 40; exec {program} replay {files}");
+        let mut shell = Command::new("sh");
+        let output = shell.current_dir(folder.path()).args(["-c", &line]).output().unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    let (code, errors) = with("f*");
+    assert_eq!(code, Some(0), "{errors}");
+    let (code, errors) = with("f* missing");
+    assert_eq!(code, Some(2), "{errors}");
+    assert!(
+        errors.contains("cannot open missing") && !errors.contains("records"),
+        "{errors}"
     );
 }

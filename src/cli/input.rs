@@ -22,8 +22,6 @@ const READ_BUFFER_BYTES: usize = 256 * 1024;
 pub struct Input {
     /// What to call it in messages.
     pub name: String,
-    /// Bytes of the file, compressed as it is; `None` for a pipe.
-    pub bytes_total: Option<u64>,
     /// Bytes of the file read so far.
     pub bytes_read: Arc<AtomicU64>,
     /// Its records.
@@ -31,6 +29,28 @@ pub struct Input {
 }
 
 impl Input {
+    /// Whether `path` can be opened, without keeping it open: there may be more files than a process may have. Gives its
+    /// bytes; `None` for a pipe, which is not touched.
+    ///
+    /// # Errors
+    /// If it is not there, is a folder, or may not be read.
+    pub fn check(path: &Path) -> anyhow::Result<Option<u64>> {
+        if path == Path::new("-") {
+            return Ok(None);
+        }
+        let name = path.display();
+        let metadata = std::fs::metadata(path).with_context(|| format!("cannot open {name}"))?;
+        anyhow::ensure!(
+            !metadata.is_dir(),
+            "cannot read {name}: it is a folder, name the files in it"
+        );
+        if !metadata.is_file() {
+            return Ok(None);
+        }
+        File::open(path).with_context(|| format!("cannot open {name}"))?;
+        Ok(Some(metadata.len()))
+    }
+
     /// Opens `path`; `-` is standard input.
     ///
     /// # Errors
@@ -43,16 +63,11 @@ impl Input {
         } else {
             path.display().to_string()
         };
-        let (source, bytes_total): (Box<dyn Read>, Option<u64>) = if is_stdin {
-            (Box::new(io::stdin()), None)
+        Self::check(path)?;
+        let source: Box<dyn Read> = if is_stdin {
+            Box::new(io::stdin())
         } else {
-            let file = File::open(path).with_context(|| format!("cannot open {name}"))?;
-            let metadata = file.metadata().with_context(|| format!("cannot open {name}"))?;
-            anyhow::ensure!(
-                !metadata.is_dir(),
-                "cannot read {name}: it is a folder, name the files in it"
-            );
-            (Box::new(file), metadata.is_file().then_some(metadata.len()))
+            Box::new(File::open(path).with_context(|| format!("cannot open {name}"))?)
         };
         let counted = Counted {
             source,
@@ -61,7 +76,6 @@ impl Input {
         let reader = decompressed(counted).with_context(|| format!("cannot read {name}"))?;
         Ok(Self {
             name,
-            bytes_total,
             bytes_read,
             records: Records::new(reader, RECORD_BYTES_MAX),
         })

@@ -14,6 +14,7 @@ mod demo_stage;
 pub mod generate;
 pub mod input;
 pub mod normalize;
+pub mod order;
 pub mod replay;
 pub mod run;
 pub mod score;

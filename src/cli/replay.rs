@@ -10,6 +10,7 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::input::{Input, Item, RECORD_BYTES_MAX};
+use super::order::HEAD_RECORDS_MAX;
 use super::summary::Summary;
 use super::{Ending, Failure};
 use crate::enrich::Reference;
@@ -45,7 +46,8 @@ pub struct ReplayArgs {
     /// are counted to the end, even if standard output is closed.
     #[arg(long, value_name = "SEVERITY", value_parser = severity)]
     pub fail_on: Option<Severity>,
-    /// Files to read, in this order, plain or compressed with gzip or zstd; - for standard input.
+    /// Files to read, in this order, plain or compressed with gzip or zstd; - for standard input. They are folded one
+    /// after the other: files of one time (several sources, several hosts) belong merged, and others in order of time.
     #[arg(required = true, value_name = "FILE")]
     pub files: Vec<PathBuf>,
 }
@@ -77,14 +79,10 @@ const RECORDS_PER_LOOK: u64 = 4_096;
 pub fn run(args: &ReplayArgs) -> Result<Ending, Failure> {
     let started = Instant::now();
     let mut core = core::Core::new(args)?;
-    // Opened before anything is read, so that a wrong name costs nothing.
-    let inputs = args
-        .files
-        .iter()
-        .map(|path| Input::open(path))
-        .collect::<Result<Vec<_>, _>>();
-    let inputs = inputs.map_err(Failure::Usage)?;
-    let bar = progress_bar(&inputs);
+    // Before anything is read, so that a wrong name costs nothing.
+    let sizes = args.files.iter().map(|path| Input::check(path));
+    let sizes = sizes.collect::<Result<Vec<_>, _>>().map_err(Failure::Usage)?;
+    let bar = progress_bar(sizes.into_iter().sum());
     let mut output = Output {
         alerts: Alerts {
             to: Some(BufWriter::new(io::stdout().lock())),
@@ -95,8 +93,9 @@ pub fn run(args: &ReplayArgs) -> Result<Ending, Failure> {
         bar,
     };
     let mut broken = None;
-    for input in inputs {
-        if let Err(error) = feed(input, args.format, &mut core, &mut output) {
+    for path in &args.files {
+        let fed = Input::open(path).and_then(|input| feed(input, args.format, &mut core, &mut output));
+        if let Err(error) = fed {
             broken.get_or_insert(error);
             break;
         }
@@ -134,6 +133,7 @@ fn feed(mut input: Input, format: Format, core: &mut core::Core, output: &mut Ou
     let read_before = output.bar.position();
     let name = input.name.clone();
     let mut count = 0_u64;
+    let mut head_left = HEAD_RECORDS_MAX;
     loop {
         let item = input.next_record();
         if count.is_multiple_of(RECORDS_PER_LOOK) || !matches!(item, Ok(Some(_))) {
@@ -152,6 +152,10 @@ fn feed(mut input: Input, format: Format, core: &mut core::Core, output: &mut Ou
                 output.tell(&name, number, "record_too_long", &detail);
             }
             Item::Record => {
+                if head_left > 0 {
+                    let has_begun = core.begins(format, &name, input.records.bytes(), output);
+                    head_left = if has_begun { 0 } else { head_left - 1 };
+                }
                 let is_due = core.record(format, &name, number, input.records.bytes());
                 if is_due {
                     core.drain(output)?;
@@ -204,6 +208,12 @@ impl Output<'_> {
         self.alerts.write(&published.value)
     }
 
+    fn warn(&self, warning: Option<String>) {
+        if let Some(warning) = warning {
+            self.bar.suspend(|| anstream::eprintln!("warning: {warning}"));
+        }
+    }
+
     fn tell(&mut self, file: &str, offset: i64, reason: &'static str, detail: &str) {
         self.told += 1;
         if self.told <= DEAD_LETTERS_TOLD_MAX {
@@ -216,11 +226,10 @@ impl Output<'_> {
     }
 }
 
-fn progress_bar(inputs: &[Input]) -> ProgressBar {
+fn progress_bar(total: Option<u64>) -> ProgressBar {
     if !io::stderr().is_terminal() {
         return ProgressBar::hidden();
     }
-    let total = inputs.iter().map(|input| input.bytes_total).sum::<Option<u64>>();
     let bar = ProgressBar::with_draw_target(total, ProgressDrawTarget::stderr_with_hz(5));
     let template = match total {
         Some(_) => "[{bar:32}] {bytes} of {total_bytes}  {bytes_per_sec}  ETA {eta}",
@@ -236,6 +245,7 @@ fn progress_bar(inputs: &[Input]) -> ProgressBar {
 /// The one place that knows how the core is driven.
 mod core {
     use super::{Arc, Failure, Format, Output, PathBuf, Reference, ReplayArgs};
+    use crate::cli::order::{Order, time_of};
     use crate::model::key::HashKey;
     use crate::pipeline::replay::Replay;
     use crate::pipeline::replay_ahead::ReplayAhead;
@@ -245,6 +255,7 @@ mod core {
     /// The core over files.
     pub(super) struct Core {
         replay: ReplayAhead,
+        order: Order,
     }
 
     impl Core {
@@ -262,9 +273,18 @@ mod core {
             let reference = reference(args, named)?;
             let hash_key = HashKey([0; 16]);
             let replay = Replay::new(&settings, hash_key, reference, usize::from(args.jobs));
+            let allowed_lateness_ms = settings.window.allowed_lateness_ms;
             Ok(Self {
+                order: Order::new(allowed_lateness_ms, replay.jobs() > 1),
                 replay: ReplayAhead::new(replay),
             })
+        }
+
+        /// Takes a record at the head of a file; true if it tells when the file begins.
+        pub(super) fn begins(&mut self, format: Format, file: &str, record: &[u8], output: &Output<'_>) -> bool {
+            let begin_ms = time_of(format, record);
+            output.warn(begin_ms.and_then(|begin_ms| self.order.begins(file, begin_ms)));
+            begin_ms.is_some()
         }
 
         /// Takes one record; true when it is time to [`Core::drain`].
@@ -288,6 +308,7 @@ mod core {
             for ((_, reason), count) in made.counts.iter().filter(|((name, _), _)| *name == "events_discarded") {
                 output.summary.discard(reason, count);
             }
+            output.warn(self.order.batch(made.span.times_ms.map(|(_, newest_ms)| newest_ms)));
             output.summary.span_ms = made.span.times_ms.or(output.summary.span_ms);
             Ok(true)
         }
