@@ -12,6 +12,9 @@ use super::{Rejection, Sink, address, person};
 use crate::model::event_id::EventId;
 use crate::model::{Event, EventKind, Mfa, Outcome};
 
+/// The profile of every actor that is no user of the Workspace: Google, "Reports API: activities.list", `profileId`.
+const PROFILE_OF_NO_USER: &str = "105250506097979753968";
+
 /// Decodes one activity; false if the object is none.
 #[inline]
 pub(super) fn decode<'a>(
@@ -128,10 +131,11 @@ impl<'a> Source<'_, 'a> {
             source_ip.is_some_and(address::is_public),
         )?;
         let names_another = !values.is_empty(parameters.affected_email);
-        if values.is_empty(actor.email) && !names_another && !values.is_empty(actor.key) {
+        let is_no_user = values.text(actor.profile_id) == PROFILE_OF_NO_USER;
+        if values.is_empty(actor.email) && !names_another && (is_no_user || !values.is_empty(actor.key)) {
             return Err(reject(
                 ACTOR_NOT_A_PERSON,
-                "actor.key stands where a person's actor.email would; nothing to do",
+                "actor has a key or a placeholder's profileId, and no email as a person would; nothing to do",
             ));
         }
         let time_ms = values.ms(activity.id.time, "id.time")?;
@@ -140,7 +144,8 @@ impl<'a> Source<'_, 'a> {
             let affected = values.text(parameters.affected_email);
             person::resolve([affected], "events.parameters.affected_email_address")?
         } else {
-            let names = [actor.email, actor.profile_id];
+            let profile_id = if is_no_user { Place::default() } else { actor.profile_id };
+            let names = [actor.email, profile_id];
             person::resolve(values.texts(&names), "actor.email")?
         };
         let outcome = outcome(&name, &values.text(parameters.challenge_status));
@@ -385,6 +390,34 @@ mod tests {
                 },
             );
         }
+    }
+
+    #[test]
+    fn the_profile_of_no_user_names_nobody() {
+        for profile in ["105250506097979753968", r#""105250506097979753968""#] {
+            let record =
+                activity("login", "203.0.113.7", r#"[{"name":"login_success"}]"#).replace(r#""1177""#, profile);
+            check(&record, |events| {
+                let event = events[0].as_ref().unwrap();
+                assert_eq!(event.account.as_str(), "ann@corp.example");
+                assert!(event.account_aliases.is_empty(), "{profile}");
+            });
+            check(&record.replace("Ann@corp.example", ""), |events| {
+                assert_eq!(
+                    events[0].as_ref().unwrap_err().reason,
+                    "actor_not_a_person",
+                    "{profile}"
+                );
+            });
+        }
+        let another = r#"[{"name":"suspicious_login","parameters":
+            [{"name":"affected_email_address","value":"bob@corp.example"}]}]"#;
+        let record = activity("login", "203.0.113.7", another)
+            .replace("1177", "105250506097979753968")
+            .replace("Ann@corp.example", "");
+        check(&record, |events| {
+            assert_eq!(events[0].as_ref().unwrap().account.as_str(), "bob@corp.example");
+        });
     }
 
     #[test]
