@@ -84,6 +84,13 @@ mod tests {
     }
 
     #[test]
+    fn the_identifier_of_nobody_is_no_alias() {
+        assert_eq!(check(&["S-1-0-0"]), Err("account_missing"));
+        assert_eq!(check(&["ann", "S-1-0-0"]), Ok(("ann".to_owned(), Vec::new())));
+        assert_eq!(check(&["DWM-2", "S-1-5-90-0-2"]), Err("account_machine"));
+    }
+
+    #[test]
     fn names_that_merge_people_are_refused() {
         assert_eq!(check(&[]), Err("account_missing"));
         assert_eq!(check(&["", " "]), Err("account_missing"));

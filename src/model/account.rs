@@ -11,7 +11,7 @@ pub const ACCOUNT_BYTES_MAX: usize = 320;
 /// Why a name cannot be an account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum AccountRefusal {
-    /// No name at all, or only white space.
+    /// No name at all, only white space, or the Windows identifier of nobody.
     Missing,
     /// A mask such as `*****` (Cisco ASA) or a placeholder such as `N/A`.
     Masked,
@@ -88,7 +88,7 @@ impl<'a> Account<'a> {
     fn canonical_of_any(name: &'a str) -> Result<Self, AccountRefusal> {
         let name = name.trim();
         let name = name.rsplit_once('\\').map_or(name, |(_, user)| user);
-        if name.is_empty() {
+        if name.is_empty() || name.eq_ignore_ascii_case(SID_OF_NOBODY) {
             return Err(AccountRefusal::Missing);
         }
         if name.len() > ACCOUNT_BYTES_MAX {
@@ -131,8 +131,11 @@ impl<'a> Account<'a> {
     }
 }
 
+/// Windows writes it where a name could not be resolved, also beside names that it did read.
+const SID_OF_NOBODY: &str = "S-1-0-0";
+
 /// Whether the name is canonical at first sight, as most are: one lower-case word of letters, digits and joiners, too
-/// long for a placeholder or a principal.
+/// long for a placeholder or a principal, and beginning like none that is numbered.
 #[inline]
 fn is_plainly_canonical(name: &str) -> bool {
     const PLACEHOLDER_BYTES_MAX: usize = "anonymous".len();
@@ -147,7 +150,12 @@ fn is_plainly_canonical(name: &str) -> bool {
         table
     };
     let bytes = name.as_bytes();
-    (PLACEHOLDER_BYTES_MAX + 1..=ACCOUNT_BYTES_MAX).contains(&bytes.len())
+    let may_be_numbered = matches!(
+        bytes,
+        [b's', b'-', ..] | [b'd', b'w', b'm', b'-', ..] | [b'u', b'm', b'f', b'd', b'-', ..]
+    );
+    !may_be_numbered
+        && (PLACEHOLDER_BYTES_MAX + 1..=ACCOUNT_BYTES_MAX).contains(&bytes.len())
         && bytes[0].is_ascii_alphanumeric()
         && bytes.iter().all(|byte| IS_JOINED[usize::from(*byte)])
 }
@@ -182,7 +190,31 @@ fn is_machine(name: &str) -> bool {
         "font driver host",
     ];
     let local = name.split('@').next().unwrap_or(name);
-    local.ends_with('$') || PRINCIPALS.iter().any(|p| name.eq_ignore_ascii_case(p))
+    local.ends_with('$')
+        || PRINCIPALS.iter().any(|p| name.eq_ignore_ascii_case(p))
+        || is_principals_sid(name)
+        || is_of_a_session(name)
+}
+
+/// The identifier of anonymous logon, the system or its services, or one of a session's window manager or font driver
+/// host.
+fn is_principals_sid(name: &str) -> bool {
+    let Some(identifier) = without_prefix(name, "S-1-5-") else {
+        return false;
+    };
+    ["7", "18", "19", "20"].contains(&identifier) || identifier.starts_with("90-") || identifier.starts_with("96-")
+}
+
+/// `DWM-2` and `UMFD-2`: the window manager and the font driver host of session 2.
+fn is_of_a_session(name: &str) -> bool {
+    let session = without_prefix(name, "DWM-").or_else(|| without_prefix(name, "UMFD-"));
+    session.is_some_and(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
+/// What follows `prefix`, whatever its case.
+fn without_prefix<'n>(name: &'n str, prefix: &str) -> Option<&'n str> {
+    let (start, rest) = name.split_at_checked(prefix.len())?;
+    start.eq_ignore_ascii_case(prefix).then_some(rest)
 }
 
 #[cfg(test)]
@@ -214,6 +246,11 @@ mod tests {
             "local service",
             "lt-4411000$",
             "service-10",
+            "s-1-5-90-0-1",
+            "s-1-5-21-7-1001",
+            "dwm-1234567",
+            "dwm-smithson",
+            "umfd-1234567",
             &"a".repeat(320),
             &"a".repeat(321),
         ] {
@@ -232,8 +269,21 @@ mod tests {
             ("LT-4411$", AccountRefusal::Machine),
             (r"NT AUTHORITY\SYSTEM", AccountRefusal::Machine),
             ("ANONYMOUS LOGON", AccountRefusal::Machine),
+            (r"Window Manager\DWM-3", AccountRefusal::Machine),
+            ("dwm-1234567", AccountRefusal::Machine),
+            (r"Font Driver Host\UMFD-0", AccountRefusal::Machine),
+            ("S-1-5-7", AccountRefusal::Machine),
+            ("s-1-5-18", AccountRefusal::Machine),
+            ("S-1-5-19", AccountRefusal::Machine),
+            ("S-1-5-20", AccountRefusal::Machine),
+            ("S-1-5-90-0-3", AccountRefusal::Machine),
+            ("s-1-5-96-0-0", AccountRefusal::Machine),
+            ("S-1-0-0", AccountRefusal::Missing),
         ] {
             assert_eq!(Account::canonical(name).unwrap_err(), refusal, "{name:?}");
+        }
+        for name in ["dwm-smith", "umfd-", "s-1-5-21-7-8-9-1001", "s-1-5-180", "s-1-5-9"] {
+            assert_eq!(Account::canonical(name).unwrap().as_str(), name);
         }
         assert_eq!(
             Account::canonical(&"a".repeat(1 << 20)).unwrap_err(),
