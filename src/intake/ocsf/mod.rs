@@ -14,9 +14,10 @@ use std::net::IpAddr;
 pub(super) use self::wire::Record;
 use self::wire::{AuthFactor, Endpoint, PeripheralDevice, Process, Unmapped, User};
 use super::person::{self, Person};
-use super::reason::{ACTOR_NOT_A_PERSON, KIND_UNSUPPORTED, NOT_A_REMOTE_ACCESS_TOOL, reject};
+use super::reason::{ACTOR_NOT_A_PERSON, KIND_UNSUPPORTED, NOT_A_REMOTE_ACCESS_TOOL, refuse, reject};
 use super::values::{Place, Values};
 use super::{Rejection, Sink, address, tools};
+use crate::model::account::AccountRefusal;
 use crate::model::event_id::EventId;
 use crate::model::{Device, Event, EventKind, Mfa, Outcome, Peripheral, Tool};
 
@@ -290,12 +291,23 @@ impl<'a> Source<'_, 'a> {
             if self.is_nobody(user) {
                 continue;
             }
-            match self.person(user, field) {
+            let person = if self.is_superuser(user) {
+                Err(refuse(AccountRefusal::Machine, field))
+            } else {
+                self.person(user, field)
+            };
+            match person {
                 Ok(person) => return Ok(person),
                 Err(rejection) => refused = refused.or(Some(rejection)),
             }
         }
         refused.map_or_else(|| self.person(&nobody, "actor.user"), Err)
+    }
+
+    /// Who runs a Unix device's own services, whoever sits at it.
+    fn is_superuser(self, user: &User) -> bool {
+        let is_named_so = self.values.text(user.name).trim().eq_ignore_ascii_case("root");
+        is_named_so || self.values.int(user.uid) == Some(0)
     }
 
     fn is_nobody(self, user: &User) -> bool {

@@ -164,6 +164,39 @@ fn a_tool_is_known_by_process_and_used_by_a_person() {
 }
 
 #[test]
+fn what_the_superuser_runs_is_its_devices_owners() {
+    let owned = r#""device":{"owner":{"email_addr":"ann@corp.example"},"#;
+    for user in [
+        r#"{"name":"root"}"#,
+        r#"{"name":"root","uid":"0"}"#,
+        r#"{"uid":0}"#,
+        r#"{"name":"SYSTEM","uid":"S-1-5-18"}"#,
+        r#"{"uid":"S-1-5-19"}"#,
+        r#"{"name":"UMFD-1","uid":"S-1-5-96-0-1"}"#,
+        r#"{"uid":"S-1-0-0"}"#,
+    ] {
+        let process = format!(r#""actor":{{"user":{user}}},"process":{{"name":"anydesk","user":{user}}}"#);
+        let peripheral = format!(r#""user":{user},"peripheral_device":{{"name":"Keyboard"}}"#);
+        for (class, rest) in [(1007, process), (1010, peripheral)] {
+            let unowned = record(class, 1, &rest);
+            check(&unowned.replace(r#""device":{"#, owned), |event| {
+                assert_eq!(event.unwrap().account.as_str(), "ann@corp.example", "{class} {user}");
+            });
+            let reason = if user.contains("S-1-0-0") {
+                "account_missing"
+            } else {
+                "account_machine"
+            };
+            check(&unowned, |event| {
+                assert_eq!(event.unwrap_err().reason, reason, "{class} {user}")
+            });
+        }
+    }
+    let logon = record(3002, 1, r#""user":{"name":"root","uid":0}"#);
+    check(&logon, |event| assert_eq!(event.unwrap().account.as_str(), "root"));
+}
+
+#[test]
 fn a_composite_gadget_shows_its_ids_and_interfaces() {
     let rest = r#""actor":{"user":{"name":"ann"}},
         "peripheral_device":{"name":"Composite Gadget","uid":"USB\\VID_1D6B&PID_0104\\77","class":"HID","vendor_name":"Acme","serial_number":"77"},
