@@ -207,7 +207,7 @@ fn meaning(name: &str, application: &str, has_address: bool) -> Result<(EventKin
         | "recovery_secret_qa_edit"
         | "email_forwarding_out_of_domain" => (EventKind::ProfileChanged, true),
         // A warning is about a sign-in that the log also holds; it must not count twice.
-        warning if warning.starts_with("suspicious_") || warning.ends_with("_warning") => (EventKind::Activity, false),
+        warning if is_warning(warning) => (EventKind::Activity, false),
         disabled if disabled.starts_with("account_disabled") => return Err(unsupported()),
         // OAuth grants and calls are made by applications, from their own addresses.
         _ if application == "token" => (EventKind::Activity, false),
@@ -238,10 +238,19 @@ fn outcome(name: &str, challenge_status: &str) -> Outcome {
                 Outcome::Unknown
             }
         }
-        warning if warning.starts_with("suspicious_") || warning.ends_with("_warning") => Outcome::Unknown,
+        warning if is_warning(warning) => Outcome::Unknown,
+        // Context-aware access logs what it denies, and the login application what it stopped the person from doing.
+        denial if denial.starts_with("ACCESS_DENY") || denial.ends_with("_blocked") => Outcome::Failure,
         // Every other activity is logged once it has happened.
         _ => Outcome::Success,
     }
+}
+
+/// Whether the event is what Google thinks of the account, and nobody's act.
+fn is_warning(name: &str) -> bool {
+    name.starts_with("suspicious_")
+        || name.ends_with("_warning")
+        || name == "user_signed_out_due_to_suspicious_session_cookie"
 }
 
 /// Whether `text` holds `word`, whatever its case.
@@ -361,6 +370,39 @@ mod tests {
             );
             assert!(!event.interactive);
         });
+    }
+
+    #[test]
+    fn what_was_denied_failed_and_what_google_did_is_nobodys_act() {
+        for (application, name, outcome, interactive) in [
+            ("context_aware_access", "ACCESS_DENY_EVENT", Outcome::Failure, true),
+            (
+                "context_aware_access",
+                "ACCESS_DENY_INTERNAL_ERROR_EVENT",
+                Outcome::Failure,
+                true,
+            ),
+            ("login", "risky_sensitive_action_blocked", Outcome::Failure, true),
+            ("login", "risky_sensitive_action_allowed", Outcome::Success, true),
+            (
+                "login",
+                "user_signed_out_due_to_suspicious_session_cookie",
+                Outcome::Unknown,
+                false,
+            ),
+        ] {
+            check(
+                &activity(application, "203.0.113.7", &format!(r#"[{{"name":"{name}"}}]"#)),
+                |events| {
+                    let event = events[0].as_ref().unwrap();
+                    assert_eq!(
+                        (event.kind, event.outcome, event.interactive),
+                        (EventKind::Activity, outcome, interactive),
+                        "{name}"
+                    );
+                },
+            );
+        }
     }
 
     #[test]
