@@ -199,14 +199,17 @@ impl<'a> Source<'_, 'a> {
     }
 
     fn remote_desktop(self, activity: i64) -> Result<Reading<'a>, Rejection> {
-        let kind = match activity {
-            6 => EventKind::Activity,
-            7 => EventKind::Logout,
-            _ => EventKind::RdpLogon,
+        let (kind, interactive) = match activity {
+            // The client connects once it has authenticated. Sensors tell the request, the response or both.
+            3 | 4 | 8 => (EventKind::RdpLogon, true),
+            6 => (EventKind::Activity, true),
+            7 => (EventKind::Logout, true),
+            // What goes before that, anybody may send, and in any name.
+            _ => (EventKind::Activity, false),
         };
         Ok(Reading {
             kind,
-            interactive: true,
+            interactive,
             person: self.user_or_actor()?,
             device: self.logged_on_to(),
             tool: None,
