@@ -277,13 +277,20 @@ impl<'a> Source<'_, 'a> {
         })
     }
 
-    /// `user`, or `actor.user` where a mapping left `user` empty.
+    /// `user`, or `actor.user` where a mapping left `user` empty or masked it.
     fn user_or_actor(self) -> Result<Person<'a>, Rejection> {
-        let user = &self.record.user;
+        let (user, actor) = (&self.record.user, &self.record.actor.user);
         if self.is_nobody(user) {
-            return self.person(&self.record.actor.user, "actor.user");
+            return self.person(actor, "actor.user");
         }
-        self.person(user, "user")
+        match self.person(user, "user") {
+            // Where the actor is nobody either, the operator needs to hear of the mask.
+            Err(masked) if masked.reason == AccountRefusal::Masked.reason() => {
+                self.person(actor, "actor.user").map_err(|_| masked)
+            }
+            Err(missing) if missing.reason == AccountRefusal::Missing.reason() => self.person(actor, "actor.user"),
+            settled => settled,
+        }
     }
 
     /// The person at the device: agents run as the system and name the person elsewhere.

@@ -48,6 +48,38 @@ fn the_user_is_the_actor_where_user_is_empty() {
 }
 
 #[test]
+fn a_mask_in_place_of_the_user_gives_way_to_the_actor() {
+    let masks = [
+        r#"{"name":"*****"}"#,
+        r#"{"name":"N/A","uid":"-"}"#,
+        r#"{"name":" "}"#,
+        r#"{"uid":"S-1-0-0"}"#,
+    ];
+    for user in masks {
+        for (class, activity) in [(3002, 1), (4014, 1), (4005, 4), (3001, 3)] {
+            let rest = format!(r#""user":{user},"actor":{{"user":{{"name":"ann"}}}}"#);
+            check(&record(class, activity, &rest), |event| {
+                assert_eq!(event.unwrap().account.as_str(), "ann", "{class} {user}");
+            });
+        }
+    }
+    for (user, actor, reason) in [
+        (r#"{"name":"*****"}"#, r#"{"name":"N/A"}"#, "account_masked"),
+        (r#"{"name":"*****"}"#, "{}", "account_masked"),
+        (r#"{"name":"*****"}"#, r#"{"name":"HOST$"}"#, "account_masked"),
+        (r#"{"uid":"S-1-0-0"}"#, r#"{"name":"HOST$"}"#, "account_machine"),
+        (r#"{"uid":"S-1-0-0"}"#, "{}", "account_missing"),
+        (r#"{"name":"HOST$"}"#, r#"{"name":"ann"}"#, "account_machine"),
+        (r#"{"name":"SYSTEM"}"#, r#"{"name":"ann"}"#, "account_machine"),
+    ] {
+        let rest = format!(r#""user":{user},"actor":{{"user":{actor}}}"#);
+        check(&record(3002, 1, &rest), |event| {
+            assert_eq!(event.unwrap_err().reason, reason, "{user} {actor}");
+        });
+    }
+}
+
+#[test]
 fn a_client_id_is_no_device() {
     let rest = r#""user":{"name":"ann"}"#;
     let bare = record(3002, 1, rest).replace(r#""device""#, r#""devices""#);
