@@ -6,11 +6,13 @@
 use std::borrow::Cow;
 
 use super::key_order::KeyOrders;
+use super::person::{self, Person};
 use super::reason::{
-    KIND_UNSUPPORTED, MALFORMED_KEY_VALUE, NOT_A_REMOTE_ACCESS_TOOL, TIME_INVALID, TIME_MISSING, reject,
+    ACTOR_NOT_A_PERSON, KIND_UNSUPPORTED, MALFORMED_KEY_VALUE, NOT_A_REMOTE_ACCESS_TOOL, TIME_INVALID, TIME_MISSING,
+    reject,
 };
 use super::values::{description, id};
-use super::{Rejection, Sink, address, person, scan, time, tools};
+use super::{Rejection, Sink, address, scan, time, tools};
 use crate::model::event_id::EventId;
 use crate::model::{Device, Event, EventKind, Outcome, Tool};
 
@@ -153,11 +155,7 @@ impl<'a> Line<'a> {
         );
         let tool = self.tool()?;
         let (kind, outcome, interactive) = self.meaning(source_ip.is_some_and(address::is_public), tool.is_some())?;
-        // On IPsec `user` is the peer's id; the person stands in `xauthuser`.
-        let person = person::resolve(
-            [text(self.get(Field::ExtendedUser)), text(self.get(Field::User))],
-            "user",
-        )?;
+        let person = self.person()?;
         let is_vpn = matches!(kind, EventKind::VpnOpen | EventKind::VpnRenew | EventKind::VpnClose);
         let time_ms = self.time_ms()?;
         Ok(Event {
@@ -185,6 +183,26 @@ impl<'a> Line<'a> {
             interactive,
             product: Cow::Borrowed("fortigate"),
         })
+    }
+
+    /// On IPsec the person stands in `xauthuser`; `user` is the peer's id, without one its address.
+    fn person(&self) -> Result<Person<'a>, Rejection> {
+        let (extended, user) = (self.get(Field::ExtendedUser), self.get(Field::User));
+        let is_vpn = self.get(Field::Kind) == "event" && self.get(Field::Subtype) == "vpn";
+        let is_address = is_vpn && address::parse(user).is_some();
+        if is_vpn && (extended.is_empty() || is_not_available(extended)) {
+            // Two gateways have no user, and a connection has none before the sign-in; elsewhere there should be one.
+            let needs_none =
+                !extended.is_empty() || matches!(self.get(Field::Action), "ssl-new-con" | "negotiate" | "tunnel-stats");
+            if is_address || needs_none && is_not_available(user) {
+                return Err(reject(
+                    ACTOR_NOT_A_PERSON,
+                    "user is N/A or the peer's address and xauthuser names nobody, as between gateways; nothing to do",
+                ));
+            }
+        }
+        let user = if is_address { "" } else { user };
+        person::resolve([text(extended), text(user)], "user")
     }
 
     fn meaning(&self, is_public: bool, is_tool: bool) -> Result<(EventKind, Outcome, bool), Rejection> {
@@ -293,6 +311,11 @@ impl<'a> Line<'a> {
 
 /// Two spellings of one moment differ by the second that one of them rounds off.
 const SAME_MOMENT_MS: i64 = 2_000;
+
+/// What FortiOS writes where it has no value.
+fn is_not_available(value: &str) -> bool {
+    value.eq_ignore_ascii_case("N/A")
+}
 
 fn outcome(status: &str) -> Outcome {
     if ["success", "logon", "logout"]
@@ -481,8 +504,37 @@ mod tests {
         check(&line, |event| {
             let event = event.unwrap();
             assert_eq!(event.account.as_str(), "ann");
+            assert!(event.account_aliases.is_empty(), "the peer's address is many people's");
             assert_eq!(event.vpn_ip, Some("10.8.0.9".parse().unwrap()));
         });
+    }
+
+    #[test]
+    fn a_gateway_is_no_person() {
+        for (rest, reason) in [
+            (r#"action="tunnel-up" user="203.0.113.7""#, "actor_not_a_person"),
+            (
+                r#"action="tunnel-down" user="2001:db8::7" xauthuser="N/A""#,
+                "actor_not_a_person",
+            ),
+            (r#"action="tunnel-up" user="N/A" xauthuser="N/A""#, "actor_not_a_person"),
+            (r#"action="negotiate" user="N/A" xauthuser="N/A""#, "actor_not_a_person"),
+            (r#"action="tunnel-stats" user="N/A""#, "actor_not_a_person"),
+            (r#"action="ssl-new-con" user="N/A""#, "actor_not_a_person"),
+            (r#"action="ssl-login-fail" user="N/A""#, "account_masked"),
+            (r#"action="negotiate" user="*****""#, "account_masked"),
+            (
+                r#"action="tunnel-up" user="203.0.113.7" xauthuser="*****""#,
+                "account_masked",
+            ),
+            (r#"action="tunnel-stats""#, "account_missing"),
+        ] {
+            check(&format!(r#"{HEAD} subtype="vpn" remip=203.0.113.7 {rest}"#), |event| {
+                assert_eq!(event.unwrap_err().reason, reason, "{rest}");
+            });
+        }
+        let admin = format!(r#"{HEAD} subtype="system" action="login" status="success" user="N/A""#);
+        check(&admin, |event| assert_eq!(event.unwrap_err().reason, "account_masked"));
     }
 
     #[test]
