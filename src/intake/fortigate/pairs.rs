@@ -1,0 +1,113 @@
+//! The pairs of a log line, one after the other.
+
+use crate::intake::scan;
+
+/// `key=value` and `key="quoted value"`, separated by white space; other words are passed over.
+pub(super) struct Pairs<'a>(pub(super) &'a str);
+
+impl<'a> Iterator for Pairs<'a> {
+    type Item = (&'a str, &'a str);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            if !self.0.as_bytes().first()?.is_ascii_graphic() {
+                self.0 = self.0.trim_start();
+            }
+            let (start, end) = first_word(self.0)?;
+            let (word, rest) = self.0.split_at(end);
+            let Some(rest) = rest.strip_prefix('=') else {
+                self.0 = rest;
+                continue;
+            };
+            let key = &word[start..];
+            let (value, rest) = value(rest);
+            self.0 = rest;
+            return Some((key, value));
+        }
+    }
+}
+
+/// The value behind a `=`, and what follows it.
+#[inline]
+pub(super) fn value(rest: &str) -> (&str, &str) {
+    match rest.strip_prefix('"') {
+        Some(quoted) => until_quote(quoted),
+        None => rest.split_at(value_end(rest).unwrap_or(rest.len())),
+    }
+}
+
+/// Where a word begins that ends at white space or `=`, and where that is. A syslog priority may touch the first key.
+#[inline]
+fn first_word(text: &str) -> Option<(usize, usize)> {
+    let bytes = text.as_bytes();
+    let (mut start, mut at) = (0, 0);
+    loop {
+        at = scan::first(bytes, at, |eight| {
+            let touches = scan::equal(eight, b'>') | scan::equal(eight, b',');
+            touches | scan::equal(eight, b'=') | scan::below(eight, b' ' + 1)
+        })?;
+        match bytes[at] {
+            b'>' | b',' => start = at + 1,
+            byte if byte == b'=' || byte.is_ascii_whitespace() => return Some((start, at)),
+            _ => {}
+        }
+        at += 1;
+    }
+}
+
+/// Where a value without quotes ends.
+#[inline]
+fn value_end(text: &str) -> Option<usize> {
+    let bytes = text.as_bytes();
+    let mut at = 0;
+    loop {
+        at = scan::first(bytes, at, |eight| scan::below(eight, b' ' + 1))?;
+        if bytes[at].is_ascii_whitespace() {
+            return Some(at);
+        }
+        at += 1;
+    }
+}
+
+fn until_quote(quoted: &str) -> (&str, &str) {
+    let bytes = quoted.as_bytes();
+    let mut at = 0;
+    while let Some(found) = scan::first(bytes, at, |eight| scan::equal(eight, b'"') | scan::equal(eight, b'\\')) {
+        at = found;
+        match bytes[at] {
+            // An escaped quote, unless a new pair follows: the value of `user="CORP\" group=…` ends at the quote.
+            b'\\' if bytes.get(at + 1) == Some(&b'"') && !opens_pair(&quoted[at + 2..]) => at += 2,
+            b'"' => return (&quoted[..at], &quoted[at + 1..]),
+            _ => at += 1,
+        }
+    }
+    (quoted, "")
+}
+
+/// Whether a closed value may end before `rest`: nothing follows, or white space and a key.
+fn opens_pair(rest: &str) -> bool {
+    let word = rest.trim_start();
+    let end = word.find(|c: char| c == '=' || c == '"' || c.is_ascii_whitespace());
+    word.is_empty() || (word.len() < rest.len() && end.is_some_and(|end| word[end..].starts_with('=')))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quotes_and_backslashes_end_where_they_should() {
+        let pairs: Vec<_> = Pairs(r#"<1>a="x y" b="say \"hi\" now" c="CORP\" d= e=5 lone f="open"#).collect();
+        assert_eq!(
+            pairs,
+            [
+                ("a", "x y"),
+                ("b", r#"say \"hi\" now"#),
+                ("c", r"CORP\"),
+                ("d", ""),
+                ("e", "5"),
+                ("f", "open")
+            ]
+        );
+    }
+}
