@@ -4,6 +4,8 @@
 //! traffic that names a user and has a public source. Field names: Fortinet, "FortiOS Log Message Reference".
 
 mod pairs;
+#[cfg(test)]
+mod tests;
 
 use std::borrow::Cow;
 
@@ -11,8 +13,8 @@ use self::pairs::Pairs;
 use super::key_order::KeyOrders;
 use super::person::{self, Person};
 use super::reason::{
-    ACTOR_NOT_A_PERSON, KIND_UNSUPPORTED, MALFORMED_KEY_VALUE, NOT_A_REMOTE_ACCESS_TOOL, TIME_INVALID, TIME_MISSING,
-    reject,
+    ACTOR_NOT_A_PERSON, DUPLICATE_FIELD, KIND_UNSUPPORTED, MALFORMED_KEY_VALUE, NOT_A_REMOTE_ACCESS_TOOL, TIME_INVALID,
+    TIME_MISSING, reject,
 };
 use super::values::{description, id};
 use super::{Rejection, Sink, address, time, tools};
@@ -27,20 +29,23 @@ pub(super) fn is_line(text: &str) -> bool {
         && (text.contains(" logid=") || text.contains(" devid="))
 }
 
-/// Decodes one line.
+/// Decodes one line, or several with a newline between.
 pub(super) fn decode<'a>(text: &'a str, orders: &mut Orders, sink: &mut Sink<'_, 'a>) -> Result<(), Rejection> {
-    let line = Line::read(text, orders);
-    if line.get(Field::Kind).is_empty() {
-        return Err(reject(
-            MALFORMED_KEY_VALUE,
-            "column 1: no type= in the line; send FortiGate's default log format, key=value",
-        ));
+    let (line, mut rest) = Line::read(text, orders);
+    if rest.is_empty() {
+        return sink.push_or_refuse(line.into_event()).map(|_| ());
     }
-    sink.push_or_refuse(line.into_event()).map(|_| ())
+    sink.push(line.into_event());
+    while !rest.is_empty() {
+        let (line, behind) = Line::read(rest.trim_start(), orders);
+        sink.push(line.into_event());
+        rest = behind;
+    }
+    Ok(())
 }
 
 /// The keys that matter.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 enum Field {
     Date,
     Time,
@@ -102,6 +107,7 @@ const _: () = {
         assert!(KEYS[index].0 as usize == index, "a field out of its order");
         index += 1;
     }
+    assert!(KEYS.len() <= u32::BITS as usize, "a line has a bit for each field");
 };
 
 impl Field {
@@ -114,12 +120,21 @@ impl Field {
 #[derive(Debug, Default)]
 pub(super) struct Orders(KeyOrders<Option<Field>>);
 
-/// The values of the keys that matter, as they stand between the quotes; empty where there is none.
-struct Line<'a>([&'a str; KEYS.len()]);
+/// A line.
+#[derive(Debug, Default, PartialEq)]
+struct Line<'a> {
+    /// The values of the keys that matter, as they stand between the quotes; empty where there is none.
+    values: [&'a str; KEYS.len()],
+    /// A bit for each field that was read.
+    seen: u32,
+    /// A field that stands twice, so that the line's meaning depends on the reader.
+    repeated: Option<Field>,
+}
 
 impl<'a> Line<'a> {
-    fn read(text: &'a str, orders: &mut Orders) -> Self {
-        let mut line = Self([""; KEYS.len()]);
+    /// The first line of `text`, and what begins with another.
+    fn read(text: &'a str, orders: &mut Orders) -> (Self, &'a str) {
+        let mut line = Self::default();
         let mut keys = orders.0.line();
         let mut rest = text;
         loop {
@@ -130,27 +145,43 @@ impl<'a> Line<'a> {
                     (field, value)
                 }
                 None => {
-                    let mut pairs = Pairs(rest);
-                    let Some((key, value)) = pairs.next() else { break };
-                    rest = pairs.0;
+                    let mut pairs = Pairs {
+                        rest,
+                        // What goes before the pairs, a header on a line of its own say, is part of the line.
+                        end_with_line: !line.get(Field::Kind).is_empty(),
+                    };
+                    let pair = pairs.next();
+                    rest = pairs.rest;
+                    let Some((key, value)) = pair else { break };
                     let field = Field::of(key);
                     keys.found(key, field);
                     (field, value)
                 }
             };
             if let Some(field) = field {
-                line.0[field as usize] = value;
+                line.put(field, value);
             }
         }
         keys.end();
-        line
+        (line, rest)
+    }
+
+    #[inline]
+    fn put(&mut self, field: Field, value: &'a str) {
+        let bit = 1 << field as u32;
+        if self.seen & bit != 0 {
+            self.repeated = Some(field);
+        }
+        self.seen |= bit;
+        self.values[field as usize] = value;
     }
 
     fn get(&self, field: Field) -> &'a str {
-        self.0[field as usize]
+        self.values[field as usize]
     }
 
     fn into_event(self) -> Result<Event<'a>, Rejection> {
+        self.check()?;
         let source_ip = address::source(
             [self.get(Field::RemoteIp), self.get(Field::SourceIp)]
                 .into_iter()
@@ -186,6 +217,24 @@ impl<'a> Line<'a> {
             interactive,
             product: Cow::Borrowed("fortigate"),
         })
+    }
+
+    /// Refuses what is no line of FortiGate's, and what two readers may read differently.
+    fn check(&self) -> Result<(), Rejection> {
+        if self.get(Field::Kind).is_empty() {
+            return Err(reject(
+                MALFORMED_KEY_VALUE,
+                "column 1: no type= in the line; send FortiGate's default log format, key=value",
+            ));
+        }
+        match self.repeated {
+            None => Ok(()),
+            Some(field) => {
+                let (_, key) = KEYS[field as usize];
+                let detail = format!("{key}= stands twice in the line; send one line a record, and each key once");
+                Err(reject(DUPLICATE_FIELD, detail))
+            }
+        }
     }
 
     /// On IPsec the person stands in `xauthuser`; `user` is the peer's id, without one its address.
@@ -361,185 +410,5 @@ fn unescaped(value: &str) -> Cow<'_, str> {
         Cow::Owned(value.replace("\\\"", "\""))
     } else {
         Cow::Borrowed(value)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-    use crate::intake::{Format, decode};
-
-    fn check(line: &str, assert: impl FnOnce(Result<Event<'_>, Rejection>)) {
-        let mut events = Vec::new();
-        let outcome = decode(Format::Fortigate, line.as_bytes(), &mut |_, event| events.push(event));
-        assert(outcome.and_then(|()| events.remove(0)));
-    }
-
-    const HEAD: &str = r#"date=2026-03-04 time=05:06:07 devid="FG7" logid="0101039947" type="event""#;
-
-    #[test]
-    fn a_tunnel_keeps_its_two_ends_apart() {
-        let line = format!(
-            r#"<189>Mar  4 05:06:07 gw {HEAD} subtype="vpn" eventtime=1772600767123456789 action="tunnel-up" tunnelid=81 remip=203.0.113.7 tunnelip=10.8.0.9 user="CORP\Ann" fctuid="F-1""#
-        );
-        check(&line, |event| {
-            let event = event.unwrap();
-            assert_eq!((event.kind, event.outcome), (EventKind::VpnOpen, Outcome::Success));
-            assert_eq!(event.account.as_str(), "ann");
-            assert_eq!(event.time_ms, 1_772_600_767_123);
-            assert_eq!(event.source_ip, Some("203.0.113.7".parse().unwrap()));
-            assert_eq!(event.vpn_ip, Some("10.8.0.9".parse().unwrap()));
-            assert_eq!(event.session.as_deref(), Some("81"));
-            assert_eq!(event.device.unwrap().id, "F-1");
-        });
-    }
-
-    #[test]
-    fn the_unit_of_eventtime_is_told_by_its_size() {
-        for (time, expected) in [
-            ("eventtime=1772600767", 1_772_600_767_000),
-            (r#"eventtime=1772168767 tz="-0500""#, 1_772_618_767_000),
-            ("eventtime=1772600767123456789", 1_772_600_767_123),
-            (r#"tz="-0500""#, 1_772_618_767_000),
-            ("", 1_772_600_767_000),
-        ] {
-            let line = format!(r#"{HEAD} subtype="user" action="auth-logon" status="logon" user="ann" {time}"#);
-            check(&line, |event| assert_eq!(event.unwrap().time_ms, expected, "{time}"));
-        }
-    }
-
-    #[test]
-    fn the_person_on_ipsec_is_the_extended_user() {
-        let line = format!(
-            r#"{HEAD} subtype="vpn" action="tunnel-up" remip=203.0.113.7 user="203.0.113.7" xauthuser="ann" assignip=10.8.0.9"#
-        );
-        check(&line, |event| {
-            let event = event.unwrap();
-            assert_eq!(event.account.as_str(), "ann");
-            assert!(event.account_aliases.is_empty(), "the peer's address is many people's");
-            assert_eq!(event.vpn_ip, Some("10.8.0.9".parse().unwrap()));
-        });
-    }
-
-    #[test]
-    fn a_gateway_is_no_person() {
-        for (rest, reason) in [
-            (r#"action="tunnel-up" user="203.0.113.7""#, "actor_not_a_person"),
-            (
-                r#"action="tunnel-down" user="2001:db8::7" xauthuser="N/A""#,
-                "actor_not_a_person",
-            ),
-            (r#"action="tunnel-up" user="N/A" xauthuser="N/A""#, "actor_not_a_person"),
-            (r#"action="negotiate" user="N/A" xauthuser="N/A""#, "actor_not_a_person"),
-            (r#"action="tunnel-stats" user="N/A""#, "actor_not_a_person"),
-            (r#"action="ssl-new-con" user="N/A""#, "actor_not_a_person"),
-            (r#"action="ssl-login-fail" user="N/A""#, "account_masked"),
-            (r#"action="negotiate" user="*****""#, "account_masked"),
-            (
-                r#"action="tunnel-up" user="203.0.113.7" xauthuser="*****""#,
-                "account_masked",
-            ),
-            (r#"action="tunnel-stats""#, "account_missing"),
-        ] {
-            check(&format!(r#"{HEAD} subtype="vpn" remip=203.0.113.7 {rest}"#), |event| {
-                assert_eq!(event.unwrap_err().reason, reason, "{rest}");
-            });
-        }
-        let admin = format!(r#"{HEAD} subtype="system" action="login" status="success" user="N/A""#);
-        check(&admin, |event| assert_eq!(event.unwrap_err().reason, "account_masked"));
-    }
-
-    #[test]
-    fn what_is_no_sign_in_is_refused_by_kind() {
-        for (rest, expected) in [
-            (r#"subtype="vpn" action="tunnel-up" user="N/A""#, "account_masked"),
-            (r#"subtype="vpn" action="tunnel-up""#, "account_missing"),
-            (r#"subtype="system" action="perf-stats" user="ann""#, "kind_unsupported"),
-            (r#"subtype="vpn" action="ssl-alert" user="ann""#, "kind_unsupported"),
-        ] {
-            check(&format!("{HEAD} {rest}"), |event| {
-                assert_eq!(event.unwrap_err().reason, expected, "{rest}");
-            });
-        }
-        check("just words", |event| {
-            assert_eq!(event.unwrap_err().reason, "malformed_key_value");
-        });
-        check(
-            r#"type="event" subtype="vpn" action="tunnel-up" user="ann" devid=1"#,
-            |event| {
-                assert_eq!(event.unwrap_err().reason, "time_missing");
-            },
-        );
-    }
-
-    #[test]
-    fn failures_are_failures() {
-        for rest in [
-            r#"subtype="vpn" action="ssl-login-fail" remip=203.0.113.7 user="ann""#,
-            r#"subtype="system" action="login" status="failed" srcip=203.0.113.7 user="ann""#,
-            r#"subtype="vpn" action="negotiate" status="negotiate_error" remip=203.0.113.7 user="ann""#,
-        ] {
-            check(&format!("{HEAD} {rest}"), |event| {
-                assert_eq!(event.unwrap().outcome, Outcome::Failure, "{rest}");
-            });
-        }
-    }
-
-    #[test]
-    fn application_control_shows_remote_access_tools() {
-        let line = HEAD.replace("event", "utm");
-        let seen =
-            format!(r#"{line} subtype="app-ctrl" srcip=10.0.0.7 user="ann" app="AnyDesk" appcat="Remote.Access""#);
-        check(&seen, |event| {
-            let event = event.unwrap();
-            assert_eq!(
-                (event.kind, event.source_ip),
-                (EventKind::ToolSeen, address::parse("10.0.0.7"))
-            );
-            assert_eq!(event.tool.unwrap().name, "AnyDesk");
-        });
-        let other = format!(r#"{line} subtype="app-ctrl" srcip=10.0.0.7 user="ann" app="Netflix" appcat="Video""#);
-        check(&other, |event| {
-            assert_eq!(event.unwrap_err().reason, "not_a_remote_access_tool");
-        });
-    }
-
-    #[test]
-    fn only_a_quote_is_escaped() {
-        assert_eq!(text(r#"say \"hi\" now"#), r#"say "hi" now"#);
-        assert_eq!(text(r"CORP\ann"), r"CORP\ann");
-    }
-
-    /// Pieces of lines: separators and headers, keys, values with and without quotes.
-    fn line() -> impl Strategy<Value = String> {
-        let separator = prop::sample::select(vec![" ", " ", " ", " ", "  ", "\t", ",", "", "<189>"]);
-        let key = prop::sample::select(vec![
-            "type", "user", "remip", "vd", "level", "logdesc", "ü", "us", "typ",
-        ]);
-        let value = prop::sample::select(vec![
-            "=5",
-            "=\"x y\"",
-            "=\"CORP\\\"",
-            "=\"a\\\"b\"",
-            "=",
-            "=\"open",
-            "",
-            "=\"user=\"",
-        ]);
-        let pair = (separator, key, value).prop_map(|(separator, key, value)| format!("{separator}{key}{value}"));
-        prop::collection::vec(pair, 0..9).prop_map(|pairs| pairs.concat())
-    }
-
-    proptest! {
-        #[test]
-        fn a_line_reads_alike_whatever_came_before(lines in prop::collection::vec(line(), 1..24)) {
-            let mut orders = Orders::default();
-            for line in lines.iter().chain(&lines) {
-                let read = Line::read(line, &mut orders);
-                prop_assert_eq!(read.0, Line::read(line, &mut Orders::default()).0);
-            }
-        }
     }
 }

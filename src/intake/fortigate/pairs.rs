@@ -1,27 +1,42 @@
 //! The pairs of a log line, one after the other.
 
+use super::is_line;
 use crate::intake::scan;
 
 /// `key=value` and `key="quoted value"`, separated by white space; other words are passed over.
-pub(super) struct Pairs<'a>(pub(super) &'a str);
+pub(super) struct Pairs<'a> {
+    /// What is not read yet.
+    pub(super) rest: &'a str,
+    /// Whether they end where a line begins by itself. A newline between quotes ends nothing, so nobody can write a line of
+    /// his own into a value.
+    pub(super) end_with_line: bool,
+}
 
 impl<'a> Iterator for Pairs<'a> {
     type Item = (&'a str, &'a str);
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
-            if !self.0.as_bytes().first()?.is_ascii_graphic() {
-                self.0 = self.0.trim_start();
+            if !self.rest.as_bytes().first()?.is_ascii_graphic() {
+                let behind = self.rest.trim_start();
+                let space = &self.rest[..self.rest.len() - behind.len()];
+                if self.end_with_line && space.contains('\n') && behind.lines().next().is_some_and(is_line) {
+                    return None;
+                }
+                self.rest = behind;
             }
-            let (start, end) = first_word(self.0)?;
-            let (word, rest) = self.0.split_at(end);
+            let Some((start, end)) = first_word(self.rest) else {
+                self.rest = "";
+                return None;
+            };
+            let (word, rest) = self.rest.split_at(end);
             let Some(rest) = rest.strip_prefix('=') else {
-                self.0 = rest;
+                self.rest = rest;
                 continue;
             };
             let key = &word[start..];
             let (value, rest) = value(rest);
-            self.0 = rest;
+            self.rest = rest;
             return Some((key, value));
         }
     }
@@ -97,7 +112,11 @@ mod tests {
 
     #[test]
     fn quotes_and_backslashes_end_where_they_should() {
-        let pairs: Vec<_> = Pairs(r#"<1>a="x y" b="say \"hi\" now" c="CORP\" d= e=5 lone f="open"#).collect();
+        let line = Pairs {
+            rest: r#"<1>a="x y" b="say \"hi\" now" c="CORP\" d= e=5 lone f="open"#,
+            end_with_line: true,
+        };
+        let pairs: Vec<_> = line.collect();
         assert_eq!(
             pairs,
             [
