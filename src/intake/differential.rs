@@ -194,7 +194,7 @@ const SAMPLES: [&str; 6] = [
 ];
 
 /// What a value may become, or what may be strewn between tokens.
-const SNIPPETS: [&str; 46] = [
+const SNIPPETS: [&str; 47] = [
     "null",
     "true",
     "false",
@@ -203,6 +203,7 @@ const SNIPPETS: [&str; 46] = [
     "-1",
     "01",
     "1.5",
+    "10.0",
     "1e3",
     "1E+2",
     "1.",

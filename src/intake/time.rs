@@ -1,5 +1,7 @@
 //! Event time: RFC 3339 and its relatives, and epoch numbers whose unit is told by their magnitude.
 
+use super::values::whole;
+
 /// 2000-01-01T00:00:00Z, ms. Earlier is an unset clock, not an event.
 const TIME_MS_MIN: i64 = 946_684_800_000;
 /// 2200-01-01T00:00:00Z, ms. Later is a number in a unit nobody writes; a clock that is merely wrong is let through.
@@ -35,9 +37,10 @@ pub(super) fn from_text(text: &str) -> Option<i64> {
     if text.as_bytes().get(4) == Some(&b'-') {
         return from_date(text);
     }
-    if let Ok(number) = text.parse::<i64>() {
+    if let Some(number) = whole(text) {
         return from_number(number);
     }
+    // A fraction of anything but seconds is no time that a source writes.
     if let Some((seconds, fraction)) = text.split_once('.')
         && let Ok(seconds) = seconds.parse::<i64>()
         && fraction.bytes().all(|b| b.is_ascii_digit())
@@ -162,6 +165,16 @@ mod tests {
         assert_eq!(from_number(1_700_000_000), Some(1_700_000_000_000));
         assert_eq!(from_text("1700000000.123456"), Some(ms));
         assert_eq!(from_text(" 1700000000 "), Some(1_700_000_000_000));
+        assert_eq!(from_text("1700000000.0"), Some(1_700_000_000_000));
+        for text in [
+            "1700000000123.0",
+            "1700000000123.000",
+            "1700000000123456.0",
+            "1700000000123456789.0",
+        ] {
+            assert_eq!(from_text(text), Some(ms), "{text}");
+        }
+        assert_eq!(from_text("1700000000123.5"), None);
     }
 
     #[test]

@@ -148,8 +148,8 @@ impl<'v, 'a> Values<'v, 'a> {
         let span = self.span(place)?;
         match span.kind {
             Kind::Natural(number) => Some(number),
-            Kind::Number => self.raw(span).parse().ok(),
-            Kind::Plain | Kind::Escaped => self.text(place).trim().parse().ok(),
+            Kind::Number => whole(self.raw(span)),
+            Kind::Plain | Kind::Escaped => whole(self.text(place).trim()),
             Kind::Flag(_) => None,
         }
     }
@@ -170,8 +170,7 @@ impl<'v, 'a> Values<'v, 'a> {
     pub(super) fn usb_id(self, place: Place) -> Option<u16> {
         let span = self.span(place)?;
         match span.kind {
-            Kind::Natural(number) => u16::try_from(number).ok(),
-            Kind::Number => None,
+            Kind::Natural(_) | Kind::Number => u16::try_from(self.int(place)?).ok(),
             Kind::Plain | Kind::Escaped => hex_id(&self.text(place)),
             Kind::Flag(_) => None,
         }
@@ -212,6 +211,15 @@ fn no_time(text: &str, field: &str) -> Rejection {
         TIME_INVALID,
         format!("{field} is no time between 2000 and 2200; send RFC 3339 or an epoch number"),
     )
+}
+
+/// A whole number; writers without integers give it a fraction of zeros.
+pub(super) fn whole(text: &str) -> Option<i64> {
+    let digits = match text.split_once('.') {
+        Some((digits, zeros)) if !zeros.is_empty() && zeros.bytes().all(|byte| byte == b'0') => digits,
+        _ => text,
+    };
+    digits.parse().ok()
 }
 
 /// A number as it is written, but without an exponent: some writers give epoch seconds one.
@@ -283,4 +291,27 @@ pub(super) fn hex_id(text: &str) -> Option<u16> {
         .unwrap_or(text);
     let is_hex = (1..=4).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_hexdigit());
     is_hex.then(|| u16::from_str_radix(digits, 16).ok()).flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fraction_of_zeros_is_none() {
+        for (text, expected) in [
+            ("3002", Some(3002)),
+            ("3002.0", Some(3002)),
+            ("-7.000", Some(-7)),
+            ("0.0", Some(0)),
+            ("3002.5", None),
+            ("3002.", None),
+            (".0", None),
+            ("1.0.0", None),
+            ("3002.0e1", None),
+            ("9223372036854775808.0", None),
+        ] {
+            assert_eq!(whole(text), expected, "{text}");
+        }
+    }
 }

@@ -141,6 +141,28 @@ fn an_activity_is_also_told_by_its_type() {
 }
 
 #[test]
+fn a_whole_number_may_have_a_fraction_of_zeros() {
+    let rest = r#""user":{"name":"ann"},"logon_type_id":10"#;
+    let whole = record(3002, 1, rest);
+    let with_fractions = whole
+        .replace("3002,", "3002.0,")
+        .replace(r#""activity_id":1,"#, r#""activity_id":1.0,"#)
+        .replace("1772600767089", "1772600767089.0")
+        .replace(r#""status_id":1,"#, r#""status_id":1.00,"#)
+        .replace(r#""logon_type_id":10"#, r#""logon_type_id":10.0"#);
+    assert_eq!(with_fractions.matches(".0").count(), 5 + whole.matches(".0").count());
+    let mut decoder = crate::intake::Decoder::default();
+    for record in [&whole, &with_fractions, &whole, &with_fractions] {
+        let mut each = |_, event: Result<Event<'_>, Rejection>| {
+            let event = event.unwrap();
+            assert_eq!((event.kind, event.outcome), (EventKind::RdpLogon, Outcome::Success));
+            assert_eq!(event.time_ms, 1_772_600_767_089);
+        };
+        decoder.decode(Format::Auto, record.as_bytes(), &mut each).unwrap();
+    }
+}
+
+#[test]
 fn a_tunnel_has_an_inner_address_and_did_exist() {
     let rest = r#""user":{"name":"ann"},"tunnel_interface":{"ip":"10.8.0.9"},"session":{"uid":"t-1"}"#;
     check(&record(4014, 1, rest).replace(r#""status_id":1,"#, ""), |event| {
@@ -293,14 +315,16 @@ fn a_composite_gadget_shows_its_ids_and_interfaces() {
     });
     let numbers = r#""actor":{"user":{"name":"ann"}},"peripheral_device":{"name":"Keyboard","type_id":2},
         "unmapped":{"vendor_id":7531,"product_id":"0x0104"}"#;
-    check(&record(1010, 1, numbers), |event| {
-        let peripheral = event.unwrap().peripheral.unwrap();
-        assert_eq!(
-            (peripheral.vendor_id, peripheral.product_id),
-            (Some(0x1d6b), Some(0x0104))
-        );
-        assert!(peripheral.keyboard && !peripheral.mouse && !peripheral.storage && peripheral.edid.is_none());
-    });
+    for numbers in [numbers.to_owned(), numbers.replace("7531", "7531.0")] {
+        check(&record(1010, 1, &numbers), |event| {
+            let peripheral = event.unwrap().peripheral.unwrap();
+            assert_eq!(
+                (peripheral.vendor_id, peripheral.product_id),
+                (Some(0x1d6b), Some(0x0104))
+            );
+            assert!(peripheral.keyboard && !peripheral.mouse && !peripheral.storage && peripheral.edid.is_none());
+        });
+    }
 }
 
 #[test]
