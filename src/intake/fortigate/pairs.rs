@@ -7,8 +7,8 @@ use crate::intake::scan;
 pub(super) struct Pairs<'a> {
     /// What is not read yet.
     pub(super) rest: &'a str,
-    /// Whether they end where a line begins by itself. A newline between quotes ends nothing, so nobody can write a line of
-    /// his own into a value.
+    /// Whether they end where another line begins. A newline between quotes ends nothing, so that nobody can write a line
+    /// into a value.
     pub(super) end_with_line: bool,
 }
 

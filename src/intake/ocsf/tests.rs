@@ -285,7 +285,7 @@ fn what_the_superuser_runs_is_its_devices_owners() {
                 "account_machine"
             };
             check(&unowned, |event| {
-                assert_eq!(event.unwrap_err().reason, reason, "{class} {user}")
+                assert_eq!(event.unwrap_err().reason, reason, "{class} {user}");
             });
         }
     }
