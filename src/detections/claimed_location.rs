@@ -12,7 +12,7 @@ use crate::model::{
     Strength, Terms, attack,
 };
 use crate::window::account::{AccountFacts, Change, ClaimDistance, Lateness, NetworkFact};
-use crate::window::day_of;
+use crate::window::day_at;
 use crate::window::spots::Spots;
 
 /// What is constant about it.
@@ -69,7 +69,7 @@ pub fn detect(
         return None;
     }
     let place = seen.place?;
-    let day = day_of(seen.order_ms);
+    let day = day_at(seen);
     let (located, away) = ledger(facts, day, settings);
     let share = f64::from(away) / f64::from(located.max(1));
     if away < settings.signal_days_min || share <= settings.share_min {

@@ -11,7 +11,7 @@ use crate::model::{EntityKind, Link, Observation, ToolKind};
 use crate::window::account::{AccountFacts, Change, Told};
 use crate::window::episode::hash;
 use crate::window::spots::Spots;
-use crate::window::{DAY_MS, day_of};
+use crate::window::{DAY_MS, day_at};
 
 /// Networks last used longer ago than this say nothing about where the account's tools run, days.
 const NETWORK_RECENT_DAYS: i64 = 7;
@@ -173,7 +173,7 @@ impl Known {
     /// What it knows at the time of an observation.
     #[must_use]
     pub fn of(seen: &Observation<'_>, facts: &AccountFacts, settings: &DetectionSettings) -> Self {
-        let (days_located, days_away) = claimed_location::ledger(facts, day_of(seen.order_ms), &settings.claim);
+        let (days_located, days_away) = claimed_location::ledger(facts, day_at(seen), &settings.claim);
         let devices = facts.devices().iter().filter(|d| !d.is_fingerprint()).count();
         let mut known = Self {
             days_located,

@@ -14,7 +14,7 @@ use super::settings::WindowSettings;
 use super::spots::{SpotId, Spots};
 use super::texts::{ShortId, TextId};
 use super::visits::{Inserted, Visit};
-use super::{DAY_MS, HOUR_MS, day_of};
+use super::{DAY_MS, HOUR_MS, day_at};
 use crate::model::event_id::EventId;
 use crate::model::{EventKind, Observation, Outcome};
 
@@ -290,7 +290,7 @@ impl AccountFacts {
         spots: &mut Spots,
         change: &mut Change,
     ) {
-        let day = day_of(seen.order_ms);
+        let day = day_at(seen);
         let device = seen.event.device.as_ref();
         let device_id = device.map(|device| self.block.number_text(&device.id));
         if let Some(address) = seen.event.source_ip {

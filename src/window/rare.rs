@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::day_of;
+use super::day_at;
 use super::days::Days;
 use super::episode::{Episodes, hash};
 use super::settings::WindowSettings;
@@ -252,7 +252,7 @@ impl Rare {
         });
         let fact = &mut self.tools[index];
         fact.unattended |= unattended;
-        fact.days.mark(day_of(seen.order_ms));
+        fact.days.mark(day_at(seen));
         fact.last_ms = fact.last_ms.max(seen.order_ms);
         if seen.order_ms < fact.first_ms {
             fact.first_ms = seen.order_ms;
