@@ -83,18 +83,53 @@ fn suspects<'a>(link: &Link<'_>, facts: &'a EntityFacts, settings: &FarmSettings
         .filter(|suspect| !is_short_form(suspect.tie.latest.account, facts.accounts_since(since_ms)))
         .collect();
     // Two accounts on one device are `shared_device`; a farm has a laptop for each.
-    let own_device = |suspect: &Suspect<'_>, others: &[Suspect<'_>]| {
-        let devices = &suspect.tie.companions;
-        devices.is_empty()
-            || !others.iter().any(|o| {
-                o.tie.latest.account < suspect.tie.latest.account
-                    && devices.iter().all(|d| o.tie.companions.contains(d))
-            })
-    };
-    let keep: Vec<bool> = found.iter().map(|suspect| own_device(suspect, &found)).collect();
-    let mut keep = keep.into_iter();
+    let mut keep = have_own_device(&found).into_iter();
     found.retain(|_| keep.next().unwrap_or(false));
     found
+}
+
+/// Whether each has a device that nobody else needs for one of their own. In order of name each is given one of its devices, and
+/// who holds it moves on to another if they have one: a single sign-in on another's laptop takes nobody's away. An account of
+/// which no device is known needs none.
+fn have_own_device(suspects: &[Suspect<'_>]) -> Vec<bool> {
+    let mut given = Vec::new();
+    let all = suspects.iter().enumerate();
+    all.map(|(index, suspect)| {
+        suspect.tie.companions.is_empty() || give_device(index, suspects, &mut given, &mut Vec::new())
+    })
+    .collect()
+}
+
+/// Gives a device to the suspect at `index`, if need be by moving others on (an augmenting path, Berge 1957). `given` names the
+/// holder of each device, `asked` the devices whose holders were asked to move on.
+fn give_device<'a>(
+    index: usize,
+    suspects: &'a [Suspect<'_>],
+    given: &mut Vec<(&'a str, usize)>,
+    asked: &mut Vec<&'a str>,
+) -> bool {
+    /// Holders asked at most, however many accounts a window keeps: each may ask the next.
+    const ASKED_MAX: usize = 256;
+    let devices = &suspects[index].tie.companions;
+    let holder =
+        |given: &[(&str, usize)], device: &str| given.iter().position(|(known, _)| known.eq_ignore_ascii_case(device));
+    if let Some(free) = devices.iter().find(|device| holder(given, device).is_none()) {
+        given.push((free, index));
+        return true;
+    }
+    for device in devices {
+        if asked.len() >= ASKED_MAX || asked.iter().any(|known| known.eq_ignore_ascii_case(device)) {
+            continue;
+        }
+        asked.push(device);
+        if let Some(at) = holder(given, device)
+            && give_device(given[at].1, suspects, given, asked)
+        {
+            given[at].1 = index;
+            return true;
+        }
+    }
+    false
 }
 
 fn suspect(tie: Tie<'_>) -> Option<Suspect<'_>> {
@@ -289,6 +324,43 @@ fn guards(link: &Link<'_>, suspects: &[Suspect<'_>], group: &Group, settings: &F
 mod tests {
     use super::*;
     use crate::model::link::{AccountSummary, Latest};
+
+    /// Which of the accounts, by the devices of each, have one of their own.
+    fn own(devices: &[&[&'static str]]) -> Vec<bool> {
+        let suspects = devices.iter().map(|devices| Suspect {
+            tie: Tie {
+                first_ms: 0,
+                last_ms: 1,
+                companions: devices.to_vec(),
+                latest: Latest::default(),
+            },
+            points: 2,
+            is_away: true,
+            has_tool: false,
+            has_device: true,
+        });
+        have_own_device(&suspects.collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn who_has_a_device_of_their_own_does_not_depend_on_names() {
+        assert_eq!(own(&[&["a"], &["a"]]), [true, false]);
+        assert_eq!(
+            own(&[&["a"], &["A"]]),
+            [true, false],
+            "one laptop, spelled by two products"
+        );
+        assert_eq!(
+            own(&[&["a", "b"], &["b"]]),
+            [true, true],
+            "the first was once on the other's"
+        );
+        assert_eq!(own(&[&["b", "a"], &["b"]]), [true, true]);
+        assert_eq!(own(&[&["b"], &["b", "a"]]), [true, true]);
+        assert_eq!(own(&[&["a", "b"], &["a", "c"], &["a"]]), [true; 3], "both move on");
+        assert_eq!(own(&[&["a", "b"], &["a", "b"], &["a", "b"]]), [true, true, false]);
+        assert_eq!(own(&[&[], &["a"], &[], &["a"]]), [true, true, true, false]);
+    }
 
     #[test]
     fn what_is_not_remarkable_has_no_points_and_is_not_away() {
