@@ -162,14 +162,21 @@ struct Group {
     any_tool: bool,
     contradicting: bool,
     outsiders: usize,
+    /// Those that the roster names, whatever their case.
     employers: usize,
 }
 
+/// How many accounts a branch of the rule takes.
+const ACCOUNTS_MIN: usize = 2;
+
 impl Group {
     fn of(suspects: &[Suspect<'_>], settings: &FarmSettings) -> Self {
-        let mut employers: Vec<&str> = suspects.iter().map(|s| s.tie.latest.claim.employer).collect();
-        employers.sort_unstable();
-        employers.dedup();
+        let mut employers: Vec<&str> = Vec::new();
+        for employer in suspects.iter().map(|s| s.tie.latest.claim.employer.trim()) {
+            if !employer.is_empty() && !employers.iter().any(|known| known.eq_ignore_ascii_case(employer)) {
+                employers.push(employer);
+            }
+        }
         Self {
             operated: suspects
                 .iter()
@@ -199,11 +206,51 @@ impl Group {
     }
 
     fn is_farm(&self) -> bool {
-        let operated_and_away = self.operated >= 2 && (self.any_away || self.contradicting);
-        let steadily_operated = self.steady >= 2 && (self.outsiders >= 2 || self.employers >= 2 || self.any_away);
-        let away_for_days = self.long_away >= 2 && self.contradicting && (self.outsiders >= 1 || self.any_tool);
-        operated_and_away || steadily_operated || away_for_days
+        self.is_operated_and_away() || self.is_steadily_operated() || self.is_away_for_days()
     }
+
+    fn is_operated_and_away(&self) -> bool {
+        self.operated >= ACCOUNTS_MIN && (self.any_away || self.contradicting)
+    }
+
+    fn is_steadily_operated(&self) -> bool {
+        self.steady >= ACCOUNTS_MIN && (self.outsiders >= 2 || self.employers >= 2 || self.any_away)
+    }
+
+    fn is_away_for_days(&self) -> bool {
+        self.long_away >= ACCOUNTS_MIN && self.contradicting && (self.outsiders >= 1 || self.any_tool)
+    }
+
+    /// The branches of the rule that hold, as a person would say them.
+    fn branches(&self) -> String {
+        let all = [
+            (self.is_operated_and_away(), "operated and away"),
+            (self.is_steadily_operated(), "steadily operated"),
+            (self.is_away_for_days(), "away for days"),
+        ];
+        let holding: Vec<&str> = all.iter().filter(|(holds, _)| *holds).map(|(_, name)| *name).collect();
+        holding.join("; ")
+    }
+
+    /// What each branch counts: against its limit where the branch holds, because there alone it is the reason.
+    fn measures(&self) -> [Measure; 3] {
+        let all = [
+            ("accounts_operated", self.operated, self.is_operated_and_away()),
+            ("accounts_steady", self.steady, self.is_steadily_operated()),
+            ("accounts_away_for_days", self.long_away, self.is_away_for_days()),
+        ];
+        all.map(|(name, count, is_reason)| {
+            if is_reason {
+                Measure::against(name, number(count), number(ACCOUNTS_MIN))
+            } else {
+                Measure::shown(name, number(count))
+            }
+        })
+    }
+}
+
+fn number(count: usize) -> f64 {
+    f64::from(u32::try_from(count).unwrap_or(u32::MAX))
 }
 
 fn finding(link: &Link<'_>, suspects: &[Suspect<'_>], group: &Group, settings: &FarmSettings) -> Finding {
@@ -218,7 +265,6 @@ fn finding(link: &Link<'_>, suspects: &[Suspect<'_>], group: &Group, settings: &
         .read()
         .place
         .map_or_else(|| "an unknown place".to_owned(), |place| place.label());
-    let number = |count: usize| f64::from(u32::try_from(count).unwrap_or(u32::MAX));
     let points: u16 = suspects.iter().map(|s| s.points).sum();
     Finding {
         detection: Detection::LaptopFarm,
@@ -239,16 +285,17 @@ fn finding(link: &Link<'_>, suspects: &[Suspect<'_>], group: &Group, settings: &
         evidence: std::iter::once(network_evidence(link))
             .chain(suspects.iter().map(|s| shared_network::evidence(&s.tie)))
             .collect(),
-        measures: vec![
-            Measure::against("accounts", number(suspects.len()), 2.0),
+        measures: [
+            Measure::against("accounts", number(suspects.len()), number(ACCOUNTS_MIN)),
             Measure::shown("indicator_points", f64::from(points)),
             Measure::shown(
                 "accounts_away_from_claim",
                 number(suspects.iter().filter(|s| s.is_away).count()),
             ),
-            Measure::against("accounts_operated", number(group.operated), 2.0),
-            Measure::shown("accounts_steady", number(group.steady)),
-        ],
+        ]
+        .into_iter()
+        .chain(group.measures())
+        .collect(),
         guards: guards(link, suspects, group, settings),
         data_versions: link.data_versions.to_owned(),
         degraded: false,
@@ -304,8 +351,9 @@ fn guards(link: &Link<'_>, suspects: &[Suspect<'_>], group: &Group, settings: &F
         Guard::ran(
             "household",
             format!(
-                "{away} accounts are away from their claims; {} are not on the payroll",
-                group.outsiders
+                "{away} accounts are away from their claims, {} are not on the payroll; what tells them from a household: {}",
+                group.outsiders,
+                group.branches()
             ),
         ),
         Guard::ran("approved_tools", "approved tools were not counted"),
