@@ -20,6 +20,7 @@ use crate::detections::settings::RelaySettings;
 use crate::model::event_id::EventId;
 use crate::model::{ClaimRef, ToolKind};
 use crate::window::account::{AccountFacts, PeripheralFact, RdpFact, SessionFact, ToolFact};
+use crate::window::origin::Address;
 use crate::window::{DAY_MS, HOUR_MS, day_of};
 
 /// One indicator.
@@ -228,7 +229,8 @@ fn several_tools<'a>(tools: &[&'a ToolFact], settings: &RelaySettings) -> Option
     for (index, one) in remote.iter().enumerate() {
         for other in &remote[index + 1..] {
             let overlap = other.first_ms <= one.last_ms + within_ms && one.first_ms <= other.last_ms + within_ms;
-            if overlap && one.device == other.device && one.name != other.name {
+            let is_one_device = one.device.eq_ignore_ascii_case(&other.device);
+            if overlap && is_one_device && one.name != other.name {
                 return Some(from_tool(
                     one,
                     Class::SeveralTools,
@@ -255,8 +257,8 @@ fn soon_after_hiring<'a>(tool: &'a ToolFact, claim: ClaimRef<'_>, settings: &Rel
 
 fn in_session<'a>(tool: &'a ToolFact, facts: &AccountFacts, settings: &RelaySettings) -> Option<Indicator<'a>> {
     let session = facts.rare().sessions.iter().find(|s| {
-        let same_device = s.device.is_empty() || tool.device.is_empty() || s.device == tool.device;
-        same_device && (covers(s, tool.first_ms, settings) || covers(s, tool.last_ms, settings))
+        may_be_on(s, &tool.device, &tool.product)
+            && (covers(s, tool.first_ms, settings) || covers(s, tool.last_ms, settings))
     })?;
     let label = format!("{} while VPN session {} was up", tool.name, session.event_id);
     Some(from_tool(tool, Class::ToolInSession, 0, label))
@@ -271,18 +273,35 @@ fn covers(session: &SessionFact, time_ms: i64, settings: &RelaySettings) -> bool
     (session.opened_ms..=end_ms).contains(&time_ms)
 }
 
+/// Whether a session may be one of the device that a product calls so. A gateway and an agent have ids of their own for
+/// one laptop, so ids tell devices apart only if one product gave both.
+fn may_be_on(session: &SessionFact, device: &str, product: &str) -> bool {
+    session.device.is_empty()
+        || device.is_empty()
+        || *session.product != *product
+        || session.device.eq_ignore_ascii_case(device)
+}
+
 fn remote_desktop<'a>(logon: &'a RdpFact, facts: &AccountFacts, settings: &RelaySettings) -> Option<Indicator<'a>> {
     let from = logon.address?;
     if logon.network.class == crate::model::NetworkClass::Corporate {
         return None;
     }
-    let up = facts.rare().sessions.iter().filter(|s| {
-        let same_device = s.device.is_empty() || logon.device.is_empty() || s.device == logon.device;
-        same_device && covers(s, logon.time_ms, settings)
-    });
-    let session = up.clone().find(|s| s.address != Some(from));
-    // From the very address of the only session that is up it comes from no outside.
-    if session.is_none() && up.count() > 0 {
+    let up = || {
+        facts
+            .rare()
+            .sessions
+            .iter()
+            .filter(|s| covers(s, logon.time_ms, settings))
+    };
+    let is_on_its_line = |s: &SessionFact| {
+        s.address
+            .is_some_and(|at| Address::of(at).is_on_line_of(Address::of(from)))
+    };
+    let elsewhere = up().filter(|s| may_be_on(s, &logon.device, &logon.product) && !is_on_its_line(s));
+    let session = elsewhere.min_by_key(|s| (s.opened_ms, s.id));
+    // Where the account has a session up, on whatever device, its owner is: no outside, unless this device's is elsewhere.
+    if session.is_none() && up().any(is_on_its_line) {
         return None;
     }
     let place = logon

@@ -88,9 +88,9 @@ fn suspects<'a>(link: &Link<'_>, facts: &'a EntityFacts, settings: &FarmSettings
     found
 }
 
-/// Whether each has a device that nobody else needs for one of their own. In order of name each is given one of its devices, and
-/// who holds it moves on to another if they have one: a single sign-in on another's laptop takes nobody's away. An account of
-/// which no device is known needs none.
+/// Whether each has a device that nobody else needs for one of their own. In order of name each is given one of its
+/// devices, and who holds it moves on to another if they have one: a single sign-in on another's laptop takes nobody's
+/// away. An account of which no device is known needs none.
 fn have_own_device(suspects: &[Suspect<'_>]) -> Vec<bool> {
     let mut given = Vec::new();
     let all = suspects.iter().enumerate();
@@ -100,8 +100,8 @@ fn have_own_device(suspects: &[Suspect<'_>]) -> Vec<bool> {
     .collect()
 }
 
-/// Gives a device to the suspect at `index`, if need be by moving others on (an augmenting path, Berge 1957). `given` names the
-/// holder of each device, `asked` the devices whose holders were asked to move on.
+/// Gives a device to the suspect at `index`, if need be by moving others on (an augmenting path, Berge 1957). `given`
+/// names the holder of each device, `asked` the devices whose holders were asked to move on.
 fn give_device<'a>(
     index: usize,
     suspects: &'a [Suspect<'_>],
@@ -351,7 +351,7 @@ fn guards(link: &Link<'_>, suspects: &[Suspect<'_>], group: &Group, settings: &F
         Guard::ran(
             "household",
             format!(
-                "{away} accounts are away from their claims, {} are not on the payroll; what tells them from a household: {}",
+                "{away} accounts are away from their claims, {} are not on the payroll; told from a household by: {}",
                 group.outsiders,
                 group.branches()
             ),

@@ -7,8 +7,8 @@
 //!                                                 allowed lateness ◀─1 h─▶│
 //! ```
 //!
-//! Event time says where a fact belongs; the log's append time says when it may be forgotten. Ledgers have the days of the place
-//! where somebody works ([`day_at`]); where only a time is at hand, its day is that of UTC ([`day_of`]).
+//! Event time says where a fact belongs; the log's append time says when it may be forgotten. Ledgers have the days of
+//! the place where somebody works ([`day_at`]); where only a time is at hand, its day is that of UTC ([`day_of`]).
 
 pub mod settings;
 pub mod days;
@@ -48,9 +48,10 @@ pub fn day_of(time_ms: i64) -> i32 {
         .clamp(i64::from(i32::MIN), i64::from(i32::MAX)) as i32
 }
 
-/// Day of an observation by the sun over the person, days since the Unix epoch: a day's work is one day of a ledger wherever it
-/// is done, and the day of UTC ends at four in the afternoon of the Pacific coast. The sun is within a few hours of any clock,
-/// and asks for no time zone. It stands where the address places the person, else where they claim to work, else over Greenwich.
+/// Day of an observation by the sun over the person, days since the Unix epoch: a day's work is one day of a ledger
+/// wherever it is done, and the day of UTC ends at four in the afternoon of the Pacific coast. The sun is within a few
+/// hours of any clock and asks for no time zone. The person is where the address places them, else where they claim to
+/// work, else in Greenwich.
 #[must_use]
 pub fn day_at(seen: &Observation<'_>) -> i32 {
     /// The sun takes four minutes for a degree.
