@@ -8,9 +8,10 @@ use crate::detections::claimed_location;
 use crate::detections::indicators::{self, Class};
 use crate::model::link::{AccountSummary, Latest, LinkClaim, LinkNetwork, LinkPlace};
 use crate::model::{EntityKind, Link, Observation, ToolKind};
-use crate::window::account::{AccountFacts, Change, Told};
+use crate::window::account::{AccountFacts, Change, NetworkFact, Told};
 use crate::window::episode::hash;
 use crate::window::spots::Spots;
+use crate::window::texts::TextId;
 use crate::window::{DAY_MS, day_at};
 
 /// Networks last used longer ago than this say nothing about where the account's tools run, days.
@@ -56,7 +57,7 @@ pub fn due(
                 }
                 Thing::Device(index) => send(&Link {
                     clock_ms: append_ms,
-                    ..to_device(seen, facts, index, &known)
+                    ..to_device(seen, facts, spots, change, index, &known)
                 }),
             }
         }
@@ -296,9 +297,55 @@ pub fn to_network<'a>(
     }
 }
 
-fn to_device<'a>(seen: &'a Observation<'_>, facts: &'a AccountFacts, index: usize, known: &'a Known) -> Due<'a> {
+/// The network on which a device was used last, as far as it is the latest device of any.
+fn last_network_with(facts: &AccountFacts, device: TextId) -> Option<&NetworkFact> {
+    let with_it = facts.networks().iter().filter(|network| network.device == device);
+    with_it.max_by_key(|network| (network.last, network.name()))
+}
+
+/// A link to the device at `index`. It tells of the network that the account used it on: an agent's event may have no
+/// address, and a remote-desktop logon has that of whoever came.
+fn to_device<'a>(
+    seen: &'a Observation<'_>,
+    facts: &'a AccountFacts,
+    spots: &'a Spots,
+    change: &Change,
+    index: usize,
+    known: &'a Known,
+) -> Due<'a> {
     let (event, fact) = (seen.event, &facts.devices()[index]);
     let id = facts.text(fact.id);
+    let latest = Latest {
+        account: event.account.as_str(),
+        device: id,
+        address: event.source_ip,
+        fingerprint: fact.is_fingerprint(),
+        event_id: event.id.clone(),
+        product: &event.product,
+        claim: LinkClaim::of(seen.claim, id),
+        place: seen.place.map(|place| LinkPlace::of(place)),
+        network: LinkNetwork::of(seen.network),
+        account_facts: known.summary(fact.days.count(), 0),
+    };
+    let used_on = if change.network.is_some() {
+        None
+    } else {
+        last_network_with(facts, fact.id)
+    };
+    let latest = match used_on {
+        Some(network) => {
+            let spot = spots.get(network.spot);
+            Latest {
+                address: Some(network.address.ip()),
+                event_id: facts.event_id(network.event_id, network.packing),
+                product: facts.text(network.product),
+                place: spot.place.as_deref().map(LinkPlace::of),
+                network: LinkNetwork::of(&spot.network),
+                ..latest
+            }
+        }
+        None => latest,
+    };
     Link {
         entity_kind: EntityKind::Device,
         entity: id,
@@ -306,18 +353,7 @@ fn to_device<'a>(seen: &'a Observation<'_>, facts: &'a AccountFacts, index: usiz
         time_ms: fact.last.ms(),
         clock_ms: 0,
         data_versions: seen.data_versions,
-        latest: Latest {
-            account: event.account.as_str(),
-            device: id,
-            address: event.source_ip,
-            fingerprint: fact.is_fingerprint(),
-            event_id: event.id.clone(),
-            product: &event.product,
-            claim: LinkClaim::of(seen.claim, id),
-            place: seen.place.map(|place| LinkPlace::of(place)),
-            network: LinkNetwork::of(seen.network),
-            account_facts: known.summary(fact.days.count(), 0),
-        },
+        latest,
         offer: None,
     }
 }
