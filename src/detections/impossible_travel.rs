@@ -177,6 +177,7 @@ impl Leg {
             strength: Strength::Alert,
             severity: self.severity,
             subject: account,
+            accounts: &[],
             first_ms: self.times_ms[0],
             last_ms: self.times_ms[1],
             news: self.lines,

@@ -317,6 +317,9 @@ fn seen_with(suspects: &[Suspect<'_>]) -> String {
         .collect();
     names.sort_unstable();
     names.dedup();
+    if suspects.iter().any(|s| s.tie.latest.account_facts.rdp_relays > 0) {
+        names.push("remote-desktop logons during VPN sessions");
+    }
     if names.is_empty() {
         String::new()
     } else {

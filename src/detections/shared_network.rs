@@ -142,6 +142,10 @@ pub fn evidence(tie: &Tie<'_>) -> Evidence {
             .filter(|(_, list)| !list.is_empty())
             .map(|(name, list)| (name.to_owned(), list.join(", "))),
     );
+    if latest.account_facts.rdp_relays > 0 {
+        let logons = latest.account_facts.rdp_relays.to_string();
+        facts.push(("remote_desktop_during_vpn_sessions".to_owned(), logons));
+    }
     if !tie.companions.is_empty() {
         facts.push(("devices".to_owned(), tie.companions.join(", ")));
     }

@@ -27,7 +27,8 @@ pub struct Episode {
     pub severity: Severity,
     /// What was news of the finding last published, as [`Brief::news`].
     pub news: u64,
-    /// Under [`Renewal::Daily`] each news with the day on which it was last published.
+    /// Under [`Renewal::Daily`] each news with the day on which it was last published, under [`Renewal::Wording`] a hash
+    /// of each account named with the day of the finding that first did.
     pub told: Vec<(u64, i32)>,
     /// Network the alert is offered to; empty if it is published where it was found.
     pub home: Box<str>,
@@ -76,6 +77,7 @@ pub enum Renewal {
     /// Where it is about other accounts than the last.
     Accounts,
     /// Where it is worded otherwise than the last and no less grave: the wording names everything seen (a farm's tools).
+    /// Where it names an account that was not told of yet, however grave.
     Wording,
     /// Where it is about two lines that were not told of yet, or not on that day (a leg of travel): to and fro between the
     /// same two is one story.
@@ -85,7 +87,7 @@ pub enum Renewal {
 /// What decides whether a finding is published. Most of what goes on for long is not, and need not be described.
 #[derive(Clone, Copy, Debug)]
 pub struct Brief<'a> {
-    /// See [`Finding`]; so the next four.
+    /// See [`Finding`]; so the next three.
     pub detection: Detection,
     /// Signal or alert.
     pub strength: Strength,
@@ -93,6 +95,8 @@ pub struct Brief<'a> {
     pub severity: Severity,
     /// Names the episode, together with the detection.
     pub subject: &'a str,
+    /// Accounts it is about, where that may be news.
+    pub accounts: &'a [String],
     /// Time of the first event in evidence, ms.
     pub first_ms: i64,
     /// Time of the last event in evidence, ms.
@@ -110,6 +114,10 @@ impl<'a> Brief<'a> {
             strength: finding.strength,
             severity: finding.severity,
             subject: &finding.subject,
+            accounts: match renewal {
+                Renewal::Wording => &finding.accounts,
+                Renewal::Accounts | Renewal::Daily => &[],
+            },
             first_ms: finding.first_ms,
             last_ms: finding.last_ms,
             news: match renewal {
@@ -133,7 +141,11 @@ impl Episode {
         let is_other = finding.news != self.news;
         let is_renewed = match renewal {
             Renewal::Accounts => is_other,
-            Renewal::Wording => is_other && finding.severity >= self.severity,
+            Renewal::Wording => {
+                // A release before this one did not remember whom it told of; with the next record all are.
+                let is_any_new = self.told.is_empty() || finding.accounts.iter().any(|account| !self.has_told(account));
+                is_other && (finding.severity >= self.severity || is_any_new)
+            }
             Renewal::Daily => {
                 let day = day_of(finding.last_ms);
                 !self
@@ -145,15 +157,28 @@ impl Episode {
         finding.severity > self.severity || is_renewed
     }
 
+    fn has_told(&self, account: &str) -> bool {
+        let account = hash(&[account]);
+        self.told.iter().any(|(told, _)| *told == account)
+    }
+
     /// Notes what is published.
     fn tell(&mut self, finding: &Brief<'_>, renewal: Renewal) {
         self.news = finding.news;
-        if renewal == Renewal::Daily {
-            let day = day_of(finding.last_ms);
-            match self.told.iter_mut().find(|(news, _)| *news == finding.news) {
+        let day = day_of(finding.last_ms);
+        match renewal {
+            Renewal::Accounts => {}
+            Renewal::Wording => {
+                for account in finding.accounts {
+                    if !self.has_told(account) {
+                        self.told.push((hash(&[account]), day));
+                    }
+                }
+            }
+            Renewal::Daily => match self.told.iter_mut().find(|(news, _)| *news == finding.news) {
                 Some((_, told)) => *told = day.max(*told),
                 None => self.told.push((finding.news, day)),
-            }
+            },
         }
     }
 }
@@ -405,6 +430,7 @@ mod tests {
             strength: Strength::Alert,
             severity: Severity::Medium,
             subject: "ann",
+            accounts: &[],
             first_ms: (hour - 1) * HOUR_MS,
             last_ms: hour * HOUR_MS,
             news,
@@ -429,6 +455,36 @@ mod tests {
         assert_eq!(verdict(&leg(27, 3)), Verdict::Update);
         assert_eq!(verdict(&leg(28, 4)), Verdict::Fold, "told as often as one may");
         assert_eq!(verdict(&leg(28 + 25, 4)), Verdict::Create, "another episode");
+    }
+
+    #[test]
+    fn an_account_that_was_not_named_yet_is_told_however_grave() {
+        let policy = EpisodePolicy {
+            renewal: Renewal::Wording,
+            ..DAILY
+        };
+        let names = ["ann", "bob", "cid"].map(str::to_owned);
+        let grave = Brief {
+            severity: Severity::Critical,
+            accounts: &names[..2],
+            ..leg(5, 1)
+        };
+        let milder = |hour, news, accounts| Brief {
+            accounts,
+            ..leg(hour, news)
+        };
+        let mut episodes = Episodes::none();
+        assert_eq!(episodes.take(&grave, || 7, &policy).0, Verdict::Create);
+        // State of a release that remembered nobody: one record tells of all.
+        let mut older = episodes.clone();
+        older.0[0].told.clear();
+        for (episodes, first) in [(&mut episodes, Verdict::Fold), (&mut older, Verdict::Update)] {
+            let mut verdict = |brief: &Brief<'_>| episodes.take(brief, || 7, &policy).0;
+            assert_eq!(verdict(&milder(6, 1, &names[..2])), Verdict::Fold, "worded alike");
+            assert_eq!(verdict(&milder(7, 2, &names[..2])), first);
+            assert_eq!(verdict(&milder(8, 3, &names)), Verdict::Update, "another account");
+            assert_eq!(verdict(&milder(9, 4, &names[1..])), Verdict::Fold, "all were told");
+        }
     }
 
     #[test]
