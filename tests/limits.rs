@@ -249,6 +249,14 @@ fn one_account_is_one_window_of_bounded_size() {
         }
     }
     assert_eq!(core.accounts[0].fold.size().entries, 1);
+    for list in ["networks", "devices", "sessions", "tools", "peripherals", "logons"] {
+        let reason = format!("{list}_full");
+        let mut dropped = core
+            .counts
+            .iter()
+            .filter(|((name, known), _)| *name == "facts_dropped" && **known == reason);
+        assert!(dropped.any(|(_, count)| count > 500), "{reason} is not counted");
+    }
     let (least, most) = (*sizes.first().unwrap(), *sizes.last().unwrap());
     assert!(most - least < most / 5, "the window grew from {least} to {most} bytes");
     // Travel, relay and their signals, each at most `published_max` records a day or a fortnight.

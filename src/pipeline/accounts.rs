@@ -336,6 +336,11 @@ fn count(change: &Change, counts: &mut Counts) {
     if change.visit_dropped {
         counts.add("facts_dropped", "visits_full");
     }
+    if !change.dropped.is_empty() {
+        for (reason, count) in change.dropped.iter() {
+            counts.add_many("facts_dropped", reason, count);
+        }
+    }
 }
 
 impl Fold for Accounts {

@@ -3,6 +3,7 @@
 use super::block::{Block, ITEMS_MAX, List};
 use super::days::Days;
 pub use super::device_fact::DeviceFact;
+use super::dropped::{Dropped, FullList};
 use super::episode::Episodes;
 use super::moment::Moment;
 pub use super::network_fact::{NetworkFact, Told};
@@ -62,6 +63,8 @@ pub struct Change {
     pub network: Option<usize>,
     /// Index of the device used.
     pub device: Option<usize>,
+    /// What full lists gave up for it.
+    pub dropped: Dropped,
 }
 
 /// Far from, near to, or not comparable with the claim.
@@ -133,7 +136,7 @@ impl AccountFacts {
             self.apply_presence(seen, append_ms, distance, settings, spots, &mut change);
         }
         if rare::concerns(seen) {
-            change.relay_facts = self.rare_mut().apply(seen, settings);
+            change.relay_facts = self.rare_mut().apply(seen, settings, &mut change.dropped);
         }
         let is_sighting = change.relay_facts && self.rare().has_sightings();
         if change.day_added || change.tie_changed || is_sighting {
@@ -302,7 +305,7 @@ impl AccountFacts {
                 product: self.block.number_text(&seen.event.product),
                 device: device_id.unwrap_or_default(),
             };
-            let index = self.apply_network(seen, address, named, settings.networks_max, spots);
+            let index = self.apply_network(seen, address, named, settings.networks_max, spots, &mut change.dropped);
             change.network = Some(index);
             // A sign-in whose clock is broken was somewhere, but nobody knows when.
             let is_located = seen.place.is_some() && seen.network.class.locates_person() && !seen.time_suspect;
@@ -317,7 +320,8 @@ impl AccountFacts {
             }
         }
         if let (Some(device), Some(id)) = (device, device_id) {
-            let index = self.device_index(id, device.fingerprint, Moment::of(seen.order_ms), settings.devices_max);
+            let at = Moment::of(seen.order_ms);
+            let index = self.device_index(id, device.fingerprint, at, settings.devices_max, &mut change.dropped);
             change.tie_changed |= self.devices_mut()[index].days.mark(day);
             change.device = Some(index);
         }
@@ -379,9 +383,10 @@ impl AccountFacts {
         named: Named,
         networks_max: usize,
         spots: &mut Spots,
+        dropped: &mut Dropped,
     ) -> usize {
         let found = (self.networks().iter()).position(|network| network.address.is_on_line_of(address));
-        let index = found.unwrap_or_else(|| self.add_network(seen, address, networks_max, spots));
+        let index = found.unwrap_or_else(|| self.add_network(seen, address, networks_max, spots, dropped));
         let fact = &mut self.networks_mut()[index];
         let at = Moment::of(seen.order_ms);
         fact.first = fact.first.min(at);
@@ -399,7 +404,14 @@ impl AccountFacts {
         index
     }
 
-    fn device_index(&mut self, id: TextId, is_fingerprint: bool, at: Moment, devices_max: usize) -> usize {
+    fn device_index(
+        &mut self,
+        id: TextId,
+        is_fingerprint: bool,
+        at: Moment,
+        devices_max: usize,
+        dropped: &mut Dropped,
+    ) -> usize {
         let found = self.devices().iter().position(|device| device.id == id);
         let index = found.unwrap_or_else(|| {
             while self.devices().len() >= devices_max.clamp(1, ITEMS_MAX) {
@@ -407,6 +419,7 @@ impl AccountFacts {
                 let oldest = times.min_by_key(|(_, last)| *last);
                 let oldest = oldest.map_or(0, |(index, _)| index);
                 self.block.remove::<DeviceFact>(oldest..oldest + 1);
+                dropped.add(FullList::Devices, 1);
             }
             self.block.push(&DeviceFact::new(id, is_fingerprint, at))
         });

@@ -2,24 +2,29 @@
 
 use super::account::{AccountFacts, NetworkFact};
 use super::block::ITEMS_MAX;
+use super::dropped::{Dropped, FullList};
 use super::origin::{Address, Origin, OriginId};
 use super::spots::Spots;
 use super::visits::Visit;
 use crate::model::Observation;
 
 impl AccountFacts {
-    /// Adds a network and gives its index. The one longest unused makes room.
+    /// Adds a network and gives its index. Passing ones make room first: a telephone brings more addresses in a day than
+    /// a list has room for, and what is shared by design or was used on one day is evidence of little. Among equals the
+    /// one longest unused goes.
     pub(super) fn add_network(
         &mut self,
         seen: &Observation<'_>,
         address: Address,
         networks_max: usize,
         spots: &mut Spots,
+        dropped: &mut Dropped,
     ) -> usize {
         while self.networks().len() >= networks_max.clamp(1, ITEMS_MAX) {
-            let times = self.networks().iter().map(|network| network.last).enumerate();
-            let oldest = times.min_by_key(|(_, last)| *last);
-            self.remove_network(oldest.map_or(0, |(index, _)| index));
+            let networks = self.networks().iter().enumerate();
+            let passing = networks.min_by_key(|(_, network)| (worth(network), network.last));
+            self.remove_network(passing.map_or(0, |(index, _)| index));
+            dropped.add(FullList::Networks, 1);
         }
         let origin = Origin::new(address, spots.number(seen.network, seen.place));
         let is_shared = seen.network.class.is_shared_by_design();
@@ -61,6 +66,84 @@ impl AccountFacts {
         match self.networks().iter().position(|network| network.origin() == origin) {
             Some(index) => OriginId::of_network(index),
             None => self.block.number_other(origin),
+        }
+    }
+}
+
+/// How much a network says about its account, for [`AccountFacts::add_network`].
+fn worth(network: &NetworkFact) -> u8 {
+    match (network.is_shared_by_design(), network.days.count()) {
+        (true, _) => 0,
+        (false, ..=1) => 1,
+        (false, _) => 2,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::model::{Claim, Event, EventKind, Key, Network, NetworkClass};
+    use crate::window::DAY_MS;
+    use crate::window::account::ClaimDistance;
+    use crate::window::settings::WindowSettings;
+
+    #[test]
+    fn passing_networks_make_room_for_others() {
+        let settings = WindowSettings {
+            networks_max: 4,
+            ..WindowSettings::default()
+        };
+        let (mut facts, mut spots, claim) = (AccountFacts::default(), Spots::default(), Claim::default());
+        let mut use_of = |number: i64, address: &str, class: NetworkClass| {
+            let network = Arc::new(Network {
+                class,
+                ..Network::default()
+            });
+            let id = number.to_string();
+            let event = Event {
+                source_ip: Some(address.parse().unwrap()),
+                ..Event::sample(EventKind::Login, &id)
+            };
+            let order_ms = 20_000 * DAY_MS + number * DAY_MS / 4;
+            let seen = Observation {
+                event: &event,
+                key: Key(1),
+                order_ms,
+                time_suspect: false,
+                place: None,
+                network: &network,
+                claim: claim.borrowed(),
+                travel: None,
+                data_versions: "",
+            };
+            let change = facts.apply(&seen, order_ms, ClaimDistance::Unknown, &settings, &mut spots);
+            let mut kept: Vec<_> = facts.networks().iter().map(|n| n.address.ip().to_string()).collect();
+            kept.sort_unstable();
+            (
+                kept.join(" "),
+                change.dropped.iter().map(|(_, count)| count).sum::<u64>(),
+            )
+        };
+        let (home, phone) = (NetworkClass::Residential, NetworkClass::Mobile);
+        for (number, address, class) in [
+            (0, "1.0.0.1", home),
+            (4, "1.0.0.1", home),
+            (5, "1.0.0.2", home),
+            (6, "2.0.0.1", phone),
+        ] {
+            assert_eq!(use_of(number, address, class).1, 0);
+        }
+        assert_eq!(use_of(10, "2.0.0.1", phone), ("1.0.0.1 1.0.0.2 2.0.0.1".to_owned(), 0));
+        assert_eq!(use_of(11, "2.0.0.2", phone).1, 0);
+        for (number, address, class, kept) in [
+            (12, "2.0.0.3", phone, "1.0.0.1 1.0.0.2 2.0.0.2 2.0.0.3"),
+            (13, "1.0.0.3", home, "1.0.0.1 1.0.0.2 1.0.0.3 2.0.0.3"),
+            (14, "1.0.0.4", home, "1.0.0.1 1.0.0.2 1.0.0.3 1.0.0.4"),
+            (15, "1.0.0.5", home, "1.0.0.1 1.0.0.3 1.0.0.4 1.0.0.5"),
+        ] {
+            assert_eq!(use_of(number, address, class), (kept.to_owned(), 1), "{address}");
         }
     }
 }

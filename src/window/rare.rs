@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::day_at;
 use super::days::Days;
+use super::dropped::{Dropped, FullList};
 use super::episode::{Episodes, hash};
 use super::settings::WindowSettings;
 use crate::model::event_id::EventId;
@@ -72,7 +73,7 @@ pub struct ToolFact {
     pub product: Box<str>,
 }
 
-/// A peripheral attached to a device of the account.
+/// A peripheral attached to a device of the account, however often.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PeripheralFact {
     /// Device it was attached to; empty if unknown.
@@ -89,11 +90,11 @@ pub struct PeripheralFact {
     pub storage: bool,
     /// Display identification: manufacturer, model, serial, joined by spaces; empty if none.
     pub edid: Box<str>,
-    /// When, ms.
+    /// When it was attached last, ms.
     pub time_ms: i64,
-    /// Id of the event.
+    /// Id of that event.
     pub event_id: EventId,
-    /// Product of the event.
+    /// Product of that event.
     pub product: Box<str>,
 }
 
@@ -182,40 +183,35 @@ impl Rare {
     }
 
     /// Folds what an observation says of tools, peripherals, logons and sessions. Says whether it was anything.
-    pub(super) fn apply(&mut self, seen: &Observation<'_>, settings: &WindowSettings) -> bool {
+    pub(super) fn apply(&mut self, seen: &Observation<'_>, settings: &WindowSettings, dropped: &mut Dropped) -> bool {
         let mut is_fact = false;
         let event = seen.event;
         match event.kind {
             EventKind::VpnOpen | EventKind::VpnRenew | EventKind::VpnClose => {
-                self.apply_session(seen, settings.sessions_max);
+                self.apply_session(seen, settings.sessions_max, dropped);
                 is_fact = true;
             }
             EventKind::RdpLogon if event.outcome == Outcome::Success => {
                 if (self.rdp_logons.iter()).any(|r| is_of(seen, r.time_ms, &r.event_id, &r.product)) {
                     return false;
                 }
-                make_room(&mut self.rdp_logons, settings.rdp_logons_max, |r| r.time_ms);
+                let gone = make_room(&mut self.rdp_logons, settings.rdp_logons_max, |r| r.time_ms);
+                dropped.add(FullList::Logons, gone);
                 self.rdp_logons.push(rdp(seen));
                 self.rdp_logons
                     .sort_by(|a, b| (a.time_ms, &a.event_id).cmp(&(b.time_ms, &b.event_id)));
                 is_fact = true;
             }
             EventKind::PeripheralAttached => {
-                if (self.peripherals.iter()).any(|p| is_of(seen, p.time_ms, &p.event_id, &p.product)) {
-                    return false;
-                }
-                make_room(&mut self.peripherals, settings.sightings_max, |p| p.time_ms);
                 if let Some(fact) = peripheral(seen) {
-                    self.peripherals.push(fact);
-                    self.peripherals
-                        .sort_by(|a, b| (a.time_ms, &a.event_id).cmp(&(b.time_ms, &b.event_id)));
-                    is_fact = true;
+                    is_fact = self.attach(fact, settings.sightings_max, dropped);
                 }
             }
             _ => {}
         }
         if let Some(tool) = &event.tool {
-            self.tool(&tool.name, tool.kind, tool.unattended, seen, settings.sightings_max);
+            let gone = self.tool(&tool.name, tool.kind, tool.unattended, seen, settings.sightings_max);
+            dropped.add(FullList::Tools, gone);
             is_fact = true;
         }
         if let Some(brand) = vpn_brand(seen) {
@@ -223,20 +219,50 @@ impl Rare {
                 .tools
                 .iter()
                 .any(|t| *t.name == *brand && t.kind == ToolKind::VpnClient);
-            self.tool(brand, ToolKind::VpnClient, false, seen, settings.sightings_max);
+            let gone = self.tool(brand, ToolKind::VpnClient, false, seen, settings.sightings_max);
+            dropped.add(FullList::Tools, gone);
             is_fact |= !known;
         }
         is_fact
     }
 
-    fn tool(&mut self, name: &str, kind: ToolKind, unattended: bool, seen: &Observation<'_>, sightings_max: usize) {
+    /// Folds a peripheral. One that is attached again is the same fact: a keyboard and a mouse that are plugged in daily
+    /// leave the others their places. Says whether it told anything.
+    fn attach(&mut self, fact: PeripheralFact, sightings_max: usize, dropped: &mut Dropped) -> bool {
+        match self.peripherals.iter_mut().find(|known| known.is_same_thing(&fact)) {
+            Some(known) => {
+                if !known.merge(fact) {
+                    return false;
+                }
+            }
+            None => {
+                let gone = make_room(&mut self.peripherals, sightings_max, |p| p.time_ms);
+                dropped.add(FullList::Peripherals, gone);
+                self.peripherals.push(fact);
+            }
+        }
+        self.peripherals
+            .sort_by(|a, b| (a.time_ms, &a.event_id).cmp(&(b.time_ms, &b.event_id)));
+        true
+    }
+
+    /// Folds a tool, and says how many others made room for it.
+    fn tool(
+        &mut self,
+        name: &str,
+        kind: ToolKind,
+        unattended: bool,
+        seen: &Observation<'_>,
+        sightings_max: usize,
+    ) -> usize {
         let device = seen.event.device.as_ref().map_or("", |d| d.id.as_ref());
         let found = self
             .tools
             .iter()
             .position(|t| *t.name == *name && t.kind == kind && *t.device == *device);
+        let mut gone = 0;
         let index = found.unwrap_or_else(|| {
-            make_room(&mut self.tools, sightings_max, |t| t.last_ms);
+            gone = make_room(&mut self.tools, sightings_max, |t| t.last_ms);
             self.tools.push(ToolFact {
                 name: name.into(),
                 kind,
@@ -259,9 +285,10 @@ impl Rare {
             fact.event_id = seen.event.id.clone();
             fact.product = seen.event.product.as_ref().into();
         }
+        gone
     }
 
-    fn apply_session(&mut self, seen: &Observation<'_>, sessions_max: usize) {
+    fn apply_session(&mut self, seen: &Observation<'_>, sessions_max: usize, dropped: &mut Dropped) {
         let event = seen.event;
         if event.outcome == Outcome::Failure {
             return;
@@ -287,7 +314,8 @@ impl Rare {
         };
         let index = found.unwrap_or_else(|| {
             // Those that are over give way first.
-            make_room(&mut self.sessions, sessions_max, |s| (s.closed_ms.is_none(), s.seen_ms));
+            let gone = make_room(&mut self.sessions, sessions_max, |s| (s.closed_ms.is_none(), s.seen_ms));
+            dropped.add(FullList::Sessions, gone);
             self.sessions.push(SessionFact {
                 id,
                 opened_ms: time_ms,
@@ -331,8 +359,9 @@ impl Rare {
     }
 }
 
-/// Frees one place in a full list by giving up its oldest entry.
-fn make_room<T, K: Ord>(list: &mut Vec<T>, max: usize, time: impl Fn(&T) -> K) {
+/// Frees one place in a full list by giving up its oldest entry, and says how many were given up.
+fn make_room<T, K: Ord>(list: &mut Vec<T>, max: usize, time: impl Fn(&T) -> K) -> usize {
+    let before = list.len();
     while list.len() >= max.max(1) {
         let oldest = list
             .iter()
@@ -340,6 +369,31 @@ fn make_room<T, K: Ord>(list: &mut Vec<T>, max: usize, time: impl Fn(&T) -> K) {
             .min_by_key(|(_, item)| time(item))
             .map_or(0, |(i, _)| i);
         list.remove(oldest);
+    }
+    before - list.len()
+}
+
+impl PeripheralFact {
+    /// Whether both are one thing attached to one device.
+    fn is_same_thing(&self, other: &Self) -> bool {
+        self.device == other.device && self.usb_id == other.usb_id && self.name == other.name && self.edid == other.edid
+    }
+
+    /// Takes in what another event shows of the same thing, with the time and the id of the later one. Says whether it
+    /// was more than was known.
+    fn merge(&mut self, other: Self) -> bool {
+        let shown = |fact: &Self| [fact.keyboard, fact.mouse, fact.storage];
+        let before = shown(self);
+        self.keyboard |= other.keyboard;
+        self.mouse |= other.mouse;
+        self.storage |= other.storage;
+        let is_later = (other.time_ms, &other.event_id) > (self.time_ms, &self.event_id);
+        if is_later {
+            self.time_ms = other.time_ms;
+            self.event_id = other.event_id;
+            self.product = other.product;
+        }
+        is_later || shown(self) != before
     }
 }
 
@@ -459,6 +513,7 @@ mod tests {
                 rare.apply(
                     &seen(event, time_ms, &claim, &Arc::default()),
                     &WindowSettings::default(),
+                    &mut Dropped::default(),
                 );
             }
         }
@@ -473,6 +528,40 @@ mod tests {
             (2, 1, 1)
         );
         assert_eq!(told(2), once);
+    }
+
+    #[test]
+    fn what_is_attached_again_is_one_fact_with_all_that_it_showed() {
+        let attached = |name: &'static str, [keyboard, mouse]: [bool; 2]| Peripheral {
+            product: Some(name.into()),
+            keyboard,
+            mouse,
+            ..Peripheral::default()
+        };
+        let story = [
+            (10, "a", attached("dock", [true, false]), true),
+            (30, "b", attached("lamp", [false, false]), true),
+            (20, "c", attached("dock", [false, true]), true),
+            (20, "c", attached("dock", [false, true]), false),
+            (15, "d", attached("dock", [true, false]), false),
+            (40, "e", attached("dock", [false, false]), true),
+        ];
+        let (mut rare, claim) = (Rare::none(), Claim::default());
+        for (time_ms, id, peripheral, is_news) in story {
+            let event = Event {
+                peripheral: Some(Box::new(peripheral)),
+                ..Event::sample(EventKind::PeripheralAttached, id)
+            };
+            let (network, settings) = (Arc::default(), WindowSettings::default());
+            let seen = seen(&event, time_ms, &claim, &network);
+            assert_eq!(rare.apply(&seen, &settings, &mut Dropped::default()), is_news, "{id}");
+        }
+        let shown = |p: &PeripheralFact| (p.time_ms, p.event_id.to_string(), [p.keyboard, p.mouse]);
+        let kept: Vec<_> = rare.peripherals.iter().map(shown).collect();
+        assert_eq!(
+            kept,
+            [(30, "b".to_owned(), [false; 2]), (40, "e".to_owned(), [true; 2])]
+        );
     }
 
     /// Opened and closed of the sessions without ids of their own that a laptop's gateway tells of, ms.
@@ -497,6 +586,7 @@ mod tests {
             rare.apply(
                 &seen(&event, *time_ms, &claim, &Arc::default()),
                 &WindowSettings::default(),
+                &mut Dropped::default(),
             );
         }
         rare.sessions.iter().map(|s| (s.opened_ms, s.closed_ms)).collect()
