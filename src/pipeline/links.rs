@@ -55,10 +55,7 @@ pub fn due(
                         ..to_network(seen, facts, spots, index, &name, &known, settings)
                     });
                 }
-                Thing::Device(index) => send(&Link {
-                    clock_ms: append_ms,
-                    ..to_device(seen, facts, spots, change, index, &known)
-                }),
+                Thing::Device(index) => send(&to_device(seen, facts, spots, change, index, &known, append_ms)),
             }
         }
         match thing {
@@ -312,50 +309,42 @@ fn to_device<'a>(
     change: &Change,
     index: usize,
     known: &'a Known,
+    append_ms: i64,
 ) -> Due<'a> {
     let (event, fact) = (seen.event, &facts.devices()[index]);
     let id = facts.text(fact.id);
-    let latest = Latest {
-        account: event.account.as_str(),
-        device: id,
-        address: event.source_ip,
-        fingerprint: fact.is_fingerprint(),
-        event_id: event.id.clone(),
-        product: &event.product,
-        claim: LinkClaim::of(seen.claim, id),
-        place: seen.place.map(|place| LinkPlace::of(place)),
-        network: LinkNetwork::of(seen.network),
-        account_facts: known.summary(fact.days.count(), 0),
-    };
-    let used_on = if change.network.is_some() {
-        None
-    } else {
-        last_network_with(facts, fact.id)
-    };
-    let latest = match used_on {
-        Some(network) => {
-            let spot = spots.get(network.spot);
-            Latest {
-                address: Some(network.address.ip()),
-                event_id: facts.event_id(network.event_id, network.packing),
-                product: facts.text(network.product),
-                place: spot.place.as_deref().map(LinkPlace::of),
-                network: LinkNetwork::of(&spot.network),
-                ..latest
-            }
-        }
-        None => latest,
-    };
-    Link {
+    let mut link = Link {
         entity_kind: EntityKind::Device,
         entity: id,
         first_ms: fact.first.ms(),
         time_ms: fact.last.ms(),
-        clock_ms: 0,
+        clock_ms: append_ms,
         data_versions: seen.data_versions,
-        latest,
+        latest: Latest {
+            account: event.account.as_str(),
+            device: id,
+            address: event.source_ip,
+            fingerprint: fact.is_fingerprint(),
+            event_id: event.id.clone(),
+            product: &event.product,
+            claim: LinkClaim::of(seen.claim, id),
+            place: seen.place.map(|place| LinkPlace::of(place)),
+            network: LinkNetwork::of(seen.network),
+            account_facts: known.summary(fact.days.count(), 0),
+        },
         offer: None,
+    };
+    if change.network.is_none()
+        && let Some(network) = last_network_with(facts, fact.id)
+    {
+        let (spot, latest) = (spots.get(network.spot), &mut link.latest);
+        latest.address = Some(network.address.ip());
+        latest.event_id = facts.event_id(network.event_id, network.packing);
+        latest.product = facts.text(network.product);
+        latest.place = spot.place.as_deref().map(LinkPlace::of);
+        latest.network = LinkNetwork::of(&spot.network);
     }
+    link
 }
 
 #[cfg(test)]

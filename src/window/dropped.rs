@@ -38,25 +38,27 @@ const REASONS: [&str; 6] = [
     "logons_full",
 ];
 
-/// How many facts each list gave up for one observation.
+/// How many facts each list gave up for one observation: a byte for each [`FullList`] of a word that nearly always is 0.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Dropped([u16; REASONS.len()]);
+pub struct Dropped(u64);
 
 impl Dropped {
     /// Counts so many of a list.
     pub(super) fn add(&mut self, list: FullList, count: usize) {
-        let known = &mut self.0[list as usize];
-        *known = known.saturating_add(u16::try_from(count).unwrap_or(u16::MAX));
+        let mut bytes = self.0.to_le_bytes();
+        let known = &mut bytes[list as usize];
+        *known = known.saturating_add(u8::try_from(count).unwrap_or(u8::MAX));
+        self.0 = u64::from_le_bytes(bytes);
     }
 
     /// Whether no list gave anything up.
     #[must_use]
     pub fn is_empty(self) -> bool {
-        self == Self::default()
+        self.0 == 0
     }
 
     /// The reasons of the counter, with how many.
     pub fn iter(self) -> impl Iterator<Item = (&'static str, u64)> {
-        REASONS.into_iter().zip(self.0.map(u64::from))
+        REASONS.into_iter().zip(self.0.to_le_bytes().map(u64::from))
     }
 }

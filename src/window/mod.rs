@@ -62,8 +62,8 @@ pub fn day_at(seen: &Observation<'_>) -> i32 {
     let observed = seen.place.filter(|_| locates_person).map(|place| place.point);
     let point = observed.or_else(|| seen.claim.terms.point.map(|claimed| claimed.point));
     #[expect(clippy::cast_possible_truncation, reason = "at most half a day")]
-    let ahead_ms = point.map_or(0, |point| (point.longitude * DEGREE_MS) as i64);
-    day_of(seen.order_ms.saturating_add(ahead_ms))
+    let ahead_ms = point.map_or(0, |point| (point.longitude * DEGREE_MS) as i32);
+    day_of(seen.order_ms.saturating_add(i64::from(ahead_ms)))
 }
 
 #[cfg(test)]
