@@ -35,13 +35,19 @@ pub(super) const TROUBLE: [&str; 3] = ["torn", "hanging", "refused"];
 const NOT_OURS: &str = "not_written_by_falsefront";
 
 /// What the core counts and an operator is alerted by: stage, name and reason.
-pub(super) const OF_THE_CORE: [(Role, &str, &str); 9] = [
+pub(super) const OF_THE_CORE: [(Role, &str, &str); 15] = [
     (Role::Intake, "events_time_suspect", "future"),
     (Role::Accounts, "events_late", "within_lateness"),
     (Role::Accounts, "events_late", "beyond_lateness"),
     (Role::Accounts, "observations", "no_room"),
     (Role::Accounts, "windows_dropped", "room_for_another"),
     (Role::Accounts, "facts_dropped", "visits_full"),
+    (Role::Accounts, "facts_dropped", "networks_full"),
+    (Role::Accounts, "facts_dropped", "devices_full"),
+    (Role::Accounts, "facts_dropped", "sessions_full"),
+    (Role::Accounts, "facts_dropped", "tools_full"),
+    (Role::Accounts, "facts_dropped", "peripherals_full"),
+    (Role::Accounts, "facts_dropped", "logons_full"),
     (Role::Entities, "windows_dropped", "room_for_another"),
     (Role::Entities, "links_folded", "no_room"),
     (Role::Entities, "facts_dropped", "ties_full"),
