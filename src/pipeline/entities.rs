@@ -227,14 +227,8 @@ impl Judge<'_> {
         link: &Link<'_>,
         facts: &mut EntityFacts,
     ) -> bool {
-        if laptop_farm::is_candidate(link, facts, &self.settings.farm) {
-            facts.story_mut().withhold(alert, at_ms, self.wait_ms(), kept)
-        } else {
-            if !facts.story().withheld.is_empty() {
-                facts.story_mut().tell(alert);
-            }
-            false
-        }
+        laptop_farm::is_candidate(link, facts, &self.settings.farm)
+            && facts.story_mut().withhold(alert, at_ms, self.wait_ms(), kept)
     }
 
     fn wait_ms(&self) -> i64 {
@@ -272,7 +266,14 @@ impl Judge<'_> {
             self.outputs.counts.add("findings_withheld", "laptop_farm_candidate");
             return;
         }
-        self.take_offer(uid, &offer.finding, facts);
+        let waited = if facts.story().withheld.is_empty() {
+            None
+        } else {
+            facts.story_mut().tell(uid.as_u128())
+        };
+        // The offer may come as the wait ends, and be milder than what waited.
+        let graver = waited.filter(|waited| waited.severity > offer.finding.severity);
+        self.take_offer(uid, graver.as_deref().unwrap_or(&offer.finding), facts);
     }
 
     /// Whether the network's own alert says what an alert about one of its accounts would.

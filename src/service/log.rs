@@ -248,9 +248,9 @@ pub trait Log {
     /// [`Failure::Retry`] while one is open.
     fn committed(&mut self, partitions: &[TopicPartition]) -> Result<Vec<Option<i64>>, Failure>;
 
-    /// Whether the group had an offset of any partition of this topic when this member was opened: a partition without
-    /// one has been added since.
-    fn had_offsets(&self, topic: &str) -> bool;
+    /// Whether the group had offsets of this topic when this member was opened, of lower partitions alone: partitions are
+    /// only ever added behind the others.
+    fn was_added(&self, partition: &TopicPartition) -> bool;
 
     /// First offset and end offset of a partition.
     ///

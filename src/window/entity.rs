@@ -112,14 +112,11 @@ impl Story {
         let known = &mut self.withheld[index];
         known.since_ms = known.since_ms.min(at_ms);
         let is_waiting = at_ms - known.since_ms < wait_ms;
-        match finding {
-            Some(finding) if is_waiting => {
-                let is_graver = |kept: &Finding| (kept.severity, kept.last_ms) > (finding.severity, finding.last_ms);
-                if !known.finding.as_deref().is_some_and(is_graver) {
-                    known.finding = Some(Box::new(finding.clone()));
-                }
+        if let Some(finding) = finding.filter(|_| is_waiting) {
+            let is_graver = |kept: &Finding| (kept.severity, kept.last_ms) > (finding.severity, finding.last_ms);
+            if !known.finding.as_deref().is_some_and(is_graver) {
+                known.finding = Some(Box::new(finding.clone()));
             }
-            _ => known.finding = None,
         }
         is_waiting
     }
@@ -133,12 +130,10 @@ impl Story {
         self.episodes.bytes() + lists + waiting.count() * FINDING
     }
 
-    /// Remembers that an alert was told and waits no longer.
-    pub fn tell(&mut self, alert: u128) {
+    /// Remembers that an alert is told and waits no longer. Gives the finding that waited.
+    pub fn tell(&mut self, alert: u128) -> Option<Box<Finding>> {
         let known = self.withheld.iter_mut().find(|known| known.alert == alert);
-        if let Some(known) = known {
-            known.finding = None;
-        }
+        known.and_then(|known| known.finding.take())
     }
 
     /// The findings that wait since a moment that `is_due`, each with the identity of its alert, in the order in which they

@@ -369,7 +369,7 @@ impl Log for SimulatedLog {
                     more = Some(index + 2);
                 }
             }
-            if more.is_none() && records.len() < wanted {
+            if more.is_none() && records.len() < wanted && self.town.mutant != Mutant::MarkersNotPassed {
                 *position = partition.stable();
             }
         }
@@ -421,7 +421,7 @@ impl Log for SimulatedLog {
 
     fn passed(&self, partition: &TopicPartition) -> Option<i64> {
         let position = self.assigned.get(partition).copied().flatten();
-        position.filter(|_| !self.is(Mutant::MarkersNotPassed))
+        position.filter(|_| self.town.tells_what_was_passed)
     }
 
     fn owns(&self, partitions: &[TopicPartition]) -> bool {
@@ -441,12 +441,8 @@ impl Log for SimulatedLog {
         Ok(partitions.iter().map(|at| group.committed.get(at).copied()).collect())
     }
 
-    fn had_offsets(&self, topic: &str) -> bool {
-        let broker = self.town.broker.borrow();
-        broker.groups[&self.group]
-            .committed
-            .keys()
-            .any(|at| *at.topic == *topic)
+    fn was_added(&self, _partition: &TopicPartition) -> bool {
+        false
     }
 
     fn bounds(&mut self, partition: &TopicPartition, isolation: Isolation) -> Result<(i64, i64), Failure> {

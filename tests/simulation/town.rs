@@ -97,6 +97,8 @@ struct Slot {
 pub(super) struct Town {
     pub(super) broker: RefCell<Broker>,
     pub(super) mutant: Mutant,
+    /// As whoever reads over connections of its own does, and librdkafka does not.
+    pub(super) tells_what_was_passed: bool,
     pub(super) faults: Faults,
     pub(super) undelivered: RefCell<Vec<Envelope>>,
     pub(super) metrics: Metrics,
@@ -156,6 +158,7 @@ impl Town {
         Rc::new(Self {
             broker: RefCell::new(broker),
             mutant,
+            tells_what_was_passed: seed.is_multiple_of(2) || mutant == Mutant::MarkersNotPassed,
             faults,
             undelivered: RefCell::new(Vec::new()),
             metrics: Metrics::new().unwrap(),

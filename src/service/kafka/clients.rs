@@ -79,11 +79,10 @@ pub(super) fn consumer(settings: &LogSettings) -> Result<BaseConsumer<Group>, Fa
         ("fetch.queue.backoff.ms", "50".to_owned()),
         ("fetch.wait.max.ms", "100".to_owned()),
         ("statistics.interval.ms", "1000".to_owned()),
+        // Read by the batch, the event that tells of an end moves the consumer's position beyond it, and a record is passed
+        // over after the next rebalance (librdkafka#4844).
+        ("enable.partition.eof", "false".to_owned()),
     ];
-    if !settings.is_read_directly() {
-        // Nothing else tells what stands behind the last record.
-        own.push(("enable.partition.eof", "true".to_owned()));
-    }
     match settings.protocol {
         GroupProtocol::Classic => {
             own.push(("group.instance.id", settings.instance()));

@@ -96,11 +96,6 @@ impl LogSettings {
         self.protocol == GroupProtocol::Classic && matches!(self.membership, Membership::Group(_))
     }
 
-    /// Whether partitions are read over connections of our own.
-    pub(super) fn is_read_directly(&self) -> bool {
-        matches!(self.membership, Membership::Group(_)) && self.connection.may_be_read_directly()
-    }
-
     /// Name of the static member. It says which topics are subscribed to: whoever comes back under the same name is handed
     /// what it had before, and would never read a source that was added (`GroupCoordinator` rebalances a stable group for
     /// another protocol only, not for another subscription).
@@ -131,15 +126,13 @@ pub struct KafkaLog {
     watcher: BaseConsumer<Quiet>,
     consumer: BatchConsumer<Group>,
     direct: Option<Direct>,
-    /// Where librdkafka read partitions to their end.
-    ends: BTreeMap<TopicPartition, i64>,
     /// What is read directly was first in the last poll.
     is_direct_first: bool,
     fixed: Option<Vec<TopicPartition>>,
     /// What [`Log::wait_paused`] came upon.
     failure: Option<Failure>,
-    /// Topics of which the group had offsets when this was opened.
-    read_before: BTreeSet<String>,
+    /// Topics of which the group had offsets when this was opened, each with the highest partition that had one.
+    read_before: BTreeMap<String, i32>,
     /// Partitions were assigned, so records come to the queue of batches.
     has_partitions: bool,
     /// At least once: what the next commit tells the group.
@@ -173,14 +166,13 @@ impl KafkaLog {
             }
             Membership::Fixed(partitions) => fixed = Some(partitions.clone()),
         }
-        let direct = match settings.is_read_directly() {
-            true => Direct::new(&settings.connection, settings.metrics.clone()),
-            false => None,
+        let direct = match settings.membership {
+            Membership::Group(_) => Direct::new(&settings.connection, settings.metrics.clone()),
+            Membership::Fixed(_) => None,
         };
         Ok(Self {
             settings,
             direct,
-            ends: BTreeMap::new(),
             is_direct_first: false,
             began: Instant::now(),
             producer,
@@ -228,7 +220,6 @@ impl KafkaLog {
                 Err(error) => trouble(&error)?,
             }
         }
-        self.ends.extend(self.consumer.take_ends());
         Ok(is_over)
     }
 
@@ -246,8 +237,7 @@ impl KafkaLog {
         is_over
     }
 
-    fn stop_reading(&mut self, partitions: &[TopicPartition]) {
-        self.ends.retain(|at, _| !partitions.contains(at));
+    fn stop_direct(&mut self, partitions: &[TopicPartition]) {
         if let Some(direct) = &mut self.direct {
             partitions.iter().for_each(|at| direct.stop(at));
         }
@@ -372,7 +362,7 @@ impl Log for KafkaLog {
     }
 
     fn unassign(&mut self, partitions: &[TopicPartition]) -> Result<(), Failure> {
-        self.stop_reading(partitions);
+        self.stop_direct(partitions);
         let list = list(partitions, Offset::Invalid)?;
         self.consumer
             .incremental_unassign(&list)
@@ -380,7 +370,7 @@ impl Log for KafkaLog {
     }
 
     fn pause(&mut self, partitions: &[TopicPartition]) -> Result<(), Failure> {
-        self.stop_reading(partitions);
+        self.stop_direct(partitions);
         let list = list(partitions, Offset::Invalid)?;
         self.consumer
             .pause(&list)
@@ -392,15 +382,11 @@ impl Log for KafkaLog {
             direct.start(partition, offset);
             return Ok(());
         }
-        self.ends.remove(partition);
         resume_at(&self.consumer, partition, offset, ASK)
     }
 
     fn passed(&self, partition: &TopicPartition) -> Option<i64> {
-        match &self.direct {
-            Some(direct) => direct.passed(partition),
-            None => self.ends.get(partition).copied(),
-        }
+        self.direct.as_ref()?.passed(partition)
     }
 
     fn owns(&self, partitions: &[TopicPartition]) -> bool {
@@ -427,8 +413,9 @@ impl Log for KafkaLog {
             .collect()
     }
 
-    fn had_offsets(&self, topic: &str) -> bool {
-        self.read_before.contains(topic)
+    fn was_added(&self, partition: &TopicPartition) -> bool {
+        let highest = self.read_before.get(&*partition.topic);
+        highest.is_some_and(|highest| partition.partition > *highest)
     }
 
     fn bounds(&mut self, partition: &TopicPartition, isolation: Isolation) -> Result<(i64, i64), Failure> {

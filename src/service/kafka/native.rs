@@ -51,7 +51,6 @@ pub(super) struct BatchConsumer<C: ConsumerContext + 'static> {
     queue: Queue,
     own: Queue,
     messages: Vec<*mut native::rd_kafka_message_t>,
-    ends: Vec<(TopicPartition, i64)>,
     consumer: BaseConsumer<C>,
 }
 
@@ -108,7 +107,6 @@ impl<C: ConsumerContext> BatchConsumer<C> {
             queue: Queue(NonNull::new(queue)?),
             own: Queue(NonNull::new(own)?),
             messages: Vec::with_capacity(BATCH),
-            ends: Vec::new(),
             consumer,
         })
     }
@@ -124,12 +122,6 @@ impl<C: ConsumerContext> BatchConsumer<C> {
             // SAFETY: both queues are alive; the partition keeps a reference of its own to the target.
             unsafe { native::rd_kafka_queue_forward(own.0.as_ptr(), self.queue.0.as_ptr()) }
         }
-    }
-
-    /// Ends that partitions were read to since this was asked last, each the offset behind whatever stands there. librdkafka
-    /// drops those from before a pause or a seek, as it does messages.
-    pub(super) fn take_ends(&mut self) -> std::vec::Drain<'_, (TopicPartition, i64)> {
-        self.ends.drain(..)
     }
 
     /// Whether the consumer's own queue holds anything. A poll of it that does not wait takes one event, and says nothing
@@ -156,8 +148,7 @@ impl<C: ConsumerContext> BatchConsumer<C> {
         for raw in batch.0.iter() {
             // SAFETY: not null, alive until the batch is dropped, and changed by nobody.
             let message = unsafe { &**raw };
-            let is_end = message.err == RDKafkaRespErr::RD_KAFKA_RESP_ERR__PARTITION_EOF && !message.rkt.is_null();
-            if message.err != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR && !is_end {
+            if message.err != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR {
                 outcome = outcome.and(Err(error(message)));
                 continue;
             }
@@ -165,11 +156,6 @@ impl<C: ConsumerContext> BatchConsumer<C> {
                 // SAFETY: a message holds its topic alive, and the topic its name.
                 let name = unsafe { CStr::from_ptr(native::rd_kafka_topic_name(message.rkt)) };
                 topic = (name.to_str().unwrap_or_default(), message.rkt);
-            }
-            if is_end {
-                self.ends
-                    .push((TopicPartition::new(topic.0, message.partition), message.offset));
-                continue;
             }
             let is_next = |before: &Message<'_>| {
                 (before.topic, before.partition) == (topic.0, message.partition) && before.offset < message.offset

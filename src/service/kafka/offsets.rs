@@ -1,9 +1,10 @@
 //! Offsets of a group: what it has of its sources, and those that are to be committed.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::KafkaError;
+use rdkafka::topic_partition_list::TopicPartitionListElem;
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::context::Group;
@@ -11,39 +12,41 @@ use super::failure::describe;
 use super::log::{ASK, ASK_COMMITTED, LogSettings, Membership};
 use crate::service::log::{Failure, TopicPartition};
 
-/// Sources of which the group has offsets. Where the brokers do not say, none.
-pub(super) fn topics_read_before(settings: &LogSettings, consumer: &BaseConsumer<Group>) -> BTreeSet<String> {
+/// Sources of which the group has offsets, each with the highest partition that has one. Where the brokers do not say, none.
+pub(super) fn topics_read_before(settings: &LogSettings, consumer: &BaseConsumer<Group>) -> BTreeMap<String, i32> {
     let Membership::Group(topics) = &settings.membership else {
-        return BTreeSet::new();
+        return BTreeMap::new();
     };
     // What only stages with state read is made by intake, from its beginning.
     let sources = topics.iter().filter(|_| !settings.has_reader);
-    let has_offsets = |topic: &&String| -> Result<bool, KafkaError> {
+    let highest = |topic: &str| -> Result<Option<i32>, KafkaError> {
         let metadata = consumer.fetch_metadata(Some(topic), ASK)?;
         let mut all = TopicPartitionList::new();
         for partition in metadata.topics().iter().flat_map(|topic| topic.partitions()) {
             all.add_partition(topic, partition.id());
         }
         if all.count() == 0 {
-            return Ok(false);
+            return Ok(None);
         }
         let committed = consumer.committed_offsets(all, ASK_COMMITTED)?;
         let elements = committed.elements();
-        Ok(elements
+        let read = elements
             .iter()
-            .any(|element| matches!(element.offset(), Offset::Offset(_))))
+            .filter(|element| matches!(element.offset(), Offset::Offset(_)));
+        Ok(read.map(TopicPartitionListElem::partition).max())
     };
-    let asked = |topic: &&String| {
-        has_offsets(topic).unwrap_or_else(|error| {
+    let asked = |topic: &String| {
+        let highest = highest(topic).unwrap_or_else(|error| {
             tracing::warn!(
                 topic,
                 detail = describe(&error),
                 "the group's offsets are not known: a partition without one begins where `start_from` says"
             );
-            false
-        })
+            None
+        });
+        Some((topic.clone(), highest?))
     };
-    sources.filter(asked).cloned().collect()
+    sources.filter_map(asked).collect()
 }
 
 pub(super) fn plain_offsets(next: &[(TopicPartition, i64)]) -> Result<TopicPartitionList, Failure> {

@@ -9,6 +9,7 @@ mod fused;
 mod transaction;
 mod restore;
 mod parts;
+mod markers;
 mod hanging;
 
 use std::collections::BTreeSet;
@@ -128,6 +129,8 @@ struct Task {
     next: i64,
     /// Latest append time folded, ms.
     append_ms: i64,
+    /// Where it stood when it was last looked behind its last record.
+    looked_behind: i64,
     /// The open transaction carries its offset.
     is_touched: bool,
     folded: Option<Folded>,
@@ -239,7 +242,7 @@ impl<L: Log> Worker<L> {
         }
         self.end_hanging_if_seen()?;
         self.restore_some()?;
-        self.pass_over_when_quiet();
+        self.pass_over_when_quiet()?;
         if self.is_due() {
             self.commit()?;
         }
@@ -392,30 +395,6 @@ impl<L: Log> Worker<L> {
             .any(|task| task.is_touched || task.chunks_due(now, self.settings.checkpoint_period) > 0)
     }
 
-    /// Moves every partition behind what follows its last record and counts for nothing: markers of transactions, and what
-    /// was aborted. An offset that stays on a marker is out of reach once retention has deleted it.
-    fn pass_over(&mut self) {
-        // Behind a record that ends the worker nothing is passed over.
-        if self.ending.is_some() {
-            return;
-        }
-        for task in self.tasks.iter_mut().filter(|task| task.is_live()) {
-            if let Some(passed) = self.log.passed(&task.at).filter(|passed| *passed > task.next) {
-                task.next = passed;
-                task.is_touched = true;
-            }
-        }
-    }
-
-    /// Does so without a transaction that is committed anyway, once in a checkpoint period.
-    fn pass_over_when_quiet(&mut self) {
-        let now = self.log.now();
-        if self.open.is_none() && now >= self.passed_over + self.settings.checkpoint_period {
-            self.passed_over = now;
-            self.pass_over();
-        }
-    }
-
     fn rebalance(&mut self, rebalance: Rebalance) -> Result<(), Failure> {
         self.metrics.rebalanced();
         self.joined = self.joined.or(Some(self.log.now()));
@@ -470,6 +449,7 @@ impl Task {
             committed: -1,
             next: -1,
             append_ms: 0,
+            looked_behind: -1,
             is_touched: false,
             folded: None,
         }

@@ -344,8 +344,11 @@ impl<L: Log> Worker<L> {
 
     /// Whether a partition without an offset came to a topic that the group reads already.
     fn is_added(&self, at: &TopicPartition) -> bool {
-        let is_late = |joined: Duration| self.log.now() > joined + FIRST_OFFSETS;
-        self.log.had_offsets(&at.topic) || self.joined.is_some_and(is_late)
+        let is_late = self
+            .joined
+            .is_some_and(|joined| self.log.now() > joined + FIRST_OFFSETS);
+        let is_before = |task: &Task| task.is_live() && task.at.topic == at.topic && task.at.partition < at.partition;
+        self.log.was_added(at) || (is_late && self.tasks.iter().any(is_before))
     }
 
     /// Decides from where each chunk resumes and whether the log still holds what is needed.
