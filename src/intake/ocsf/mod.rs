@@ -81,13 +81,7 @@ impl<'a> Source<'_, 'a> {
         let outcome = self.outcome(reading.kind);
         let forwarded = record.http_request.x_forwarded_for.iter();
         let forwarded = forwarded.flat_map(|list| addresses(&values.text(*list)));
-        // Some mappings of VPN gateways take the gateway for the source, and put the client at the other end.
-        let far_end = match class {
-            TUNNEL_ACTIVITY => values.address(record.dst_endpoint.ip),
-            _ => None,
-        };
-        let near_end = values.address(record.src_endpoint.ip).into_iter();
-        let source_ip = address::source(near_end.chain(forwarded).chain(far_end));
+        let source_ip = address::source(values.address(record.src_endpoint.ip).into_iter().chain(forwarded));
         let (metadata, product) = (&record.metadata, &record.metadata.product);
         let first = |places: &[Place]| places.iter().find_map(|place| values.description(*place));
         Ok(Event {

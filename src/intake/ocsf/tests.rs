@@ -180,41 +180,6 @@ fn a_tunnel_has_an_inner_address_and_did_exist() {
 }
 
 #[test]
-fn a_tunnels_client_may_stand_at_the_other_end() {
-    let rest = r#""user":{"name":"ann"},"dst_endpoint":{"ip":"198.51.100.9"}"#;
-    for (class, source, expected) in [
-        (4014, r#""ip":"203.0.113.7","#, Some("203.0.113.7")),
-        (4014, r#""ip":"10.8.0.1","#, Some("198.51.100.9")),
-        (4014, "", Some("198.51.100.9")),
-        (3002, r#""ip":"10.8.0.1","#, Some("10.8.0.1")),
-        (3002, "", None),
-        (4005, r#""ip":"10.8.0.1","#, Some("10.8.0.1")),
-    ] {
-        let record = record(class, 1, rest).replace(r#""ip":"203.0.113.7","#, source);
-        check(&record, |event| {
-            let expected = expected.map(|ip| ip.parse().unwrap());
-            assert_eq!(event.unwrap().source_ip, expected, "{class} {source}");
-        });
-    }
-    let forwarded = r#""user":{"name":"ann"},"dst_endpoint":{"ip":"198.51.100.9"},
-        "http_request":{"x_forwarded_for":["203.0.113.8"]}"#;
-    check(
-        &record(4014, 1, forwarded).replace("203.0.113.7", "10.8.0.1"),
-        |event| {
-            assert_eq!(event.unwrap().source_ip, Some("203.0.113.8".parse().unwrap()));
-        },
-    );
-    check(
-        &record(4014, 1, rest)
-            .replace("203.0.113.7", "10.8.0.1")
-            .replace("198.51.100.9", "10.8.0.2"),
-        |event| {
-            assert_eq!(event.unwrap().source_ip, Some("10.8.0.1".parse().unwrap()));
-        },
-    );
-}
-
-#[test]
 fn remote_desktop_leads_to_the_far_device() {
     let rest = r#""user":{"name":"ann"},"dst_endpoint":{"uid":"WS-2","hostname":"ws-2"}"#;
     let far = record(4005, 4, rest).replace(r#""device""#, r#""devices""#);
