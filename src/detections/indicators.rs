@@ -257,7 +257,7 @@ fn soon_after_hiring<'a>(tool: &'a ToolFact, claim: ClaimRef<'_>, settings: &Rel
 
 fn in_session<'a>(tool: &'a ToolFact, facts: &AccountFacts, settings: &RelaySettings) -> Option<Indicator<'a>> {
     let session = facts.rare().sessions.iter().find(|s| {
-        may_be_on(s, &tool.device, &tool.product)
+        may_be_on(s, &tool.device, &tool.product, facts)
             && (covers(s, tool.first_ms, settings) || covers(s, tool.last_ms, settings))
     })?;
     let label = format!("{} while VPN session {} was up", tool.name, session.event_id);
@@ -274,12 +274,13 @@ fn covers(session: &SessionFact, time_ms: i64, settings: &RelaySettings) -> bool
 }
 
 /// Whether a session may be one of the device that a product calls so. A gateway and an agent have ids of their own for
-/// one laptop, so ids tell devices apart only if one product gave both.
-fn may_be_on(session: &SessionFact, device: &str, product: &str) -> bool {
+/// one laptop, so ids tell devices apart only if one product gave both, or the account never worked at that device: a
+/// server it looks after is no laptop with a session.
+fn may_be_on(session: &SessionFact, device: &str, product: &str, facts: &AccountFacts) -> bool {
     session.device.is_empty()
         || device.is_empty()
-        || *session.product != *product
         || session.device.eq_ignore_ascii_case(device)
+        || *session.product != *product && facts.device_of(device).is_some()
 }
 
 fn remote_desktop<'a>(logon: &'a RdpFact, facts: &AccountFacts, settings: &RelaySettings) -> Option<Indicator<'a>> {
@@ -298,7 +299,7 @@ fn remote_desktop<'a>(logon: &'a RdpFact, facts: &AccountFacts, settings: &Relay
         s.address
             .is_some_and(|at| Address::of(at).is_on_line_of(Address::of(from)))
     };
-    let elsewhere = up().filter(|s| may_be_on(s, &logon.device, &logon.product) && !is_on_its_line(s));
+    let elsewhere = up().filter(|s| may_be_on(s, &logon.device, &logon.product, facts) && !is_on_its_line(s));
     let session = elsewhere.min_by_key(|s| (s.opened_ms, s.id));
     // Where the account has a session up, on whatever device, its owner is: no outside, unless this device's is elsewhere.
     if session.is_none() && up().any(is_on_its_line) {

@@ -90,14 +90,24 @@ fn suspects<'a>(link: &Link<'_>, facts: &'a EntityFacts, settings: &FarmSettings
 
 /// Whether each has a device that nobody else needs for one of their own. In order of name each is given one of its
 /// devices, and who holds it moves on to another if they have one: a single sign-in on another's laptop takes nobody's
-/// away. An account of which no device is known needs none.
+/// away. Who has just the devices of one before them has none: one laptop has as many ids as products name it. An account of
+/// which no device is known needs none.
 fn have_own_device(suspects: &[Suspect<'_>]) -> Vec<bool> {
     let mut given = Vec::new();
     let all = suspects.iter().enumerate();
     all.map(|(index, suspect)| {
-        suspect.tie.companions.is_empty() || give_device(index, suspects, &mut given, &mut Vec::new())
+        let devices = &suspect.tie.companions;
+        let is_like = |other: &Suspect<'_>| are_same(&other.tie.companions, devices);
+        devices.is_empty()
+            || !suspects[..index].iter().any(is_like) && give_device(index, suspects, &mut given, &mut Vec::new())
     })
     .collect()
+}
+
+/// Whether both have the same devices.
+fn are_same(one: &[&str], other: &[&str]) -> bool {
+    let has = |list: &[&str], device: &str| list.iter().any(|known| known.eq_ignore_ascii_case(device));
+    one.len() == other.len() && one.iter().all(|device| has(other, device))
 }
 
 /// Gives a device to the suspect at `index`, if need be by moving others on (an augmenting path, Berge 1957). `given`
@@ -409,7 +419,11 @@ mod tests {
         assert_eq!(own(&[&["b", "a"], &["b"]]), [true, true]);
         assert_eq!(own(&[&["b"], &["b", "a"]]), [true, true]);
         assert_eq!(own(&[&["a", "b"], &["a", "c"], &["a"]]), [true; 3], "both move on");
-        assert_eq!(own(&[&["a", "b"], &["a", "b"], &["a", "b"]]), [true, true, false]);
+        assert_eq!(
+            own(&[&["a", "b"], &["b", "A"], &["a", "b"]]),
+            [true, false, false],
+            "one laptop that two products name"
+        );
         assert_eq!(own(&[&[], &["a"], &[], &["a"]]), [true, true, true, false]);
     }
 

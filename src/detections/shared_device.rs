@@ -126,7 +126,9 @@ fn is_listed(device: &str, settings: &DeviceSettings) -> bool {
 fn is_user(tie: &Tie<'_>, settings: &DeviceSettings) -> bool {
     let devices = tie.latest.account_facts.devices;
     let claim = &tie.latest.claim;
-    let is_visitor = (devices > 1 || claim.has_device) && tie.days() < 2 && !claim.owns_device;
+    // Seen through a gateway elsewhere, one sitting may fall on two days.
+    let was_brief = tie.days() < 2 || tie.last_ms - tie.first_ms < DAY_MS;
+    let is_visitor = (devices > 1 || claim.has_device) && was_brief && !claim.owns_device;
     tie.latest.claim.kind != AccountKind::Service && devices <= settings.staff_devices && !is_visitor
 }
 

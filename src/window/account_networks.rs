@@ -1,5 +1,6 @@
 //! The networks of an account as they come, move and go: visits keep the origins that were theirs.
 
+use super::DAY_MS;
 use super::account::{AccountFacts, NetworkFact};
 use super::block::ITEMS_MAX;
 use super::dropped::{Dropped, FullList};
@@ -10,8 +11,7 @@ use crate::model::Observation;
 
 impl AccountFacts {
     /// Adds a network and gives its index. Passing ones make room first: a telephone brings more addresses in a day than
-    /// a list has room for, and what is shared by design or was used on one day is evidence of little. Among equals the
-    /// one longest unused goes.
+    /// a list has room for. Among equals the one longest unused goes.
     pub(super) fn add_network(
         &mut self,
         seen: &Observation<'_>,
@@ -22,7 +22,7 @@ impl AccountFacts {
     ) -> usize {
         while self.networks().len() >= networks_max.clamp(1, ITEMS_MAX) {
             let networks = self.networks().iter().enumerate();
-            let passing = networks.min_by_key(|(_, network)| (worth(network), network.last));
+            let passing = networks.min_by_key(|(_, network)| (worth(network, seen.order_ms), network.last));
             self.remove_network(passing.map_or(0, |(index, _)| index));
             dropped.add(FullList::Networks, 1);
         }
@@ -70,12 +70,19 @@ impl AccountFacts {
     }
 }
 
-/// How much a network says about its account, for [`AccountFacts::add_network`].
-fn worth(network: &NetworkFact) -> u8 {
+/// How much a network says about its account at that time, for [`AccountFacts::add_network`]: of one that is shared by design
+/// little; of one that was used on a day some time ago, or lately not at all, some; one that is new may become what those
+/// of several days are.
+fn worth(network: &NetworkFact, now_ms: i64) -> u8 {
+    /// A new line that is used every working day is used again by then.
+    const NEW_MS: i64 = 4 * DAY_MS;
+    /// An old one that is still used was used since.
+    const OLD_MS: i64 = 14 * DAY_MS;
+    let unused_ms = now_ms.saturating_sub(network.last.ms());
     match (network.is_shared_by_design(), network.days.count()) {
         (true, _) => 0,
-        (false, ..=1) => 1,
-        (false, _) => 2,
+        (false, ..=1) => 1 + u8::from(unused_ms < NEW_MS),
+        (false, _) => 1 + 2 * u8::from(unused_ms < OLD_MS),
     }
 }
 
@@ -85,7 +92,6 @@ mod tests {
 
     use super::*;
     use crate::model::{Claim, Event, EventKind, Key, Network, NetworkClass};
-    use crate::window::DAY_MS;
     use crate::window::account::ClaimDistance;
     use crate::window::settings::WindowSettings;
 

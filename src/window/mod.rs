@@ -49,10 +49,10 @@ pub fn day_of(time_ms: i64) -> i32 {
         .clamp(i64::from(i32::MIN), i64::from(i32::MAX)) as i32
 }
 
-/// Day of an observation by the sun over the person, days since the Unix epoch: a day's work is one day of a ledger
-/// wherever it is done, and the day of UTC ends at four in the afternoon of the Pacific coast. The sun is within a few
-/// hours of any clock and asks for no time zone. The person is where the address places them, else where they claim to
-/// work, else in Greenwich.
+/// Day of an observation by the sun over the person, days since the Unix epoch: a day's work in one place is one day of a
+/// ledger, while the day of UTC ends at four in the afternoon of the Pacific coast. The sun is within a few hours of any
+/// clock and asks for no time zone. The person is where the address places them, else where they claim to work, else in
+/// Greenwich.
 #[must_use]
 pub fn day_at(seen: &Observation<'_>) -> i32 {
     /// The sun takes four minutes for a degree.

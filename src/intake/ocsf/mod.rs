@@ -205,7 +205,9 @@ impl<'a> Source<'_, 'a> {
             6 => (EventKind::Activity, true),
             7 => (EventKind::Logout, true),
             // What goes before that, anybody may send, and in any name.
-            _ => (EventKind::Activity, false),
+            1 | 2 | 5 => (EventKind::Activity, false),
+            // A log that does not tell the steps apart tells of logons.
+            _ => (EventKind::RdpLogon, true),
         };
         Ok(Reading {
             kind,

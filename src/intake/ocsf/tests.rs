@@ -109,11 +109,11 @@ fn activities_come_to_their_kinds() {
         (4005, 4, EventKind::RdpLogon, true),
         (4005, 8, EventKind::RdpLogon, true),
         (4005, 6, EventKind::Activity, true),
-        (4005, 0, EventKind::Activity, false),
+        (4005, 0, EventKind::RdpLogon, true),
         (4005, 1, EventKind::Activity, false),
         (4005, 2, EventKind::Activity, false),
         (4005, 5, EventKind::Activity, false),
-        (4005, 99, EventKind::Activity, false),
+        (4005, 99, EventKind::RdpLogon, true),
         (4005, 7, EventKind::Logout, true),
         (1010, 1, EventKind::PeripheralAttached, true),
     ] {
