@@ -224,7 +224,7 @@ impl Default for FarmSettings {
             window_days: 30,
             account_points: 3,
             steady_days: 5,
-            claim_days: 4,
+            claim_days: 5,
             withhold_days: 3,
         }
     }
