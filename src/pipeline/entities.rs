@@ -266,11 +266,7 @@ impl Judge<'_> {
             self.outputs.counts.add("findings_withheld", "laptop_farm_candidate");
             return;
         }
-        let waited = if facts.story().withheld.is_empty() {
-            None
-        } else {
-            facts.story_mut().tell(uid.as_u128())
-        };
+        let waited = facts.story_mut().tell(uid.as_u128());
         // The offer may come as the wait ends, and be milder than what waited.
         let graver = waited.filter(|waited| waited.severity > offer.finding.severity);
         self.take_offer(uid, graver.as_deref().unwrap_or(&offer.finding), facts);

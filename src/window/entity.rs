@@ -406,7 +406,10 @@ impl EntityFacts {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::link::{AccountSummary, PackedLatest};
     use crate::model::{Detection, Strength};
+    use crate::window::intern::Interner;
+    use crate::window::shared::{SharedReader, SharedWriter};
 
     #[test]
     fn an_offer_is_taken_once_and_again_when_it_is_graver() {
@@ -482,10 +485,6 @@ mod tests {
         );
         assert_eq!(story.take_due(|_| true).len(), OFFERS_MAX);
     }
-
-    use crate::model::link::{AccountSummary, PackedLatest};
-    use crate::window::intern::Interner;
-    use crate::window::shared::{SharedReader, SharedWriter};
 
     fn fold(facts: &mut EntityFacts, account: &str, time_ms: i64, account_facts: AccountSummary<'_>) {
         let latest = Latest {

@@ -73,8 +73,8 @@ impl<L: Log> Worker<L> {
         if end <= next {
             return Ok(None);
         }
-        let has_read = self.log.read_from(at, next);
-        let found = has_read.and_then(|()| self.read_until(at, end));
+        let begun = self.log.read_from(at, next);
+        let found = begun.and_then(|()| self.read_until(at, end));
         self.log.read_end(at);
         Ok(found?.filter(|has_record| !has_record).map(|_| end))
     }
