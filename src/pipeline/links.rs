@@ -41,10 +41,7 @@ pub fn due(
             Thing::Device(index) => (facts.devices()[index].days, facts.devices()[index].told),
         };
         let signature = known.signature(days.count());
-        let mut after = Told {
-            news: facts.news(),
-            ..before
-        };
+        let mut after = before.as_of(facts.news());
         if before.signature != signature || before.is_overdue(append_ms, settings.window.link_refresh_ms) {
             after = Told::at(append_ms, signature, facts.news());
             match thing {

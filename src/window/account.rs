@@ -207,7 +207,7 @@ impl AccountFacts {
 
     /// How often anything changed that a link tells of. Compared with [`Told::news`] for equality only.
     #[must_use]
-    pub fn news(&self) -> u32 {
+    pub fn news(&self) -> u16 {
         self.block.head().news
     }
 

@@ -38,8 +38,8 @@ impl AccountFacts {
         writer.plain.uint(u64::from(head.ids_older));
         writer.plain.uint(self.event_ids() as u64);
         writer.plain.reserve(self.event_ids() * size_of::<u64>());
-        for ids in self.block.ids() {
-            ids.iter().for_each(|id| writer.plain.raw(&id.0.to_le_bytes()));
+        for id in self.block.ids() {
+            writer.plain.raw(&id.bits().to_le_bytes());
         }
         writer.plain.bool(!self.rare().is_empty());
         if !self.rare().is_empty() {
@@ -55,7 +55,7 @@ impl AccountFacts {
         let mut facts = Self::default();
         let head = facts.block.head_mut();
         head.last_append = moment(&mut reader.plain)?;
-        head.news = reader.plain.u32()?;
+        head.news = read_news(&mut reader.plain)?;
         head.located = Days::read(&mut reader.plain)?;
         head.near = Days::read(&mut reader.plain)?;
         head.away = Days::read(&mut reader.plain)?;
@@ -86,9 +86,9 @@ impl AccountFacts {
         // A program that kept more may have written them: the latest are kept.
         let too_many = count.saturating_sub(ITEMS_MAX);
         for index in 0..count {
-            let id = Id(reader.plain.i64()?.cast_unsigned());
+            let id = Id::of(reader.plain.i64()?.cast_unsigned());
             if index >= too_many {
-                self.block.push(&id);
+                self.block.push_id(id);
             }
         }
         let older = usize::try_from(older).unwrap_or(usize::MAX).saturating_sub(too_many);
@@ -254,17 +254,23 @@ fn moment(reader: &mut Reader<'_>) -> Result<Moment, Malformed> {
 }
 
 fn write_told(writer: &mut SharedWriter, told: Told) {
-    writer.plain.int(told.append.ms());
+    writer.plain.int(told.append_ms());
     writer.plain.uint(u64::from(told.signature));
     writer.plain.uint(u64::from(told.news));
 }
 
 fn read_told(plain: &mut Reader<'_>) -> Result<Told, Malformed> {
-    Ok(Told {
-        append: moment(plain)?,
-        signature: plain.u32()?,
-        news: plain.u32()?,
+    let (append_ms, signature, news) = (plain.int()?, plain.u32()?, read_news(plain)?);
+    Ok(match append_ms {
+        ..=0 => Told::NEVER.as_of(news),
+        _ => Told::at(append_ms, signature, news),
     })
+}
+
+/// A count of news, of which other releases kept more bits.
+#[allow(clippy::cast_possible_truncation, reason = "the count goes round")]
+fn read_news(plain: &mut Reader<'_>) -> Result<u16, Malformed> {
+    plain.u32().map(|news| news as u16)
 }
 
 fn write_session(writer: &mut SharedWriter, fact: &SessionFact) {

@@ -1,7 +1,7 @@
 //! The facts of one account in one piece of memory, so that they come near together and take no more room than they need.
 //!
 //! ```text
-//! head │ networks │ devices │ other origins │ texts │ visits │ event ids │ room
+//! head │ networks │ devices │ other origins │ texts │ visits │ upper parts of event ids │ their lower parts │ room
 //! ```
 //! Every list is of items of fixed size, which stand at even bytes without a gap, and the head says how many. What changes
 //! most stands last, because what is behind an item moves when it comes or goes.
@@ -15,7 +15,7 @@ use super::device_fact::DeviceFact;
 use super::moment::Moment;
 use super::network_fact::NetworkFact;
 use super::origin::Origin;
-use super::recent_ids::Id;
+use super::recent_ids::{IdHigh, IdLow};
 use super::visits::Visit;
 
 /// What stands before the lists.
@@ -36,7 +36,7 @@ pub struct Head {
     /// Days with a located sign-in far from the claim and not on approved travel.
     pub away: Days,
     /// How often anything changed that a link tells of.
-    pub news: u32,
+    pub news: u16,
     /// Items of each list, by [`List`].
     lens: [u16; LISTS],
     /// Index of the oldest event id once their ring is full; 0 before.
@@ -62,11 +62,13 @@ pub enum List {
     Texts = 3,
     /// Located sign-ins, in the order of event time.
     Visits = 4,
-    /// Hashes of event ids.
-    Ids = 5,
+    /// Upper parts of hashes of event ids.
+    IdsHigh = 5,
+    /// Their lower parts, as many.
+    Ids = 6,
 }
 
-const LISTS: usize = 6;
+const LISTS: usize = 7;
 /// Items are made of cells of two bytes and begin at one.
 type Cell = u16;
 const CELL: usize = size_of::<Cell>();
@@ -78,7 +80,8 @@ const WIDTHS: [usize; LISTS] = [
     size_of::<Origin>() / CELL,
     size_of::<TextWord>() / CELL,
     size_of::<Visit>() / CELL,
-    size_of::<Id>() / CELL,
+    size_of::<IdHigh>() / CELL,
+    size_of::<IdLow>() / CELL,
 ];
 
 /// An item of a list.
@@ -107,7 +110,10 @@ impl Item for TextWord {
 impl Item for Visit {
     const LIST: List = List::Visits;
 }
-impl Item for Id {
+impl Item for IdHigh {
+    const LIST: List = List::IdsHigh;
+}
+impl Item for IdLow {
     const LIST: List = List::Ids;
 }
 
@@ -278,7 +284,8 @@ mod tests {
         devices: Vec<DeviceFact>,
         others: Vec<Origin>,
         visits: Vec<Visit>,
-        ids: Vec<Id>,
+        ids_high: Vec<IdHigh>,
+        ids: Vec<IdLow>,
     }
 
     /// Numbers from a seed: a linear congruential generator (Knuth's constants).
@@ -316,12 +323,13 @@ mod tests {
         for seed in 0..20 {
             let (mut block, mut model, mut numbers) = (Block::default(), Model::default(), Numbers(seed));
             for round in 0..500_i64 {
-                match numbers.below(6) {
+                match numbers.below(7) {
                     0 => change(&mut block, &mut model.networks, &mut numbers),
                     1 => change(&mut block, &mut model.devices, &mut numbers),
                     2 => change(&mut block, &mut model.others, &mut numbers),
                     3 => change(&mut block, &mut model.visits, &mut numbers),
                     4 => change(&mut block, &mut model.ids, &mut numbers),
+                    5 => change(&mut block, &mut model.ids_high, &mut numbers),
                     _ => {
                         block.give_room_back();
                         let used = block.used();
@@ -339,7 +347,8 @@ mod tests {
                 assert_eq!(block.list::<DeviceFact>(), model.devices);
                 assert_eq!(block.list::<Origin>(), model.others);
                 assert_eq!(block.list::<Visit>(), model.visits);
-                assert_eq!(block.list::<Id>(), model.ids);
+                assert_eq!(block.list::<IdHigh>(), model.ids_high);
+                assert_eq!(block.list::<IdLow>(), model.ids);
                 let _ = block.touch();
                 assert!(block.used() * CELL <= block.bytes());
             }

@@ -89,37 +89,50 @@ impl NetworkFact {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
 #[repr(C, packed(2))]
 pub struct Told {
-    /// Append time; [`Moment::FIRST`] if never.
-    pub append: Moment,
+    /// Append time, seconds since 1970, up to 2106; 0 if never.
+    append_s: u32,
     /// Signature of the content.
     pub signature: u32,
     /// The account's count of news when the content was last looked at: while it stands, the signature does.
-    pub news: u32,
+    pub news: u16,
 }
 
 impl Told {
     /// Not told yet.
     pub const NEVER: Self = Self {
-        append: Moment::FIRST,
+        append_s: 0,
         signature: 0,
         news: 0,
     };
 
     /// Told at that append time, ms, with that content.
     #[must_use]
-    pub fn at(append_ms: i64, signature: u32, news: u32) -> Self {
+    pub fn at(append_ms: i64, signature: u32, news: u16) -> Self {
+        // A log may say 1970, which is how it is said that nothing was told.
+        let append_s = u32::try_from(append_ms.max(1_000) / 1_000).unwrap_or(u32::MAX);
         Self {
-            // A log may say 1970, which is how it is said that nothing was told.
-            append: Moment::of(append_ms.max(1)),
+            append_s,
             signature,
             news,
         }
     }
 
+    /// The same link, whose content was looked at again.
+    #[must_use]
+    pub fn as_of(self, news: u16) -> Self {
+        Self { news, ..self }
+    }
+
+    /// The append time to the second, ms; 0 if it was never told.
+    #[must_use]
+    pub fn append_ms(self) -> i64 {
+        i64::from(self.append_s) * 1_000
+    }
+
     /// Whether it was never told, or so long ago that it is told again in any case.
     #[must_use]
     pub fn is_overdue(self, append_ms: i64, refresh_ms: i64) -> bool {
-        self.append == Moment::FIRST || append_ms.saturating_sub(self.append.ms()) >= refresh_ms
+        self.append_s == 0 || append_ms.saturating_sub(self.append_ms()) >= refresh_ms
     }
 }
 

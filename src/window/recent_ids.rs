@@ -3,8 +3,8 @@
 //! Hashes of event ids, in the order they came; a full ring drops its oldest. The latest few are kept for good, the
 //! others go some time after they came.
 //!
-//! Every event asks whether its id is among them, so they lie side by side and nothing is moved to make room. They
-//! fall into two generations: when the younger has lasted for as long as an id is kept, the older goes. So an id is
+//! Every event asks whether its id is among them, so they lie side by side, the parts that are compared first by themselves,
+//! and nothing is moved to make room. They fall into two generations: when the younger has lasted for as long as an id is kept, the older goes. So an id is
 //! kept for at least that long and at most twice as long.
 
 use bytemuck::{Pod, Zeroable};
@@ -13,10 +13,41 @@ use super::block::{Block, ITEMS_MAX, List};
 use super::moment::Moment;
 use crate::model::event_id::{EventId, words_of_text};
 
-/// Hash of an event's id and product; see [`id_hash`].
+/// Hash of an event's id and product, of 48 bits; see [`id_hash`]. Of the few ids that an account keeps, one is taken for
+/// another once in some 10^13 events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Id {
+    low: IdLow,
+    high: IdHigh,
+}
+
+/// The lower 32 bits of an id, as a block keeps them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
 #[repr(C, packed(2))]
-pub struct Id(pub u64);
+pub struct IdLow(u32);
+
+/// The 16 bits above them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
+#[repr(transparent)]
+pub struct IdHigh(u16);
+
+impl Id {
+    /// Of a hash, whose upper 16 bits are left out.
+    #[must_use]
+    #[allow(clippy::cast_possible_truncation, reason = "the parts of 48 bits")]
+    pub fn of(hash: u64) -> Self {
+        Self {
+            low: IdLow(hash as u32),
+            high: IdHigh((hash >> 32) as u16),
+        }
+    }
+
+    /// Its 48 bits.
+    #[must_use]
+    pub fn bits(self) -> u64 {
+        u64::from(self.high.0) << 32 | u64::from(self.low.0)
+    }
+}
 
 /// How many ids are kept, and for how long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,17 +65,18 @@ impl Block {
     #[inline]
     pub(super) fn remember(&mut self, id: Id, append_ms: i64, kept: Kept) -> bool {
         self.turn(append_ms, kept);
-        if holds(self.list(), id) {
+        if holds(self.list(), self.list(), id) {
             return false;
         }
         if self.len(List::Ids) < kept.ids_max.clamp(1, ITEMS_MAX) {
             // The ring may have been filled under a smaller limit.
             self.straighten();
-            self.push(&id);
+            self.push_id(id);
         } else {
             let oldest = usize::from(self.head().ids_oldest);
-            let ids = self.list_mut::<Id>();
-            ids[oldest] = id;
+            self.list_mut::<IdHigh>()[oldest] = id.high;
+            let ids = self.list_mut::<IdLow>();
+            ids[oldest] = id.low;
             let is_round = oldest + 1 == ids.len();
             let head = self.head_mut();
             head.ids_oldest = if is_round { 0 } else { head.ids_oldest + 1 };
@@ -67,7 +99,9 @@ impl Block {
         } else {
             usize::from(self.head().ids_older)
         };
-        self.remove::<Id>(0..old.min(count.saturating_sub(kept.ids_min)));
+        let gone = old.min(count.saturating_sub(kept.ids_min));
+        self.remove::<IdLow>(0..gone);
+        self.remove::<IdHigh>(0..gone);
         let left = self.len(List::Ids);
         let head = self.head_mut();
         head.ids_older = u16::try_from(left).unwrap_or(u16::MAX);
@@ -77,28 +111,45 @@ impl Block {
     fn straighten(&mut self) {
         let oldest = usize::from(self.head().ids_oldest);
         if oldest != 0 {
-            self.list_mut::<Id>().rotate_left(oldest);
+            self.list_mut::<IdLow>().rotate_left(oldest);
+            self.list_mut::<IdHigh>().rotate_left(oldest);
             self.head_mut().ids_oldest = 0;
         }
     }
 
-    /// All ids, oldest first, in two parts.
-    #[must_use]
-    pub(super) fn ids(&self) -> [&[Id]; 2] {
-        let (younger, older) = self.list::<Id>().split_at(self.head().ids_oldest.into());
-        [older, younger]
+    /// Appends an id as the latest.
+    pub(super) fn push_id(&mut self, id: Id) {
+        self.push(&id.high);
+        self.push(&id.low);
+    }
+
+    /// All ids, oldest first.
+    pub(super) fn ids(&self) -> impl Iterator<Item = Id> {
+        let (lows, highs) = (self.list::<IdLow>(), self.list::<IdHigh>());
+        let all = lows.iter().zip(highs).map(|(low, high)| Id { low: *low, high: *high });
+        let (count, oldest) = (lows.len(), usize::from(self.head().ids_oldest));
+        all.cycle().skip(oldest).take(count)
     }
 }
 
-/// Whether an id is among them: eight at a time without a choice in between.
+/// Whether an id is among them: sixteen at a time without a choice in between.
 #[inline]
-fn holds(ids: &[Id], id: Id) -> bool {
-    let (eights, rest) = ids.as_chunks::<8>();
-    let is_in = |some: &[Id]| some.iter().fold(false, |found, known| found | (*known == id));
-    eights.iter().any(|eight| is_in(eight)) || is_in(rest)
+fn holds(lows: &[IdLow], highs: &[IdHigh], id: Id) -> bool {
+    let (many, rest) = lows.as_chunks::<16>();
+    let (many_highs, rest_highs) = highs.as_chunks::<16>();
+    let is_in = |lows: &[IdLow], highs: &[IdHigh]| {
+        let may_be = lows.iter().fold(false, |found, low| found | (*low == id.low));
+        may_be
+            && lows
+                .iter()
+                .zip(highs)
+                .any(|(low, high)| *low == id.low && *high == id.high)
+    };
+    let mut many = many.iter().zip(many_highs);
+    many.any(|(lows, highs)| is_in(lows, highs)) || is_in(rest, rest_highs)
 }
 
-/// 64-bit hash of an event's id and product, eight bytes at a time: a folded product of 64 by 64 bits, as in wyhash
+/// Hash of an event's id and product, eight bytes at a time: a folded product of 64 by 64 bits, as in wyhash
 /// (Wang Yi, public domain).
 #[must_use]
 #[inline]
@@ -107,7 +158,7 @@ pub fn id_hash(id: &EventId, product: &str) -> Id {
     let mut add = |word| state = fold(state, word);
     id.words(&mut add);
     words_of_text(product, &mut add);
-    Id(state)
+    Id::of(state)
 }
 
 /// Folds a word into the state of such a hash.
@@ -128,11 +179,11 @@ mod tests {
     };
 
     fn all(block: &Block) -> Vec<u64> {
-        block.ids().concat().iter().map(|id| id.0).collect()
+        block.ids().map(Id::bits).collect()
     }
 
     fn insert(block: &mut Block, id: u64, append_ms: i64, kept: Kept) -> bool {
-        block.remember(Id(id), append_ms, kept)
+        block.remember(Id::of(id), append_ms, kept)
     }
 
     #[test]
@@ -196,7 +247,7 @@ mod tests {
             ("61616161-6161-6161-6161-616161616161", "b"),
             ("61616161616161616161616161616161", "b"),
         ];
-        let hash = |(id, product): (&str, &str)| id_hash(&EventId::new(id), product).0;
+        let hash = |(id, product): (&str, &str)| id_hash(&EventId::new(id), product).bits();
         let distinct: std::collections::BTreeSet<u64> = pairs.into_iter().map(hash).collect();
         assert_eq!(distinct.len(), pairs.len());
     }
