@@ -3,23 +3,28 @@
 //! Advisory flag: "multiple logins into one account from various IP addresses in a relatively short period of time,
 //! especially if the IP addresses are associated with different countries" (US Treasury, State and FBI, May 2022).
 //! ATT&CK: T1078, Valid Accounts.
-//! Blind to: a worker who only ever signs in through the farm; see `laptop_farm`.
+//! Blind to: a worker who only ever signs in through the farm; see `laptop_farm`. Two places that an account kept
+//! alternating between for some days, which are a habit from then on.
 //!
 //! ```text
 //!        │◀──────────────── distance ────────────────▶│
 //!   (from ● )r1                                   r2( ● to)
 //!           │◀──── certain distance, net ────▶│
 //! ```
-//! An event that arrives late is judged against both its neighbours in event time.
+//! An event that arrives late is judged against both its neighbours in event time. A place that is known to a hundred
+//! kilometers or worse is near everything on its way, so what stands behind such a neighbour is judged as well: else one
+//! sign-in that is placed by its country alone would hide a journey.
 
 use crate::detections::settings::TravelSettings;
 use crate::model::{
-    Detection, Evidence, EvidencePlace, Finding, Guard, Measure, Network, Place, Rule, Severity, Strength, attack,
+    AccountKind, Detection, Evidence, EvidencePlace, Finding, Guard, Measure, Network, Place, Rule, Severity, Strength,
+    Terms, attack,
 };
 use crate::window::account::{AccountFacts, Change, Lateness};
-use crate::window::episode::Brief;
+use crate::window::days::Days;
+use crate::window::episode::{Brief, hash};
 use crate::window::origin::Address;
-use crate::window::spots::Spots;
+use crate::window::spots::{Spot, Spots};
 use crate::window::texts::TextId;
 use crate::window::visits::Visit;
 
@@ -30,14 +35,49 @@ pub const RULE: Rule = Rule {
     description: "Two successful sign-ins of one account whose places, less both error radii, no airliner could join in the time between them.",
     version: "1",
     attacks: &[attack::VALID_ACCOUNTS],
-    blind_to: "a worker who only ever signs in through the farm, or whose exits are all listed as VPN, hosting or mobile",
+    blind_to: "a worker who only ever signs in through the farm, or whose exits are all listed as VPN, hosting or mobile; two places that an account alternated between on several days, which are a habit from then on; service accounts",
 };
 
-/// The legs that a new visit is an end of, each by the indices of its two visits: the visit comes after the one before it,
-/// and the one behind it after the visit.
-pub fn legs(change: &Change) -> impl Iterator<Item = [usize; 2]> + use<> {
-    let of = |index: usize| [index.checked_sub(1).map(|from| [from, index]), Some([index, index + 1])];
-    change.visit.map(of).into_iter().flatten().flatten()
+/// The legs that a new visit is an end of and that are too fast, for an account of those terms. Of a service account, or a
+/// mailbox that several people share, none: they are in many places by design.
+#[inline]
+#[must_use]
+pub fn legs(
+    change: &Change,
+    terms: &Terms,
+    facts: &AccountFacts,
+    spots: &Spots,
+    settings: &TravelSettings,
+) -> Vec<Leg> {
+    let mut found = Vec::new();
+    let Some(visit) = change.visit.filter(|_| terms.kind != AccountKind::Service) else {
+        return found;
+    };
+    for before in (0..visit).rev() {
+        found.extend(Leg::between([before, visit], facts, spots, settings));
+        if !hides_others(before, visit, facts, spots, settings) {
+            break;
+        }
+    }
+    for behind in visit + 1..facts.visits().len() {
+        found.extend(Leg::between([visit, behind], facts, spots, settings));
+        if !hides_others(behind, visit, facts, spots, settings) {
+            break;
+        }
+    }
+    found
+}
+
+/// Whether a visit's place is known so badly that a journey past it, from or to the new visit, shows in no leg with it.
+fn hides_others(index: usize, new: usize, facts: &AccountFacts, spots: &Spots, settings: &TravelSettings) -> bool {
+    let [visit, new] = [index, new].map(|index| &facts.visits()[index]);
+    // At the new visit's own origin there was one before, which was judged against what stands behind it.
+    visit.origin != new.origin
+        && spots
+            .get(facts.origin(visit.origin).spot)
+            .place
+            .as_ref()
+            .is_some_and(|place| f64::from(place.radius_km) > settings.distance_km_min)
 }
 
 /// One end of a leg.
@@ -59,6 +99,29 @@ impl<'a> End<'a> {
             network: &spot.network,
             place: spot.place.as_deref()?,
         })
+    }
+
+    /// Days on which the account was seen there: on the line, or on another of the same provider in the same place, where
+    /// a line has an IPv4 address beside its IPv6 prefix, or gets another by the day.
+    fn days(&self, facts: &AccountFacts, spots: &Spots) -> u16 {
+        let is_there = |address: Address, spot: &Spot| {
+            let is_of_provider = self.network.asn != 0 && spot.network.asn == self.network.asn;
+            address.is_on_line_of(self.address) || is_of_provider && spot.place.as_deref() == Some(self.place)
+        };
+        let networks = facts.networks().iter();
+        let there = networks.filter(|network| is_there(network.address, spots.get(network.spot)));
+        there
+            .fold(Days::default(), |all, network| all.with(&network.days))
+            .count()
+    }
+
+    /// Hash of what tells its line from others: the IPv4 address, or provider and place, because a line's IPv6 prefix may
+    /// be another tomorrow.
+    fn line(&self) -> u64 {
+        match self.address.ip() {
+            ip if ip.is_ipv4() || self.network.asn == 0 => self.address.hash_of_line(),
+            _ => hash(&[&self.network.asn.to_string(), &self.place.label()]),
+        }
     }
 }
 
@@ -103,8 +166,9 @@ pub struct Leg {
     distance_km: f64,
     certain_km: f64,
     speed_kmh: f64,
+    strength: Strength,
     severity: Severity,
-    /// Days on which the network of each end was seen.
+    /// Days on which the account was seen at each end.
     days: [u16; 2],
     devices: Devices,
     /// Hash of the two lines, whichever came first.
@@ -139,11 +203,7 @@ impl Leg {
         if speed_kmh <= settings.speed_kmh_max {
             return None;
         }
-        let days = [from, to].map(|end| {
-            let mut networks = facts.networks().iter();
-            let network = networks.find(|n| n.address.is_on_line_of(end.address));
-            network.map_or(0, |n| n.days.count())
-        });
+        let days = [from, to].map(|end| end.days(facts, spots));
         if days.iter().all(|days| *days >= settings.habitual_days) {
             return None;
         }
@@ -152,20 +212,28 @@ impl Leg {
         if !is_far && devices != Devices::Two {
             return None;
         }
+        let is_one_provider = from.network.asn != 0 && from.network.asn == to.network.asn;
+        let is_any_v6 = [from, to].iter().any(|end| end.address.ip().is_ipv6());
+        let (strength, severity) = match devices {
+            // What a line looks like whose IPv6 addresses a database places elsewhere than its IPv4 address.
+            Devices::Same if is_one_provider && is_any_v6 => (Strength::Signal, Severity::Low),
+            Devices::Same => (Strength::Alert, Severity::Medium),
+            _ if is_far => (Strength::Alert, Severity::High),
+            _ => (Strength::Alert, Severity::Medium),
+        };
+        let mut lines = [from, to].map(|end| end.line());
+        lines.sort_unstable();
         Some(Self {
             visits,
             times_ms,
             distance_km,
             certain_km,
             speed_kmh,
-            severity: if is_far && devices != Devices::Same {
-                Severity::High
-            } else {
-                Severity::Medium
-            },
+            strength,
+            severity,
             days,
             devices,
-            lines: Address::hash_of_lines(from.address, to.address),
+            lines: hash(&lines.map(|line| line.to_string()).each_ref().map(String::as_str)),
         })
     }
 
@@ -174,7 +242,7 @@ impl Leg {
     pub fn brief<'s>(&self, account: &'s str) -> Brief<'s> {
         Brief {
             detection: Detection::ImpossibleTravel,
-            strength: Strength::Alert,
+            strength: self.strength,
             severity: self.severity,
             subject: account,
             accounts: &[],
@@ -270,6 +338,9 @@ impl Leg {
             to.network.class.as_str()
         );
         let device = match self.devices {
+            Devices::Same if self.strength == Strength::Signal => {
+                "the same device and provider at both ends and an IPv6 address, which may be misplaced: a signal"
+            }
             Devices::Same => "the same device at both ends lowers severity, it does not excuse the distance",
             Devices::Unnamed => "an end names no device",
             Devices::Incomparable => "the ends name devices by ids that cannot be compared, which may be one device",
@@ -334,5 +405,92 @@ fn evidence(role: &str, account: &str, end: End<'_>, facts: &AccountFacts) -> Ev
             "multi_factor".to_owned(),
             if visit.mfa != 0 { "used" } else { "not seen" }.to_owned(),
         )],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::model::geo::Point;
+    use crate::model::place::Scale;
+    use crate::model::{Claim, Event, EventKind, Key, Observation};
+    use crate::window::account::ClaimDistance;
+    use crate::window::settings::WindowSettings;
+
+    const MINUTE_MS: i64 = 60_000;
+    const START_MS: i64 = 20_000 * 86_400_000;
+
+    fn place(latitude: f64, longitude: f64, radius_km: u16) -> Arc<Place> {
+        Arc::new(Place {
+            point: Point::new(latitude, longitude).unwrap(),
+            radius_km,
+            scale: if radius_km > 100 { Scale::Country } else { Scale::City },
+            country: "US".to_owned(),
+            region: String::new(),
+            region_name: String::new(),
+            city: String::new(),
+        })
+    }
+
+    /// Times of the ends, in minutes, of every leg that is found when sign-ins at those minutes, from places of their
+    /// own, arrive in that order.
+    fn found(sign_ins: &[(i64, &Arc<Place>)], order: &[usize]) -> Vec<[i64; 2]> {
+        let (mut facts, mut spots, claim) = (AccountFacts::default(), Spots::default(), Claim::default());
+        let (window, travel, network) = (WindowSettings::default(), TravelSettings::default(), Arc::default());
+        let mut all = Vec::new();
+        for index in order {
+            let (minute, place) = sign_ins[*index];
+            let id = index.to_string();
+            let event = Event {
+                source_ip: Some(format!("240.0.0.{index}").parse().unwrap()),
+                ..Event::sample(EventKind::Login, &id)
+            };
+            let seen = Observation {
+                event: &event,
+                key: Key(1),
+                order_ms: START_MS + minute * MINUTE_MS,
+                time_suspect: false,
+                place: Some(place),
+                network: &network,
+                claim: claim.borrowed(),
+                travel: None,
+                data_versions: "",
+            };
+            let append_ms = START_MS + 60 * MINUTE_MS;
+            let change = facts.apply(&seen, append_ms, ClaimDistance::Unknown, &window, &mut spots);
+            let legs = legs(&change, seen.claim.terms, &facts, &spots, &travel);
+            all.extend(
+                legs.iter()
+                    .map(|leg| leg.times_ms.map(|ms| (ms - START_MS) / MINUTE_MS)),
+            );
+        }
+        all.sort_unstable();
+        all
+    }
+
+    #[test]
+    fn a_place_that_is_hardly_known_hides_no_journey_past_it_in_any_order() {
+        let (york, angeles) = (place(40.7, -74.0, 20), place(34.1, -118.2, 20));
+        let (country, city) = (place(39.8, -98.6, 2_500), place(39.8, -98.6, 30));
+        let orders = [
+            [0, 1, 2, 3],
+            [0, 3, 1, 2],
+            [3, 2, 1, 0],
+            [1, 2, 0, 3],
+            [1, 0, 3, 2],
+            [2, 3, 0, 1],
+        ];
+        for order in orders {
+            let coarse = [(0, &york), (10, &country), (20, &country), (30, &angeles)];
+            assert_eq!(found(&coarse, &order), [[0, 30]], "{order:?}");
+        }
+        let fine = [(0, &york), (10, &city), (30, &angeles)];
+        assert_eq!(found(&fine, &[0, 1, 2]), [[0, 10], [10, 30]], "its own legs tell it");
+        assert_eq!(
+            found(&[(0, &york), (10, &country), (30, &york)], &[0, 1, 2]),
+            [[0; 2]; 0]
+        );
     }
 }

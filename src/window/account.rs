@@ -1,5 +1,7 @@
 //! The window of one account: everything later rules may ask about it, in one record.
 
+use std::cmp::Ordering;
+
 use super::block::{Block, ITEMS_MAX, List};
 use super::days::Days;
 pub use super::device_fact::DeviceFact;
@@ -387,10 +389,19 @@ impl AccountFacts {
     ) -> usize {
         let found = (self.networks().iter()).position(|network| network.address.is_on_line_of(address));
         let index = found.unwrap_or_else(|| self.add_network(seen, address, networks_max, spots, dropped));
-        let fact = &mut self.networks_mut()[index];
         let at = Moment::of(seen.order_ms);
+        let known = self.networks()[index];
+        let rank = |id, packing, product| self.block.rank(id, packing, product);
+        let is_latest = match at.cmp(&known.last) {
+            Ordering::Greater => true,
+            Ordering::Less => false,
+            Ordering::Equal => {
+                rank(named.event_id, named.packing, named.product) >= rank(known.event_id, known.packing, known.product)
+            }
+        };
+        let fact = &mut self.networks_mut()[index];
         fact.first = fact.first.min(at);
-        if at >= fact.last {
+        if is_latest {
             fact.last = at;
             (fact.event_id, fact.packing) = (named.event_id, named.packing);
             fact.product = named.product;

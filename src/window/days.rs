@@ -87,6 +87,22 @@ impl Days {
         }
     }
 
+    /// The days that either marks, but for those more than 31 before the latest.
+    #[must_use]
+    pub fn with(&self, other: &Self) -> Self {
+        let (early, late) = match (self.bits, other.bits) {
+            (0, _) => return *other,
+            (_, 0) => return *self,
+            _ if self.latest < other.latest => (self, other),
+            _ => (other, self),
+        };
+        let days = u32::from(late.latest - early.latest);
+        Self {
+            latest: late.latest,
+            bits: late.bits | early.bits.checked_shl(days).unwrap_or(0),
+        }
+    }
+
     /// Whether no day is marked.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -171,6 +187,16 @@ mod tests {
         assert_eq!(active.count_between(11, 12), 2);
         assert_eq!(active.without(&marked(&[11, 20])).count(), 3);
         assert_eq!(active.without(&marked(&[13])).latest(), Some(12));
+        for (one, other, both) in [
+            (&[10, 12][..], &[11, 12][..], &[10, 11, 12][..]),
+            (&[10], &[41], &[10, 41]),
+            (&[10], &[42], &[42]),
+            (&[], &[9], &[9]),
+            (&[], &[], &[]),
+        ] {
+            let [one, other, both] = [one, other, both].map(marked);
+            assert_eq!([one.with(&other), other.with(&one)], [both, both]);
+        }
         assert_eq!(marked(&[]).latest(), None);
     }
 

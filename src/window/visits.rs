@@ -42,16 +42,21 @@ pub enum Inserted {
 
 impl Block {
     /// Inserts `visit` where its time belongs. Of a stay at one address that ended before `settled_ms` (nothing can come
-    /// between any more) the first and the last are kept. A full ring gives up its oldest.
+    /// between any more) the first and the last are kept, of a full ring those of every stay; a ring that is full of
+    /// moves gives up its oldest.
     pub(super) fn insert_visit(&mut self, visit: &Visit, visits_max: usize, settled_ms: i64) -> Inserted {
+        let visits_max = visits_max.clamp(1, ITEMS_MAX);
         self.shorten_stays(settled_ms);
+        if self.list::<Visit>().len() >= visits_max {
+            self.shorten_stays(i64::MAX);
+        }
         let all = self.list::<Visit>();
         // Most come last.
         let mut index = match all.last() {
             Some(last) if !self.is_before(last, visit) => all.partition_point(|known| self.is_before(known, visit)),
             _ => all.len(),
         };
-        if all.len() >= visits_max.clamp(1, ITEMS_MAX) {
+        if all.len() >= visits_max {
             if index == 0 {
                 return Inserted::TooOld;
             }
@@ -64,15 +69,18 @@ impl Block {
 
     /// Visits of one moment are told apart by what does not depend on the order of their arrival.
     fn is_before(&self, one: &Visit, other: &Visit) -> bool {
-        let tell_apart = |visit: &Visit| {
-            let id = self.event_id(visit.event_id, visit.packing).to_string();
-            hash(&[id.as_str(), self.text(visit.product)])
-        };
+        let tell_apart = |visit: &Visit| self.rank(visit.event_id, visit.packing, visit.product);
         match one.at.cmp(&other.at) {
             Ordering::Less => true,
             Ordering::Equal => tell_apart(one) < tell_apart(other),
             Ordering::Greater => false,
         }
+    }
+
+    /// A number that says which of several events of one moment counts as the later, whichever came first.
+    pub(super) fn rank(&self, event_id: ShortId, packing: u8, product: TextId) -> u64 {
+        let id = self.event_id(event_id, packing).to_string();
+        hash(&[id.as_str(), self.text(product)])
     }
 
     fn shorten_stays(&mut self, settled_ms: i64) {
