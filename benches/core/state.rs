@@ -4,7 +4,7 @@ use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Instant;
 
-use falsefront::detections::impossible_travel::{self, Leg};
+use falsefront::detections::impossible_travel;
 use falsefront::detections::settings::DetectionSettings;
 use falsefront::detections::{claimed_location, remote_desktop_relay};
 use falsefront::enrich::Reference;
@@ -66,9 +66,14 @@ pub(crate) fn one_account(reference: &Arc<Reference>) {
         || (),
         |()| {
             for seen in &seen {
-                for visits in impossible_travel::legs(&change) {
-                    black_box(Leg::between(visits, &facts, &interner.spots, &settings.travel));
-                }
+                let travel = &settings.travel;
+                black_box(impossible_travel::legs(
+                    &change,
+                    seen.claim.terms,
+                    &facts,
+                    &interner.spots,
+                    travel,
+                ));
                 black_box(claimed_location::detect(
                     seen,
                     &facts,
@@ -76,7 +81,13 @@ pub(crate) fn one_account(reference: &Arc<Reference>) {
                     &change,
                     &settings.claim,
                 ));
-                black_box(remote_desktop_relay::detect(seen, &facts, &change, &settings.relay));
+                black_box(remote_desktop_relay::detect(
+                    seen,
+                    &facts,
+                    &interner.spots,
+                    &change,
+                    &settings.relay,
+                ));
             }
         },
     );

@@ -2,8 +2,8 @@
 //!
 //! | indicator | points | source |
 //! |---|---|---|
-//! | remote-desktop logon from outside into a device with an open VPN session | 4 | FBI 2024, advisory bullet 4 |
-//! | remote-desktop logon from outside without such a session | 2 | |
+//! | remote-desktop logon from outside into a device with an open VPN session, or one that is opened soon after | 4 | FBI 2024, advisory bullet 4 |
+//! | remote-desktop logon from outside without such a session | 2, unless there was one with | |
 //! | KVM named by USB or by display identification | 3 | ATT&CK T1219.003 |
 //! | both of these | 1 more | |
 //! | keyboard, mouse and storage on one USB parent | 1 | docks do that too |
@@ -15,13 +15,18 @@
 //! | tool running while a VPN session was up | 0, shown only: many are always connected | FBI 2024 |
 
 use std::borrow::Cow;
+use std::net::IpAddr;
 
 use crate::detections::settings::RelaySettings;
 use crate::model::event_id::EventId;
+use crate::model::place::Scale;
 use crate::model::{ClaimRef, ToolKind};
 use crate::window::account::{AccountFacts, PeripheralFact, RdpFact, SessionFact, ToolFact};
 use crate::window::origin::Address;
+use crate::window::spots::{Spot, Spots};
 use crate::window::{DAY_MS, HOUR_MS, day_of};
+
+const MINUTE_MS: i64 = 60_000;
 
 /// One indicator.
 #[derive(Clone, Debug, PartialEq)]
@@ -40,6 +45,10 @@ pub struct Indicator<'a> {
     pub event_id: &'a EventId,
     /// Product of that event.
     pub product: &'a str,
+    /// The logon, if it is one.
+    pub logon: Option<&'a RdpFact>,
+    /// The VPN session it fell into.
+    pub session: Option<&'a SessionFact>,
 }
 
 /// Class of an indicator.
@@ -99,11 +108,12 @@ impl Class {
 #[must_use]
 pub fn of<'a>(
     facts: &'a AccountFacts,
+    spots: &Spots,
     claim: ClaimRef<'_>,
     at_ms: i64,
     settings: &RelaySettings,
 ) -> Vec<Indicator<'a>> {
-    let mut found = sightings(facts, at_ms, settings);
+    let mut found = sightings(facts, spots, at_ms, settings);
     let tools: Vec<&ToolFact> = unapproved_tools(facts, at_ms, settings).collect();
     found.extend(several_tools(&tools, settings));
     found.extend(
@@ -132,11 +142,16 @@ pub fn of<'a>(
 /// The indicators that one fact shows by itself: logons, KVM hardware, tools. What links tell of; those that take
 /// two facts to see are left out.
 #[must_use]
-pub fn sightings<'a>(facts: &'a AccountFacts, at_ms: i64, settings: &RelaySettings) -> Vec<Indicator<'a>> {
+pub fn sightings<'a>(
+    facts: &'a AccountFacts,
+    spots: &Spots,
+    at_ms: i64,
+    settings: &RelaySettings,
+) -> Vec<Indicator<'a>> {
     let since_ms = since_ms(at_ms, settings);
     let logons = facts.rare().rdp_logons.iter().filter(|logon| logon.time_ms >= since_ms);
     let mut found: Vec<Indicator<'a>> = logons
-        .filter_map(|logon| remote_desktop(logon, facts, settings))
+        .filter_map(|logon| remote_desktop(logon, facts, spots, settings))
         .collect();
     keep_strongest(&mut found);
     let peripherals: Vec<&PeripheralFact> = facts
@@ -174,6 +189,10 @@ pub fn points(indicators: &[Indicator<'_>]) -> u16 {
             None => classes.push((indicator.class, indicator.points)),
         }
     }
+    // A logon that waits for its session, or whose session nobody saw, is no other fact beside one that had it.
+    if classes.iter().any(|(class, _)| *class == Class::RelayInProgress) {
+        classes.retain(|(class, _)| *class != Class::RemoteDesktop);
+    }
     let both_kvm = classes.iter().filter(|(class, _)| class.is_kvm()).count() > 1;
     let kvm: u16 = classes
         .iter()
@@ -209,6 +228,8 @@ fn from_tool<'a>(tool: &'a ToolFact, class: Class, points: u16, label: impl Into
         device: &tool.device,
         event_id: &tool.event_id,
         product: &tool.product,
+        logon: None,
+        session: None,
     }
 }
 
@@ -223,6 +244,27 @@ fn tool_sighting<'a>(tool: &'a ToolFact) -> Option<Indicator<'a>> {
     Some(from_tool(tool, class, points, &*tool.name))
 }
 
+/// Tools that come together, by one vendor or one inside the other, so that seeing both is seeing one (the vendors' own pages
+/// about what their agents install).
+const BUNDLES: [[&str; 2]; 8] = [
+    ["Atera", "Splashtop"],
+    ["ConnectWise Automate", "ScreenConnect"],
+    ["Datto RMM", "Splashtop"],
+    ["LogMeIn", "LogMeIn Rescue"],
+    ["ManageEngine", "Zoho Assist"],
+    ["NinjaOne", "Splashtop"],
+    ["Sunlogin", "AweSun"],
+    ["Syncro", "Splashtop"],
+];
+
+/// Whether two names are one tool's, or of two that come together.
+fn is_one_product(one: &str, other: &str) -> bool {
+    one == other
+        || BUNDLES
+            .iter()
+            .any(|bundle| bundle.contains(&one) && bundle.contains(&other))
+}
+
 fn several_tools<'a>(tools: &[&'a ToolFact], settings: &RelaySettings) -> Option<Indicator<'a>> {
     let within_ms = i64::from(settings.several_tools_hours) * HOUR_MS;
     let remote: Vec<&&ToolFact> = tools.iter().filter(|t| is_remote_access(t)).collect();
@@ -230,7 +272,7 @@ fn several_tools<'a>(tools: &[&'a ToolFact], settings: &RelaySettings) -> Option
         for other in &remote[index + 1..] {
             let overlap = other.first_ms <= one.last_ms + within_ms && one.first_ms <= other.last_ms + within_ms;
             let is_one_device = one.device.eq_ignore_ascii_case(&other.device);
-            if overlap && is_one_device && one.name != other.name {
+            if overlap && is_one_device && !is_one_product(&one.name, &other.name) {
                 return Some(from_tool(
                     one,
                     Class::SeveralTools,
@@ -283,26 +325,60 @@ fn may_be_on(session: &SessionFact, device: &str, product: &str, facts: &Account
         || *session.product != *product && facts.device_of(device).is_some()
 }
 
-fn remote_desktop<'a>(logon: &'a RdpFact, facts: &AccountFacts, settings: &RelaySettings) -> Option<Indicator<'a>> {
+/// Where the account's window says that an address is.
+#[must_use]
+pub fn spot_of<'s>(address: IpAddr, facts: &AccountFacts, spots: &'s Spots) -> Option<&'s Spot> {
+    let address = Address::of(address);
+    let mut networks = facts.networks().iter();
+    let network = networks.find(|network| network.address.is_on_line_of(address))?;
+    Some(spots.get(network.spot))
+}
+
+/// Whether a logon came from where a session comes from: from its line, or from what may be the same line's IPv4 address
+/// where the session has its IPv6 prefix, or the other way round: the same provider in the same city.
+fn is_at_session(logon: &RdpFact, from: IpAddr, session: &SessionFact, facts: &AccountFacts, spots: &Spots) -> bool {
+    let Some(address) = session.address else { return false };
+    let is_beside = |spot: &Spot| {
+        let (asn, place) = (spot.network.asn, spot.place.as_deref());
+        let is_city = place.is_some_and(|place| place.scale == Scale::City);
+        let is_other_version = address.is_ipv4() != from.is_ipv4();
+        is_other_version && asn != 0 && asn == logon.network.asn && is_city && place == logon.place.as_deref()
+    };
+    Address::of(address).is_on_line_of(Address::of(from)) || spot_of(address, facts, spots).is_some_and(is_beside)
+}
+
+/// Whether a logon was made while a session was up, or lasted when the session was opened: who drives the laptop from
+/// elsewhere has to be on it before the VPN is.
+fn falls_into(logon: &RdpFact, session: &SessionFact, settings: &RelaySettings) -> bool {
+    let lasted_ms = i64::from(settings.logon_minutes) * MINUTE_MS;
+    covers(session, logon.time_ms, settings)
+        || (logon.time_ms..=logon.time_ms.saturating_add(lasted_ms)).contains(&session.opened_ms)
+}
+
+fn remote_desktop<'a>(
+    logon: &'a RdpFact,
+    facts: &'a AccountFacts,
+    spots: &Spots,
+    settings: &RelaySettings,
+) -> Option<Indicator<'a>> {
     let from = logon.address?;
     if logon.network.class == crate::model::NetworkClass::Corporate {
         return None;
     }
-    let up = || {
-        facts
-            .rare()
-            .sessions
-            .iter()
-            .filter(|s| covers(s, logon.time_ms, settings))
+    let sessions = &facts.rare().sessions;
+    let up = || sessions.iter().filter(|s| falls_into(logon, s, settings));
+    let is_there = |s: &SessionFact| is_at_session(logon, from, s, facts, spots);
+    // A session that names this very device is its own; another may only be if there is none.
+    let is_of_device = |s: &SessionFact| !s.device.is_empty() && s.device.eq_ignore_ascii_case(&logon.device);
+    let has_own = up().any(is_of_device);
+    let may_be_its = |s: &SessionFact| match has_own {
+        true => is_of_device(s),
+        false => may_be_on(s, &logon.device, &logon.product, facts),
     };
-    let is_on_its_line = |s: &SessionFact| {
-        s.address
-            .is_some_and(|at| Address::of(at).is_on_line_of(Address::of(from)))
-    };
-    let elsewhere = up().filter(|s| may_be_on(s, &logon.device, &logon.product, facts) && !is_on_its_line(s));
+    let elsewhere = up().filter(|s| may_be_its(s) && !is_there(s));
     let session = elsewhere.min_by_key(|s| (s.opened_ms, s.id));
     // Where the account has a session up, on whatever device, its owner is: no outside, unless this device's is elsewhere.
-    if session.is_none() && up().any(is_on_its_line) {
+    if session.is_none() && up().any(is_there) {
         return None;
     }
     let place = logon
@@ -314,7 +390,12 @@ fn remote_desktop<'a>(logon: &'a RdpFact, facts: &AccountFacts, settings: &Relay
             let via = session
                 .address
                 .map_or_else(|| "an unknown address".to_owned(), |ip| ip.to_string());
-            let label = format!("remote-desktop logon from {from} ({place}) while the VPN session from {via} was up");
+            let label = match logon.time_ms < session.opened_ms {
+                true => format!(
+                    "remote-desktop logon from {from} ({place}) just before the VPN session from {via} was opened"
+                ),
+                false => format!("remote-desktop logon from {from} ({place}) while the VPN session from {via} was up"),
+            };
             (Class::RelayInProgress, 4, label)
         }
         None => (
@@ -331,6 +412,8 @@ fn remote_desktop<'a>(logon: &'a RdpFact, facts: &AccountFacts, settings: &Relay
         device: &logon.device,
         event_id: &logon.event_id,
         product: &logon.product,
+        logon: Some(logon),
+        session,
     })
 }
 
@@ -404,5 +487,7 @@ fn from_peripheral<'a>(fact: &'a PeripheralFact, class: Class, points: u16, labe
         device: &fact.device,
         event_id: &fact.event_id,
         product: &fact.product,
+        logon: None,
+        session: None,
     }
 }

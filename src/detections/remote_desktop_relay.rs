@@ -4,14 +4,17 @@
 //! FBI's updates of 2023 to 2025). ATT&CK: T1219.002, T1219.003, T1021.001, T1133.
 //! One weak indicator is a signal. An alert takes a remote-desktop logon from outside *during* the owner's VPN
 //! session, or independent indicators that add up; `indicators` has the table of points.
-//! Blind to: a KVM with changed identities and no storage, tools nobody reports, an approved tool in the wrong hands.
+//! Blind to: a KVM with changed identities and no storage, tools nobody reports, an approved tool in the wrong hands; a
+//! logon from a private address, as from a second computer beside the laptop.
 
 use crate::detections::indicators::{self, Class, Indicator};
 use crate::detections::settings::RelaySettings;
 use crate::model::{
-    AccountKind, Detection, Evidence, Finding, Guard, Measure, Observation, Rule, Severity, Strength, attack,
+    AccountKind, Detection, Evidence, EvidencePlace, Finding, Guard, Measure, Network, Observation, Rule, Severity,
+    Strength, attack,
 };
-use crate::window::account::{AccountFacts, Change, Lateness};
+use crate::window::account::{AccountFacts, Change, Lateness, RdpFact, SessionFact};
+use crate::window::spots::{Spot, Spots};
 
 /// What is constant about it.
 pub const RULE: Rule = Rule {
@@ -25,7 +28,7 @@ pub const RULE: Rule = Rule {
         attack::REMOTE_DESKTOP_PROTOCOL,
         attack::EXTERNAL_REMOTE_SERVICES,
     ],
-    blind_to: "KVM hardware with changed identities, tools no agent reports, and approved tools in the wrong hands",
+    blind_to: "KVM hardware with changed identities, tools no agent reports, approved tools in the wrong hands, and remote-desktop logons from private addresses, as from a second computer beside the laptop",
 };
 
 /// Judges the account's indicators after one more of them.
@@ -33,13 +36,14 @@ pub const RULE: Rule = Rule {
 pub fn detect(
     seen: &Observation<'_>,
     facts: &AccountFacts,
+    spots: &Spots,
     change: &Change,
     settings: &RelaySettings,
 ) -> Option<Finding> {
     if !change.relay_facts || seen.claim.terms.kind == AccountKind::Service {
         return None;
     }
-    let found = indicators::of(facts, seen.claim, seen.order_ms, settings);
+    let found = indicators::of(facts, spots, seen.claim, seen.order_ms, settings);
     let points = indicators::points(&found);
     let mut classes: Vec<Class> = found.iter().map(|i| i.class).collect();
     classes.sort_unstable();
@@ -66,7 +70,7 @@ pub fn detect(
         message: format!("Relay indicators: {account}: {}", labels.join("; ")),
         first_ms: found.iter().map(|i| i.time_ms).min().unwrap_or(seen.order_ms),
         last_ms: found.iter().map(|i| i.time_ms).max().unwrap_or(seen.order_ms),
-        evidence: found.iter().map(|i| evidence(account, i)).collect(),
+        evidence: evidence(account, &found, facts, spots),
         measures: vec![
             Measure::against("indicator_points", f64::from(points), f64::from(settings.alert_points)),
             Measure::shown(
@@ -80,7 +84,29 @@ pub fn detect(
     })
 }
 
-fn evidence(account: &str, indicator: &Indicator<'_>) -> Evidence {
+/// Every indicator, and behind the logons the sessions that they fell into: both ends of a relay.
+fn evidence(account: &str, found: &[Indicator<'_>], facts: &AccountFacts, spots: &Spots) -> Vec<Evidence> {
+    let mut all: Vec<Evidence> = found.iter().map(|indicator| shown(account, indicator)).collect();
+    let mut sessions: Vec<&SessionFact> = Vec::new();
+    for indicator in found {
+        let Some(session) = indicator.session.filter(|session| !sessions.contains(session)) else {
+            continue;
+        };
+        sessions.push(session);
+        let spot = session
+            .address
+            .and_then(|address| indicators::spot_of(address, facts, spots));
+        all.push(session_shown(account, session, spot, indicator.logon));
+    }
+    all
+}
+
+fn shown(account: &str, indicator: &Indicator<'_>) -> Evidence {
+    let from = indicator.logon.map(|logon| Evidence {
+        address: logon.address,
+        place: logon.place.as_deref().map(EvidencePlace::from),
+        ..on_network(&logon.network)
+    });
     Evidence {
         role: indicator.class.as_str().to_owned(),
         event_id: indicator.event_id.to_string(),
@@ -92,6 +118,37 @@ fn evidence(account: &str, indicator: &Indicator<'_>) -> Evidence {
             ("indicator".to_owned(), indicator.label.to_string()),
             ("points".to_owned(), indicator.points.to_string()),
         ],
+        ..from.unwrap_or_default()
+    }
+}
+
+fn session_shown(account: &str, session: &SessionFact, spot: Option<&Spot>, logon: Option<&RdpFact>) -> Evidence {
+    let place = spot.and_then(|spot| spot.place.as_deref());
+    let from = logon.and_then(|logon| logon.place.as_deref());
+    let distance_km = place.zip(from).map(|(one, other)| one.point.distance_km(other.point));
+    Evidence {
+        role: "vpn_session".to_owned(),
+        event_id: session.event_id.to_string(),
+        product: session.product.to_string(),
+        time_ms: session.opened_ms,
+        account: account.to_owned(),
+        device: session.device.to_string(),
+        address: session.address,
+        place: place.map(EvidencePlace::from),
+        facts: distance_km
+            .map(|km| ("distance_to_logon_km".to_owned(), format!("{km:.0}")))
+            .into_iter()
+            .collect(),
+        ..spot.map(|spot| on_network(&spot.network)).unwrap_or_default()
+    }
+}
+
+fn on_network(network: &Network) -> Evidence {
+    Evidence {
+        network_class: Some(network.class),
+        network_label: network.label.clone(),
+        asn: network.asn,
+        organization: network.organization.clone(),
         ..Evidence::default()
     }
 }
@@ -104,14 +161,14 @@ fn guards(settings: &RelaySettings, in_progress: bool, classes: usize) -> Vec<Gu
     let alone = if in_progress {
         "a logon during the owner's VPN session stands on its own".to_owned()
     } else {
-        format!("{classes} independent kinds of indicator; one alone is a signal")
+        format!("{classes} kinds of indicator that add up; one alone is a signal")
     };
     vec![
         Guard::ran("approved_tools", approved),
         Guard::ran("single_indicator", alone),
         Guard::ran(
             "corporate_source",
-            "no logon from a corporate network or the session's own address was counted",
+            "no logon from a corporate network, or from the session's own line, was counted",
         ),
         Guard::ran("dock", "a composite USB device alone has one point"),
     ]

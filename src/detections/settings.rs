@@ -92,6 +92,9 @@ pub struct ClaimSettings {
     /// Days away before an alert where a single network carries the evidence against somebody on the payroll: one
     /// misplaced address could explain it.
     pub days_min_single_network: u16,
+    /// Days at the company's own egress and nowhere else from which somebody works in an office, and counts as seen where
+    /// they claim to be.
+    pub office_days_min: u16,
     /// Days away before a signal.
     pub signal_days_min: u16,
     /// Share of located days that were away.
@@ -108,6 +111,7 @@ impl Default for ClaimSettings {
             days_min: 5,
             days_min_after_near: 10,
             days_min_single_network: 10,
+            office_days_min: 3,
             signal_days_min: 3,
             share_min: 0.5,
             onboarding_days: 10,
@@ -131,6 +135,9 @@ pub struct RelaySettings {
     pub tenure_days: u16,
     /// A VPN session without a close is taken to last this long after it was last seen, hours.
     pub session_hours: u32,
+    /// A remote-desktop logon is taken to last this long at least, minutes: a VPN session opened meanwhile is opened by
+    /// whoever logged on.
+    pub logon_minutes: u32,
     /// Indicators older than this many days before the event do not count.
     pub window_days: u16,
 }
@@ -144,6 +151,7 @@ impl Default for RelaySettings {
             several_tools_hours: 24,
             tenure_days: 30,
             session_hours: 10,
+            logon_minutes: 30,
             window_days: 14,
         }
     }

@@ -9,8 +9,7 @@ use super::settings::DetectionSettings;
 use super::state::{Chunks, TOUCHED_MAX, Windowed};
 use super::unpacked::Unpacked;
 use super::{Apart, CodecError, Counts, Fold, Outputs, Position, StateSize};
-use crate::detections::impossible_travel::{self, Leg};
-use crate::detections::{claimed_location, remote_desktop_relay};
+use crate::detections::{claimed_location, impossible_travel, remote_desktop_relay};
 use crate::model::codec::{Malformed, Writer};
 use crate::model::key::HashKey;
 use crate::model::link::Offer;
@@ -193,10 +192,7 @@ impl Accounts {
             return;
         }
         let account = seen.event.account.as_str();
-        for visits in impossible_travel::legs(&change) {
-            let Some(leg) = Leg::between(visits, facts, spots, &settings.travel) else {
-                continue;
-            };
+        for leg in impossible_travel::legs(&change, seen.claim.terms, facts, spots, &settings.travel) {
             let brief = leg.brief(account);
             let published = self
                 .publisher
@@ -216,7 +212,7 @@ impl Accounts {
         }
         let offered = [
             claimed_location::detect(seen, facts, spots, &change, &settings.claim),
-            remote_desktop_relay::detect(seen, facts, &change, &settings.relay),
+            remote_desktop_relay::detect(seen, facts, spots, &change, &settings.relay),
         ];
         for finding in offered.into_iter().flatten() {
             Self::offer(
@@ -276,7 +272,7 @@ impl Accounts {
         episodes.settle(alert, &home);
         outputs.counts.add("findings_offered", finding.detection.as_str());
         let alert = uuid::Uuid::from_u128(alert).to_string();
-        let known = links::Known::of(seen, facts, settings);
+        let known = links::Known::of(seen, facts, spots, settings);
         let due = Link {
             clock_ms: position.append_ms,
             offer: Some(Box::new(Offer { alert, finding })),

@@ -34,7 +34,7 @@ pub fn due(
         return;
     }
     let device = device_concerned(seen, facts, change).map(Thing::Device);
-    let known = Known::of(seen, facts, settings);
+    let known = Known::of(seen, facts, spots, settings);
     let mut tell = |facts: &mut AccountFacts, thing: Thing| {
         let (days, before) = match thing {
             Thing::Network(index) => (facts.networks()[index].days, facts.networks()[index].told),
@@ -167,7 +167,7 @@ struct Names {
 impl Known {
     /// What it knows at the time of an observation.
     #[must_use]
-    pub fn of(seen: &Observation<'_>, facts: &AccountFacts, settings: &DetectionSettings) -> Self {
+    pub fn of(seen: &Observation<'_>, facts: &AccountFacts, spots: &Spots, settings: &DetectionSettings) -> Self {
         let (days_located, days_away) = claimed_location::ledger(facts, day_at(seen), &settings.claim);
         let devices = facts.devices().iter().filter(|d| !d.is_fingerprint()).count();
         let mut known = Self {
@@ -178,13 +178,19 @@ impl Known {
             names: None,
         };
         if facts.rare().has_sightings() {
-            known.add_sightings(seen, facts, settings);
+            known.add_sightings(seen, facts, spots, settings);
         }
         known
     }
 
-    fn add_sightings(&mut self, seen: &Observation<'_>, facts: &AccountFacts, settings: &DetectionSettings) {
-        let found = indicators::sightings(facts, seen.order_ms, &settings.relay);
+    fn add_sightings(
+        &mut self,
+        seen: &Observation<'_>,
+        facts: &AccountFacts,
+        spots: &Spots,
+        settings: &DetectionSettings,
+    ) {
+        let found = indicators::sightings(facts, spots, seen.order_ms, &settings.relay);
         let labels = |wanted: fn(Class) -> bool| {
             let labels = found.iter().filter(|i| wanted(i.class)).map(|i| i.label.to_string());
             distinct(labels.collect())

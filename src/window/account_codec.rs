@@ -273,14 +273,22 @@ fn read_news(plain: &mut Reader<'_>) -> Result<u16, Malformed> {
     plain.u32().map(|news| news as u16)
 }
 
+const IS_CLOSED: u8 = 1;
+/// Its address was seen later than it was opened: behind the close stands when. A build before this one had none.
+const HAS_MOVED: u8 = 1 << 1;
+
 fn write_session(writer: &mut SharedWriter, fact: &SessionFact) {
     let plain = &mut writer.plain;
     plain.uint(fact.id);
     plain.int(fact.opened_ms);
     plain.int(fact.seen_ms);
-    plain.bool(fact.closed_ms.is_some());
+    let has_moved = fact.address_ms != fact.opened_ms;
+    plain.u8((u8::from(fact.closed_ms.is_some()) * IS_CLOSED) | (u8::from(has_moved) * HAS_MOVED));
     if let Some(closed) = fact.closed_ms {
         plain.int(closed);
+    }
+    if has_moved {
+        plain.int(fact.address_ms);
     }
     plain.ip(fact.address);
     plain.str(&fact.device);
@@ -290,11 +298,20 @@ fn write_session(writer: &mut SharedWriter, fact: &SessionFact) {
 
 fn read_session(reader: &mut SharedReader<'_, '_>) -> Result<SessionFact, Malformed> {
     let plain = &mut reader.plain;
+    let (id, opened_ms, seen_ms, mask) = (plain.uint()?, plain.int()?, plain.int()?, plain.u8()?);
+    if mask > IS_CLOSED | HAS_MOVED {
+        return Err(plain.malformed("whether a session is closed"));
+    }
     Ok(SessionFact {
-        id: plain.uint()?,
-        opened_ms: plain.int()?,
-        seen_ms: plain.int()?,
-        closed_ms: if plain.bool()? { Some(plain.int()?) } else { None },
+        id,
+        opened_ms,
+        seen_ms,
+        closed_ms: if mask & IS_CLOSED != 0 {
+            Some(plain.int()?)
+        } else {
+            None
+        },
+        address_ms: if mask & HAS_MOVED != 0 { plain.int()? } else { opened_ms },
         address: plain.ip()?,
         device: boxed(plain)?,
         event_id: EventId::read(plain)?,

@@ -23,6 +23,7 @@ pub mod origin;
 pub mod network_fact;
 pub mod device_fact;
 pub mod rare;
+pub mod sessions;
 pub mod dropped;
 pub mod account;
 mod account_networks;

@@ -3,13 +3,14 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::day_at;
 use super::days::Days;
 use super::dropped::{Dropped, FullList};
-use super::episode::{Episodes, hash};
+use super::episode::Episodes;
+pub use super::sessions::SessionFact;
 use super::settings::WindowSettings;
+use super::{day_at, sessions};
 use crate::model::event_id::EventId;
-use crate::model::{EventKind, Network, Observation, Outcome, Place, ToolKind};
+use crate::model::{EventKind, Network, Observation, Outcome, Place, Tool, ToolKind};
 
 /// Facts that most accounts have none of, so that their windows have no room for them.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,27 +30,6 @@ pub struct Rare {
 /// None of them.
 pub(super) static NONE: Rare = Rare::none();
 
-/// A VPN session.
-#[derive(Clone, Debug, PartialEq)]
-pub struct SessionFact {
-    /// Hash of the session's id, or of address and device where the source gives none.
-    pub id: u64,
-    /// Opened, ms; the earliest time it was seen.
-    pub opened_ms: i64,
-    /// Latest time it was seen up, ms.
-    pub seen_ms: i64,
-    /// Closed, ms, if it was.
-    pub closed_ms: Option<i64>,
-    /// Address it came from.
-    pub address: Option<IpAddr>,
-    /// Device; empty if unknown.
-    pub device: Box<str>,
-    /// Id of the event that opened it.
-    pub event_id: EventId,
-    /// Product of that event.
-    pub product: Box<str>,
-}
-
 /// A tool seen on a device of the account, or a VPN brand its network or identity provider named.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ToolFact {
@@ -67,7 +47,7 @@ pub struct ToolFact {
     pub first_ms: i64,
     /// See `first_ms`.
     pub last_ms: i64,
-    /// Id of the first event that showed it.
+    /// Id of the latest event that showed it.
     pub event_id: EventId,
     /// Product of that event.
     pub product: Box<str>,
@@ -188,7 +168,7 @@ impl Rare {
         let event = seen.event;
         match event.kind {
             EventKind::VpnOpen | EventKind::VpnRenew | EventKind::VpnClose => {
-                self.apply_session(seen, settings.sessions_max, dropped);
+                sessions::apply(&mut self.sessions, seen, settings.sessions_max, dropped);
                 is_fact = true;
             }
             EventKind::RdpLogon if event.outcome == Outcome::Success => {
@@ -210,18 +190,23 @@ impl Rare {
             _ => {}
         }
         if let Some(tool) = &event.tool {
-            let gone = self.tool(&tool.name, tool.kind, tool.unattended, seen, settings.sightings_max);
+            let device = event.device.as_ref().map_or("", |d| d.id.as_ref());
+            let gone = self.tool(tool, device, seen, settings.sightings_max);
             dropped.add(FullList::Tools, gone);
             is_fact = true;
         }
         if let Some(brand) = vpn_brand(seen) {
-            let known = self
-                .tools
-                .iter()
-                .any(|t| *t.name == *brand && t.kind == ToolKind::VpnClient);
-            let gone = self.tool(brand, ToolKind::VpnClient, false, seen, settings.sightings_max);
+            // The network showed it, whatever device was behind: one who signs in with many has one brand.
+            let brand = Tool {
+                name: brand.into(),
+                kind: ToolKind::VpnClient,
+                indicator: None,
+                unattended: false,
+            };
+            let is_known = self.tools.iter().any(|t| t.is(&brand, ""));
+            let gone = self.tool(&brand, "", seen, settings.sightings_max);
             dropped.add(FullList::Tools, gone);
-            is_fact |= !known;
+            is_fact |= !is_known;
         }
         is_fact
     }
@@ -246,28 +231,17 @@ impl Rare {
         true
     }
 
-    /// Folds a tool, and says how many others made room for it.
-    fn tool(
-        &mut self,
-        name: &str,
-        kind: ToolKind,
-        unattended: bool,
-        seen: &Observation<'_>,
-        sightings_max: usize,
-    ) -> usize {
-        let device = seen.event.device.as_ref().map_or("", |d| d.id.as_ref());
-        let found = self
-            .tools
-            .iter()
-            .position(|t| *t.name == *name && t.kind == kind && *t.device == *device);
+    /// Folds a tool, and says how many others made room for it: first those that are only context, as VPN brands are.
+    fn tool(&mut self, tool: &Tool<'_>, device: &str, seen: &Observation<'_>, sightings_max: usize) -> usize {
+        let found = self.tools.iter().position(|t| t.is(tool, device));
         let mut gone = 0;
         let index = found.unwrap_or_else(|| {
-            gone = make_room(&mut self.tools, sightings_max, |t| t.last_ms);
+            gone = make_room(&mut self.tools, sightings_max, |t| (!t.is_context(), t.last_ms));
             self.tools.push(ToolFact {
-                name: name.into(),
-                kind,
+                name: tool.name.as_ref().into(),
+                kind: tool.kind,
                 device: device.into(),
-                unattended,
+                unattended: tool.unattended,
                 days: Days::default(),
                 first_ms: seen.order_ms,
                 last_ms: seen.order_ms,
@@ -277,90 +251,20 @@ impl Rare {
             self.tools.len() - 1
         });
         let fact = &mut self.tools[index];
-        fact.unattended |= unattended;
+        fact.unattended |= tool.unattended;
         fact.days.mark(day_at(seen));
-        fact.last_ms = fact.last_ms.max(seen.order_ms);
-        if seen.order_ms < fact.first_ms {
-            fact.first_ms = seen.order_ms;
+        fact.first_ms = fact.first_ms.min(seen.order_ms);
+        if (seen.order_ms, &seen.event.id) > (fact.last_ms, &fact.event_id) {
+            fact.last_ms = seen.order_ms;
             fact.event_id = seen.event.id.clone();
             fact.product = seen.event.product.as_ref().into();
         }
         gone
     }
-
-    fn apply_session(&mut self, seen: &Observation<'_>, sessions_max: usize, dropped: &mut Dropped) {
-        let event = seen.event;
-        if event.outcome == Outcome::Failure {
-            return;
-        }
-        let device = event.device.as_ref().map_or("", |d| d.id.as_ref());
-        let id = match &event.session {
-            Some(session) => hash(&[session.as_ref()]),
-            None => hash(&[
-                event.source_ip.map(|ip| ip.to_string()).unwrap_or_default().as_str(),
-                device,
-            ]),
-        };
-        let time_ms = seen.order_ms;
-        let found = if event.session.is_some() {
-            self.sessions.iter().position(|s| s.id == id)
-        } else {
-            // A gateway that renegotiates without saying for which session, and whose opening was not seen, opens none.
-            let found = self.session_at(id, time_ms, event.kind);
-            if found.is_none() && event.kind == EventKind::VpnRenew && device.is_empty() {
-                return;
-            }
-            found
-        };
-        let index = found.unwrap_or_else(|| {
-            // Those that are over give way first.
-            let gone = make_room(&mut self.sessions, sessions_max, |s| (s.closed_ms.is_none(), s.seen_ms));
-            dropped.add(FullList::Sessions, gone);
-            self.sessions.push(SessionFact {
-                id,
-                opened_ms: time_ms,
-                seen_ms: time_ms,
-                closed_ms: None,
-                address: event.source_ip,
-                device: device.into(),
-                event_id: event.id.clone(),
-                product: event.product.as_ref().into(),
-            });
-            self.sessions.len() - 1
-        });
-        let fact = &mut self.sessions[index];
-        let is_latest = time_ms >= fact.seen_ms;
-        fact.opened_ms = fact.opened_ms.min(time_ms);
-        fact.seen_ms = fact.seen_ms.max(time_ms);
-        fact.address = fact.address.or(event.source_ip);
-        // A close that arrives late does not end a session that was seen up after it.
-        if event.kind == EventKind::VpnClose {
-            fact.closed_ms = if is_latest { Some(time_ms) } else { fact.closed_ms };
-        } else if fact.closed_ms.is_some_and(|closed| closed < time_ms) {
-            fact.closed_ms = None;
-        }
-    }
-}
-
-impl Rare {
-    /// The session without an id of its own that an event at that time belongs to: the latest opened by then, else the
-    /// earliest behind, whose opening arrives late. One that was closed before is over; who comes back opens another.
-    fn session_at(&self, id: u64, time_ms: i64, kind: EventKind) -> Option<usize> {
-        let alike = || self.sessions.iter().enumerate().filter(|(_, s)| s.id == id);
-        let is_over = |s: &SessionFact| kind != EventKind::VpnClose && s.closed_ms.is_some_and(|at| at < time_ms);
-        let by_then = alike().filter(|(_, s)| s.opened_ms <= time_ms);
-        let latest = by_then.max_by_key(|(_, s)| s.opened_ms).filter(|(_, s)| !is_over(s));
-        let behind = || {
-            alike()
-                .filter(|(_, s)| s.opened_ms > time_ms)
-                .min_by_key(|(_, s)| s.opened_ms)
-        };
-        latest.or_else(behind).map(|(index, _)| index)
-    }
 }
 
 /// Frees one place in a full list by giving up its oldest entry, and says how many were given up.
-fn make_room<T, K: Ord>(list: &mut Vec<T>, max: usize, time: impl Fn(&T) -> K) -> usize {
+pub(super) fn make_room<T, K: Ord>(list: &mut Vec<T>, max: usize, time: impl Fn(&T) -> K) -> usize {
     let before = list.len();
     while list.len() >= max.max(1) {
         let oldest = list
@@ -371,6 +275,18 @@ fn make_room<T, K: Ord>(list: &mut Vec<T>, max: usize, time: impl Fn(&T) -> K) -
         list.remove(oldest);
     }
     before - list.len()
+}
+
+impl ToolFact {
+    /// Whether it is that tool on that device.
+    fn is(&self, tool: &Tool<'_>, device: &str) -> bool {
+        *self.name == *tool.name && self.kind == tool.kind && *self.device == *device
+    }
+
+    /// Whether it gives meaning to other facts and is no indicator itself.
+    fn is_context(&self) -> bool {
+        matches!(self.kind, ToolKind::VpnClient | ToolKind::DevTunnel)
+    }
 }
 
 impl PeripheralFact {
@@ -461,7 +377,7 @@ fn vpn_brand<'s>(seen: &'s Observation<'_>) -> Option<&'s str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Claim, Device, Event, Key, Peripheral, Tool};
+    use crate::model::{Claim, Event, Key, Peripheral, Tool};
 
     fn seen<'o>(event: &'o Event<'o>, time_ms: i64, claim: &'o Claim, network: &'o Arc<Network>) -> Observation<'o> {
         Observation {
@@ -562,58 +478,5 @@ mod tests {
             kept,
             [(30, "b".to_owned(), [false; 2]), (40, "e".to_owned(), [true; 2])]
         );
-    }
-
-    /// Opened and closed of the sessions without ids of their own that a laptop's gateway tells of, ms.
-    fn sessions(told: &[(EventKind, i64)]) -> Vec<(i64, Option<i64>)> {
-        let of_one: Vec<_> = told.iter().map(|(kind, at)| (*kind, "lt-7", *at)).collect();
-        sessions_of(&of_one)
-    }
-
-    /// As [`sessions`], of several devices.
-    fn sessions_of(told: &[(EventKind, &str, i64)]) -> Vec<(i64, Option<i64>)> {
-        let (mut rare, claim) = (Rare::none(), Claim::default());
-        for (kind, device, time_ms) in told {
-            let event = Event {
-                device: Some(Device {
-                    id: (*device).into(),
-                    hostname: None,
-                    managed: None,
-                    fingerprint: false,
-                }),
-                ..Event::sample(*kind, "x")
-            };
-            rare.apply(
-                &seen(&event, *time_ms, &claim, &Arc::default()),
-                &WindowSettings::default(),
-                &mut Dropped::default(),
-            );
-        }
-        rare.sessions.iter().map(|s| (s.opened_ms, s.closed_ms)).collect()
-    }
-
-    #[test]
-    fn a_session_without_an_id_ends_with_its_close() {
-        use EventKind::{VpnClose, VpnOpen, VpnRenew};
-        let first = [(VpnOpen, 0), (VpnClose, 10)];
-        for behind in [
-            [(VpnOpen, 20), (VpnRenew, 22), (VpnClose, 25)],
-            [(VpnRenew, 22), (VpnOpen, 20), (VpnClose, 25)],
-        ] {
-            let told = [&first[..], &behind].concat();
-            assert_eq!(sessions(&told), [(0, Some(10)), (20, Some(25))], "{behind:?}");
-        }
-        assert_eq!(sessions(&[(VpnRenew, 5)]), [(5, None)], "its opening was not seen");
-    }
-
-    #[test]
-    fn sessions_that_are_over_give_way_to_one_that_is_up() {
-        use EventKind::{VpnClose, VpnOpen};
-        let max = i64::try_from(WindowSettings::default().sessions_max).unwrap();
-        let flaps = (1..=max + 2).flat_map(|at| [(VpnOpen, "phone", 100 * at), (VpnClose, "phone", 100 * at + 1)]);
-        let told: Vec<_> = std::iter::once((VpnOpen, "lt-7", 0)).chain(flaps).collect();
-        let kept = sessions_of(&told);
-        assert_eq!((kept.len() as i64, kept[0]), (max, (0, None)));
-        assert!(!kept.contains(&(100, Some(101))));
     }
 }

@@ -121,6 +121,7 @@ fn detections(settings: &DetectionSettings, range: &mut Ranges<'_>) {
         ("days_min", claim.days_min),
         ("days_min_after_near", claim.days_min_after_near),
         ("days_min_single_network", claim.days_min_single_network),
+        ("office_days_min", claim.office_days_min),
         ("signal_days_min", claim.signal_days_min),
     ] {
         range.of(key, days, 1, DAYS);
@@ -134,6 +135,7 @@ fn detections(settings: &DetectionSettings, range: &mut Ranges<'_>) {
     range.of("several_tools_hours", relay.several_tools_hours, 1, HOURS);
     range.of("tenure_days", relay.tenure_days, 0, TENURE);
     range.of("session_hours", relay.session_hours, 1, HOURS);
+    range.of("logon_minutes", relay.logon_minutes, 0, 24 * 60);
     range.of("window_days", relay.window_days, 1, DAYS);
     range.section = "detections.device.";
     range.of("window_days", device.window_days, 1, DAYS);
