@@ -193,6 +193,25 @@ mod tests {
     }
 
     #[test]
+    fn who_looks_at_other_machines_lets_nobody_in() {
+        for viewer in [
+            "vncviewer.exe",
+            "tvnviewer",
+            "nxplayer",
+            "rutview",
+            "romviewer",
+            "Radmin.exe",
+            "moonlight",
+            "tsh",
+        ] {
+            assert_eq!(named(by_process(viewer)), "", "{viewer}");
+        }
+        for host in ["vncserver", "tvnserver", "nxserver", "rutserv", "romserver", "rserver3"] {
+            assert!(by_process(host).is_some(), "{host}");
+        }
+    }
+
+    #[test]
     fn processes_are_known_by_base_name() {
         for (process, name) in [
             ("anydesk", "AnyDesk"),

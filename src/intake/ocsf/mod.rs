@@ -78,7 +78,7 @@ impl<'a> Source<'_, 'a> {
         } else {
             values.ms(record.time, "time")?
         };
-        let outcome = self.outcome(reading.kind);
+        let outcome = self.outcome(reading.kind, activity);
         let forwarded = record.http_request.x_forwarded_for.iter();
         let forwarded = forwarded.flat_map(|list| addresses(&values.text(*list)));
         let source_ip = address::source(values.address(record.src_endpoint.ip).into_iter().chain(forwarded));
@@ -371,7 +371,7 @@ impl<'a> Source<'_, 'a> {
         })
     }
 
-    fn outcome(self, kind: EventKind) -> Outcome {
+    fn outcome(self, kind: EventKind, activity: i64) -> Outcome {
         let status = self.values.text(self.record.status);
         match self.values.int(self.record.status_id) {
             Some(1) => Outcome::Success,
@@ -381,6 +381,8 @@ impl<'a> Source<'_, 'a> {
             None if status.eq_ignore_ascii_case("failure") => Outcome::Failure,
             // A tunnel that was opened, kept up or closed did exist.
             None if status.is_empty() && is_tunnel(kind) => Outcome::Success,
+            // Who takes a session up again has one. Of a request or its answer (3, 4) nobody can tell.
+            None if status.is_empty() && kind == EventKind::RdpLogon && activity == 8 => Outcome::Success,
             None => Outcome::Unknown,
         }
     }

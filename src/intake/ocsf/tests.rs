@@ -184,6 +184,12 @@ fn remote_desktop_leads_to_the_far_device() {
     let rest = r#""user":{"name":"ann"},"dst_endpoint":{"uid":"WS-2","hostname":"ws-2"}"#;
     let far = record(4005, 4, rest).replace(r#""device""#, r#""devices""#);
     check(&far, |event| assert_eq!(event.unwrap().device.unwrap().id, "WS-2"));
+    for (activity, outcome) in [(4, Outcome::Unknown), (8, Outcome::Success)] {
+        let unsaid = record(4005, activity, rest).replace(r#""status_id""#, r#""status_ids""#);
+        check(&unsaid, |event| {
+            assert_eq!(event.unwrap().outcome, outcome, "{activity}")
+        });
+    }
     let logon = record(3002, 1, r#""user":{"name":"ann"},"logon_type_id":10"#);
     check(&logon, |event| assert_eq!(event.unwrap().kind, EventKind::RdpLogon));
 }
