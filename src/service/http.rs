@@ -3,7 +3,7 @@
 //! | path | is 200 while |
 //! |---|---|
 //! | `/livez` | every worker goes round; a broker's outage does not fail it |
-//! | `/readyz` | every assigned partition is restored and working |
+//! | `/readyz` | every assigned partition is restored and working; otherwise it says what is missing |
 //! | `/metrics` | always |
 
 use std::net::SocketAddr;
@@ -159,11 +159,12 @@ async fn livez(State(metrics): State<Metrics>) -> Response {
 }
 
 async fn readyz(State(metrics): State<Metrics>) -> Response {
-    let (assigned, live) = metrics.partitions();
-    if metrics.is_ready() {
+    let lacks = metrics.lacks();
+    if lacks.is_empty() {
+        let live = metrics.live_partitions();
         return (StatusCode::OK, format!("ok: {live} partitions\n")).into_response();
     }
-    let why = format!("not ready: {live} of {assigned} assigned partitions are live\n");
+    let why = format!("not ready:\n{}\n", lacks.join("\n"));
     (StatusCode::SERVICE_UNAVAILABLE, why).into_response()
 }
 

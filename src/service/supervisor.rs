@@ -172,8 +172,10 @@ impl Service {
                 threads.push(std::thread::Builder::new().name(name.clone()).spawn(move || {
                     // A panic is a bug of ours; the transaction it was in is never committed.
                     let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| job.run()));
-                    let result = result
-                        .unwrap_or_else(|_| Err(Failure::Stop("the worker panicked; please report it".to_owned())));
+                    let result = result.unwrap_or_else(|_| {
+                        job.metrics.worker(&job.name(), job.role).failed();
+                        Err(Failure::Stop("the worker panicked; please report it".to_owned()))
+                    });
                     let _ = sender.send((name, result));
                 })?);
             }
@@ -361,7 +363,10 @@ impl Job {
             );
             worker_metrics.rejoined();
         };
-        worker_metrics.gone();
+        match result {
+            Ok(()) => worker_metrics.gone(),
+            Err(_) => worker_metrics.failed(),
+        }
         result
     }
 

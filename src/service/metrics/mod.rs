@@ -5,11 +5,12 @@
 mod families;
 mod known;
 mod lag;
+mod readiness;
 mod recorder;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use prometheus::core::Collector as _;
@@ -22,9 +23,9 @@ use crate::service::worker::stage::{Role, Tally};
 
 use families::{Flow, Holdings, Protocol};
 use lag::Lag;
+use readiness::Beat;
 
-/// A worker that has not gone round for this long is stuck.
-const STALL: Duration = Duration::from_secs(60);
+pub use readiness::Standing;
 
 /// Every metric of the process.
 #[derive(Clone)]
@@ -57,18 +58,6 @@ pub struct Totals {
     pub dead_letters: AtomicU64,
     /// Transactions committed.
     pub transactions: AtomicU64,
-}
-
-#[derive(Clone, Copy)]
-struct Beat {
-    /// When it last went round.
-    at: Instant,
-    /// When it last showed that it is not stuck: it may wait for brokers.
-    seen: Instant,
-    /// The group has answered.
-    has_joined: bool,
-    assigned: usize,
-    live: usize,
 }
 
 impl Metrics {
@@ -229,30 +218,42 @@ impl Metrics {
     /// Whether every worker goes round, or waits for brokers.
     #[must_use]
     pub fn is_alive(&self) -> bool {
-        self.workers(|beats| beats.iter().all(|(_, beat)| beat.seen.elapsed() < STALL))
+        self.workers().values().all(Beat::is_alive)
     }
 
     /// Whether there are workers and every partition assigned to them is live.
     #[must_use]
     pub fn is_ready(&self) -> bool {
-        let is_ready = |beat: &Beat| beat.has_joined && beat.at.elapsed() < STALL && beat.live == beat.assigned;
-        self.workers(|beats| !beats.is_empty() && beats.iter().all(|(_, beat)| is_ready(beat)))
+        self.lacks().is_empty()
     }
 
-    /// Partitions assigned to workers, and how many of those are live.
+    /// What keeps the process from being ready, in words, worker by worker.
     #[must_use]
-    pub fn partitions(&self) -> (usize, usize) {
-        self.workers(|beats| {
-            beats
-                .iter()
-                .fold((0, 0), |sum, (_, beat)| (sum.0 + beat.assigned, sum.1 + beat.live))
-        })
+    pub fn lacks(&self) -> Vec<String> {
+        let workers = self.workers();
+        if workers.is_empty() {
+            let why = "no worker has started: brokers, topics or the roster's topic are waited for, as the log says";
+            return vec![why.to_owned()];
+        }
+        let lacks = workers.iter().filter_map(|(name, beat)| Some((name, beat.lacks()?)));
+        lacks
+            .map(|(name, what)| match what.starts_with(|first: char| first.is_ascii_digit()) {
+                true => format!("{name}: {what}"),
+                false => format!("{name} {what}"),
+            })
+            .collect()
     }
 
-    fn workers<T>(&self, read: impl FnOnce(&[(String, Beat)]) -> T) -> T {
-        let workers = self.0.workers.lock().unwrap_or_else(PoisonError::into_inner);
-        let beats: Vec<(String, Beat)> = workers.iter().map(|(name, beat)| (name.clone(), *beat)).collect();
-        read(&beats)
+    /// Partitions of all workers that are restored and working.
+    #[must_use]
+    pub fn live_partitions(&self) -> usize {
+        let workers = self.workers();
+        let live = workers.values().filter_map(|beat| beat.standing);
+        live.map(|standing| standing.live).sum()
+    }
+
+    fn workers(&self) -> MutexGuard<'_, BTreeMap<String, Beat>> {
+        self.0.workers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -272,57 +273,45 @@ pub struct WorkerMetrics {
 impl WorkerMetrics {
     /// The worker is not connected yet.
     pub fn connecting(&self) {
-        self.put(false, 0, 0);
+        self.put(None);
     }
 
     /// The worker went round.
-    pub fn beat(&self, has_joined: bool, assigned: usize, live: usize) {
-        if self.put(has_joined, assigned, live) {
-            let inner = &self.all.0;
-            inner
-                .holdings
-                .assigned
-                .with_label_values(&[&self.name])
-                .set(i64::try_from(assigned).unwrap_or(i64::MAX));
-            inner
-                .holdings
-                .live
-                .with_label_values(&[&self.name])
-                .set(i64::try_from(live).unwrap_or(i64::MAX));
-        }
+    pub fn beat(&self, standing: Standing) {
+        self.put(Some(standing));
     }
 
     /// The worker waits for brokers: nothing that a restart would mend.
     pub fn waits(&self) {
-        let mut workers = self.all.0.workers.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(beat) = workers.get_mut(&self.name) {
+        if let Some(beat) = self.all.workers().get_mut(&self.name) {
             beat.seen = Instant::now();
         }
     }
 
-    /// True if something changed.
-    fn put(&self, has_joined: bool, assigned: usize, live: usize) -> bool {
-        let now = Instant::now();
-        let beat = Beat {
-            at: now,
-            seen: now,
-            has_joined,
-            assigned,
-            live,
-        };
-        let mut workers = self.all.0.workers.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = workers.insert(self.name.clone(), beat);
-        before.is_none_or(|before| (before.assigned, before.live) != (assigned, live))
+    fn put(&self, standing: Option<Standing>) {
+        let before = self.all.workers().insert(self.name.clone(), Beat::new(standing));
+        if before.is_some_and(|before| before.standing == standing) {
+            return;
+        }
+        let Standing { assigned, live, .. } = standing.unwrap_or_default();
+        let holdings = &self.all.0.holdings;
+        for (gauge, partitions) in [(&holdings.assigned, assigned), (&holdings.live, live)] {
+            let gauge = gauge.with_label_values(&[&self.name]);
+            gauge.set(i64::try_from(partitions).unwrap_or(i64::MAX));
+        }
     }
 
-    /// The worker ended.
+    /// The worker ended because it was asked to.
     pub fn gone(&self) {
-        self.all
-            .0
-            .workers
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(&self.name);
+        self.all.workers().remove(&self.name);
+    }
+
+    /// The worker ended by a failure: whoever is left does not make up for it.
+    pub fn failed(&self) {
+        self.put(None);
+        if let Some(beat) = self.all.workers().get_mut(&self.name) {
+            beat.has_failed = true;
+        }
     }
 
     /// A transaction is durable.
@@ -563,9 +552,15 @@ mod tests {
     fn readiness_commits_and_reference_data_can_be_alerted_on() {
         let metrics = Metrics::new().unwrap();
         let worker = metrics.worker("accounts-0", Role::Accounts);
-        worker.beat(true, 1, 0);
+        let mut standing = Standing {
+            is_member: true,
+            assigned: 1,
+            ..Standing::default()
+        };
+        worker.beat(standing);
         assert!(rendered(&metrics).contains("\nfalsefront_ready 0\n"));
-        worker.beat(true, 1, 1);
+        standing.live = 1;
+        worker.beat(standing);
         worker.committed(&Tally::default());
         let roster = |records| Dataset {
             kind: DatasetKind::Roster,
@@ -589,34 +584,5 @@ mod tests {
         let start = r#"falsefront_last_commit_timestamp_seconds{worker="accounts-0"} "#;
         let committed = text.lines().find_map(|line| line.strip_prefix(start)).unwrap();
         assert!((lag::seconds(now_ms()) - committed.parse::<f64>().unwrap()).abs() < 60.0);
-    }
-
-    #[test]
-    fn readiness_waits_for_every_assigned_partition() {
-        let metrics = Metrics::new().unwrap();
-        assert!(!metrics.is_ready());
-        let worker = metrics.worker("accounts-0", Role::Accounts);
-        worker.connecting();
-        assert!(!metrics.is_ready());
-        worker.beat(true, 3, 2);
-        assert!(metrics.is_alive() && !metrics.is_ready());
-        worker.beat(true, 3, 3);
-        assert!(metrics.is_ready());
-        worker.gone();
-        assert!(!metrics.is_ready());
-    }
-
-    #[test]
-    fn who_waits_for_brokers_is_alive_and_not_ready() {
-        let metrics = Metrics::new().unwrap();
-        let worker = metrics.worker("accounts-0", Role::Accounts);
-        worker.beat(true, 1, 1);
-        let long_ago = Instant::now().checked_sub(STALL * 2).unwrap();
-        for beat in metrics.0.workers.lock().unwrap().values_mut() {
-            (beat.at, beat.seen) = (long_ago, long_ago);
-        }
-        assert!(!metrics.is_alive() && !metrics.is_ready());
-        worker.waits();
-        assert!(metrics.is_alive() && !metrics.is_ready());
     }
 }

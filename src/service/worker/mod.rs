@@ -21,7 +21,7 @@ use std::time::Duration;
 use crate::model::key::HashKey;
 use crate::pipeline::Fold;
 use crate::service::log::{Failure, Guarantee, Log, Polled, Rebalance, Record, TopicPartition};
-use crate::service::metrics::WorkerMetrics;
+use crate::service::metrics::{Standing, WorkerMetrics};
 use crate::service::topics::TopicNames;
 
 pub use fused::Fused;
@@ -172,6 +172,8 @@ pub struct Worker<L: Log> {
     is_stalled: bool,
     /// When the group first answered.
     joined: Option<Duration>,
+    /// The group has answered, and has not put us out since.
+    is_member: bool,
     /// Why the worker ends with the next commit.
     ending: Option<Failure>,
 }
@@ -201,6 +203,7 @@ impl<L: Log> Worker<L> {
             has_seen_hanging: false,
             is_stalled: false,
             joined: None,
+            is_member: false,
             ending: None,
         }
     }
@@ -246,12 +249,18 @@ impl<L: Log> Worker<L> {
         if self.is_due() {
             self.commit()?;
         }
-        self.metrics.beat(
-            self.joined.is_some(),
-            self.tasks.len(),
-            self.tasks.iter().filter(|task| task.is_live()).count(),
-        );
+        self.metrics.beat(self.standing());
         Ok(())
+    }
+
+    fn standing(&self) -> Standing {
+        let count = |is_it: fn(&Task) -> bool| self.tasks.iter().filter(|task| is_it(task)).count();
+        Standing {
+            is_member: self.is_member,
+            assigned: self.tasks.len(),
+            live: count(Task::is_live),
+            refused: count(|task| matches!(task.phase, Phase::Refused)),
+        }
     }
 
     /// Reads and folds. A record that must not be passed over ends the worker once what stands before it is committed.
@@ -398,6 +407,7 @@ impl<L: Log> Worker<L> {
     fn rebalance(&mut self, rebalance: Rebalance) -> Result<(), Failure> {
         self.metrics.rebalanced();
         self.joined = self.joined.or(Some(self.log.now()));
+        self.is_member = !matches!(rebalance, Rebalance::Revoked { lost: true, .. });
         match rebalance {
             Rebalance::Assigned(partitions) => {
                 tracing::info!(worker = self.settings.name, partitions = ?names(&partitions), "assigned");
