@@ -5,6 +5,8 @@ use crate::model::account::AccountRefusal;
 
 /// The value is empty or only white space.
 pub(super) const EMPTY: &str = "empty";
+/// No value at all: how a compacted topic says that a key is gone.
+pub(crate) const TOMBSTONE: &str = "tombstone";
 /// The bytes are not UTF-8.
 pub(super) const INVALID_UTF8: &str = "invalid_utf8";
 /// Confluent framing around a body that is not JSON.
@@ -37,6 +39,10 @@ pub(super) const NOT_A_REMOTE_ACCESS_TOOL: &str = "not_a_remote_access_tool";
 /// Every reason a [`Rejection`] can carry, with its meaning in one line. Part of the interface: dashboards name them.
 pub const REASONS: &[(&str, &str)] = &[
     (EMPTY, "the record has no bytes, or only white space"),
+    (
+        TOMBSTONE,
+        "the record has no value, as where a compacted topic forgets a key; intentional",
+    ),
     (INVALID_UTF8, "the record is not UTF-8 text"),
     (
         SCHEMA_REGISTRY_FRAMED,

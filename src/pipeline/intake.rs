@@ -12,6 +12,7 @@ use super::packed::{Joined, Packer};
 use super::settings::IntakeSettings;
 use crate::enrich::{Located, NEAR_MAX, Reference, Rostered};
 use crate::intake::address::is_public;
+use crate::intake::reason::TOMBSTONE;
 use crate::intake::{Decoder, Format, Rejection};
 use crate::model::event_id::EventId;
 use crate::model::key::HashKey;
@@ -87,7 +88,8 @@ pub struct DeadLetter {
 }
 
 /// Reasons that say nothing is wrong: the event is of no interest, so it is counted and not dead-lettered.
-const INTENTIONAL: [&str; 4] = [
+pub(crate) const INTENTIONAL: [&str; 5] = [
+    TOMBSTONE,
     "kind_unsupported",
     "actor_not_a_person",
     "not_a_remote_access_tool",
@@ -227,8 +229,8 @@ impl Intake {
     fn decode<'r>(&mut self, format: Format, record: &'r RawRecord<'r>, waiting: &mut Waiting<'r>) {
         let Some(value) = record.value else {
             self.often.received += 1;
+            let reason = TOMBSTONE;
             let detail = "the record has no value".to_owned();
-            let reason = "tombstone";
             self.refuse(record, None, &Rejection { reason, detail });
             return;
         };
@@ -490,6 +492,27 @@ mod tests {
             assert_eq!(others, other.flush().observations);
             assert_ne!(others, expected);
         }
+    }
+
+    /// A compacted topic has one for every key that it forgot; there is nothing in it to give back.
+    #[test]
+    fn a_tombstone_is_counted_and_no_dead_letter() {
+        let mut intake = Intake::new(IntakeSettings::default(), HashKey([0; 16]), Arc::default());
+        let raw = |value| RawRecord {
+            topic: "t",
+            partition: 0,
+            offset: 7,
+            append_ms: 1_767_323_045_678,
+            value,
+        };
+        intake.record(Format::Auto, raw(None));
+        intake.record(Format::Auto, raw(Some(b"")));
+        let outputs = intake.flush();
+        let counts = &outputs.counts;
+        let discarded = ["tombstone", "empty"].map(|reason| counts.of("events_discarded", reason));
+        assert_eq!((counts.of("events_received", "all"), discarded), (2, [1, 1]));
+        let reasons: Vec<&str> = outputs.dead_letters.iter().map(|letter| letter.reason).collect();
+        assert_eq!(reasons, ["empty"]);
     }
 
     #[test]
