@@ -31,7 +31,10 @@ pub fn check(config: &Config) -> Report {
     let mut report = Report::default();
     reference_data(config, &mut report);
     match settings::service(config) {
-        Ok(service) => cluster(config, &service, &mut report),
+        Ok(service) => match service.refused_by_librdkafka() {
+            Some(why) => report.problems.push(why),
+            None => cluster(config, &service, &mut report),
+        },
         Err(error) => report.problems.push(error.to_string()),
     }
     if config.hash_key_file.is_none() {
@@ -141,6 +144,7 @@ fn cluster(config: &Config, service: &ServiceSettings, report: &mut Report) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::service::config::Scalar;
 
     fn examined(roster: &str, networks: &str) -> Report {
         let directory = tempfile::tempdir().unwrap();
@@ -191,6 +195,36 @@ mod tests {
         assert_eq!((report.problems.len(), report.unanswered.len()), (0, 1));
         not_asked(&AdminError::Refused { brokers, detail }, &mut report);
         assert_eq!((report.problems.len(), report.unanswered.len()), (1, 1));
+    }
+
+    #[test]
+    fn settings_that_librdkafka_refuses_are_found_although_no_broker_answers() {
+        for (key, value, told) in [
+            (
+                "session.timeout.ms",
+                "soon",
+                "consumer: setting session.timeout.ms is refused",
+            ),
+            ("max.poll.interval.ms", "5000", "max.poll.interval.ms"),
+            (
+                "queue.buffering.max.messages",
+                "many",
+                "producer: setting queue.buffering.max.messages is refused",
+            ),
+        ] {
+            let mut config = Config::default();
+            config.kafka.brokers = "127.0.0.1:1".to_owned();
+            let value = Scalar::Text(value.to_owned());
+            config.kafka.librdkafka.insert(key.to_owned(), value);
+            let report = check(&config);
+            let is_told = report.problems.iter().any(|problem| problem.contains(told));
+            assert!(is_told && report.unanswered.is_empty(), "{report:?}");
+            let refused = crate::service::run::run(&config);
+            assert!(
+                matches!(refused, Err(crate::service::run::RunError::Configuration(_))),
+                "{refused:?}"
+            );
+        }
     }
 
     #[test]

@@ -52,6 +52,9 @@ pub fn run(config: &Config) -> Result<(), RunError> {
     let service = settings::service(config).map_err(configuration)?;
     for weakness in settings::weaknesses(config) {
         tracing::warn!("{weakness}");
+    if let Some(why) = service.refused_by_librdkafka() {
+        return Err(RunError::Configuration(why));
+    }
     }
     let (watch, problems) = ReferenceWatch::open(settings::reference_files(config)).map_err(configuration)?;
     for problem in problems {

@@ -13,9 +13,9 @@ use crate::pipeline::entities::Entities;
 use crate::pipeline::intake::Intake;
 use crate::pipeline::settings::{DetectionSettings, IntakeSettings};
 
-use super::kafka::Connection;
 use super::kafka::group_watch::{GroupWatch, LOOK_EVERY};
 use super::kafka::log::{GroupProtocol, KafkaLog, LogSettings, Membership};
+use super::kafka::{Connection, refused_settings};
 use super::log::{Failure, Guarantee, TopicPartition};
 use super::metrics::{Metrics, WorkerMetrics};
 use super::topics::TopicNames;
@@ -121,6 +121,23 @@ impl ServiceSettings {
     }
 
     /// All stages inside this process over librdkafka's own broker, which was started with `topics` and the source.
+    /// Why librdkafka refuses what the operator set for its clients, if it does.
+    #[must_use]
+    pub fn refused_by_librdkafka(&self) -> Option<String> {
+        refused_settings(&LogSettings {
+            connection: self.connection.clone(),
+            group: self.application.clone(),
+            member: self.application.clone(),
+            protocol: self.protocol,
+            membership: Membership::Group(Vec::new()),
+            guarantee: self.guarantee,
+            transaction_timeout: self.transaction_timeout,
+            has_reader: true,
+            compression: "lz4",
+            metrics: None,
+        })
+    }
+
     ///
     /// That broker keeps no group offsets and no transactions, so partitions are fixed, everything is read from its
     /// beginning, and nothing is restored.

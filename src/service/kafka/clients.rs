@@ -18,7 +18,18 @@ const CONNECT: Duration = Duration::from_secs(15);
 /// Longest a new producer may take to end its predecessor's transaction.
 const INIT: Duration = Duration::from_secs(20);
 
-pub(super) fn producer(settings: &LogSettings, deliveries: &Deliveries) -> Result<ServedProducer, Failure> {
+/// Why librdkafka refuses the settings of one of the clients that a worker has. They are made and dropped: librdkafka
+/// compares settings with each other only then. Nothing is asked of the brokers.
+#[must_use]
+pub fn refused_settings(settings: &LogSettings) -> Option<String> {
+    let producer = || unconnected_producer(settings, &Deliveries::default()).map(drop);
+    let others = || consumer(settings).map(drop);
+    let reader = || side_consumer(settings, "read_committed").map(drop);
+    let made = producer().and_then(|()| others()).and_then(|()| reader());
+    made.err().map(|failure| failure.detail().to_owned())
+}
+
+fn unconnected_producer(settings: &LogSettings, deliveries: &Deliveries) -> Result<ServedProducer, Failure> {
     let timeout = settings.transaction_timeout.as_millis();
     let mut own = vec![
         ("message.timeout.ms", (timeout * 9 / 10).to_string()),
@@ -45,8 +56,12 @@ pub(super) fn producer(settings: &LogSettings, deliveries: &Deliveries) -> Resul
         Guarantee::AtLeastOnce => own.push(("enable.idempotence", "true".to_owned())),
     }
     let config = settings.connection.client(Kind::Producer, &own);
-    let producer = ServedProducer::new(&config, deliveries.clone())
-        .map_err(|error| Failure::Stop(format!("producer: {}", describe(&error))))?;
+    ServedProducer::new(&config, deliveries.clone())
+        .map_err(|error| Failure::Stop(format!("producer: {}", describe(&error))))
+}
+
+pub(super) fn producer(settings: &LogSettings, deliveries: &Deliveries) -> Result<ServedProducer, Failure> {
+    let producer = unconnected_producer(settings, deliveries)?;
     // With metadata at hand the coordinator is found at once: 62 ms instead of 507.
     if let Err(error) = producer.client().fetch_metadata(Some("__falsefront_warm_up"), CONNECT) {
         return Err(question("metadata", &error));

@@ -21,4 +21,5 @@ pub mod group_watch;
 mod failure;
 
 pub use connection::Connection;
+pub use clients::refused_settings;
 pub use native::keep_freed_memory;
