@@ -10,6 +10,7 @@ pub mod config;
 pub mod settings;
 pub mod supervisor;
 pub mod worker;
+pub mod outage;
 pub mod fail_point;
 pub mod log;
 pub mod kafka;

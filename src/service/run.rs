@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -11,9 +11,11 @@ use super::config::Config;
 use super::kafka::Connection;
 use super::kafka::admin::{Admin, AdminError};
 use super::metrics::Metrics;
+use super::outage::Outage;
 use super::reference_watch::{Polled, ReferenceWatch};
 use super::roster_topic::RosterTopic;
 use super::supervisor::{Service, ServiceSettings, Stages};
+use super::topics::Plan;
 use super::{http, settings, topics};
 
 /// Longest a question to the cluster may take.
@@ -50,11 +52,11 @@ fn runtime(error: impl std::fmt::Display) -> RunError {
 /// [`RunError`] by what the operator must do.
 pub fn run(config: &Config) -> Result<(), RunError> {
     let service = settings::service(config).map_err(configuration)?;
-    for weakness in settings::weaknesses(config) {
-        tracing::warn!("{weakness}");
     if let Some(why) = service.refused_by_librdkafka() {
         return Err(RunError::Configuration(why));
     }
+    for weakness in settings::weaknesses(config) {
+        tracing::warn!("{weakness}");
     }
     let (watch, problems) = ReferenceWatch::open(settings::reference_files(config)).map_err(configuration)?;
     for problem in problems {
@@ -212,13 +214,7 @@ async fn supervise(
 /// Creates what is missing and refuses what is unsafe; waits for brokers that do not answer.
 fn prepare_topics(config: &Config, service: &ServiceSettings, metrics: &Metrics) -> Result<(), RunError> {
     let admin = Admin::new(&service.connection).map_err(configuration)?;
-    let plan = loop {
-        match topics::plan(&admin, &service.topics, ASK) {
-            Ok(plan) => break plan,
-            Err(error @ AdminError::Unreachable { .. }) => tracing::warn!(%error, "waiting for the brokers"),
-            Err(error) => return Err(configuration(error)),
-        }
-    };
+    let plan = plan_once_they_answer(&admin, service)?;
     for warning in &plan.warnings {
         tracing::warn!("{warning}");
     }
@@ -252,6 +248,26 @@ fn prepare_topics(config: &Config, service: &ServiceSettings, metrics: &Metrics)
     }
     note_retention(&admin, service, metrics);
     Ok(())
+}
+
+fn plan_once_they_answer(admin: &Admin, service: &ServiceSettings) -> Result<Plan, RunError> {
+    let (began, mut outage) = (Instant::now(), Outage::default());
+    loop {
+        match topics::plan(admin, &service.topics, ASK) {
+            Ok(plan) => {
+                if let Some(long) = outage.is_over(began.elapsed()) {
+                    tracing::warn!(seconds = long.as_secs(), "the brokers answer");
+                }
+                return Ok(plan);
+            }
+            Err(error @ AdminError::Unreachable { .. }) => {
+                if let Some(long) = outage.goes_on(Duration::ZERO, began.elapsed()) {
+                    tracing::warn!(%error, seconds = long.as_secs(), "waiting for the brokers");
+                }
+            }
+            Err(error) => return Err(configuration(error)),
+        }
+    }
 }
 
 /// Why accounts cannot be folded from the source itself, whose partitions were `found`.

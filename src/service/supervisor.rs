@@ -18,6 +18,7 @@ use super::kafka::log::{GroupProtocol, KafkaLog, LogSettings, Membership};
 use super::kafka::{Connection, refused_settings};
 use super::log::{Failure, Guarantee, TopicPartition};
 use super::metrics::{Metrics, WorkerMetrics};
+use super::outage::Outage;
 use super::topics::TopicNames;
 use super::worker::stage::{FoldFactory, LiveIntake, Role, SharedReference, Stage, Take};
 use super::worker::{Fused, StartFrom, Stop, Worker, WorkerSettings};
@@ -120,7 +121,6 @@ impl ServiceSettings {
         self.roles.iter().copied().filter(is_needed)
     }
 
-    /// All stages inside this process over librdkafka's own broker, which was started with `topics` and the source.
     /// Why librdkafka refuses what the operator set for its clients, if it does.
     #[must_use]
     pub fn refused_by_librdkafka(&self) -> Option<String> {
@@ -138,6 +138,7 @@ impl ServiceSettings {
         })
     }
 
+    /// All stages inside this process over librdkafka's own broker, which was started with `topics` and the source.
     ///
     /// That broker keeps no group offsets and no transactions, so partitions are fixed, everything is read from its
     /// beginning, and nothing is restored.
@@ -398,12 +399,21 @@ impl Job {
     /// Connects, waiting for brokers that do not answer: their outage must not end us.
     fn open(&self) -> Result<Option<KafkaLog>, Failure> {
         let mut pause = Duration::from_millis(200);
+        let (began, mut outage, worker) = (Instant::now(), Outage::default(), self.name());
         while !self.stop.is_requested() {
             match KafkaLog::open(self.log_settings()) {
-                Ok(log) => return Ok(Some(log)),
+                Ok(log) => {
+                    if let Some(long) = outage.is_over(began.elapsed()) {
+                        tracing::warn!(worker, seconds = long.as_secs(), "connected");
+                    }
+                    return Ok(Some(log));
+                }
                 Err(Failure::Stop(detail)) => return Err(Failure::Stop(detail)),
                 Err(failure) => {
-                    tracing::warn!(worker = self.name(), detail = failure.detail(), "not connected yet");
+                    if let Some(long) = outage.goes_on(Duration::ZERO, began.elapsed()) {
+                        let (detail, seconds) = (failure.detail(), long.as_secs());
+                        tracing::warn!(worker, detail, seconds, "not connected yet");
+                    }
                     self.metrics.worker(&self.name(), self.role).connecting();
                     std::thread::sleep(pause);
                     pause = (pause * 2).min(RETRY_MAX);

@@ -17,6 +17,7 @@ use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{Message, Offset, TopicPartitionList};
 
 use super::failure::describe;
+use super::seldom;
 use crate::service::log::{Failure, Rebalance, TopicPartition};
 use crate::service::metrics::Metrics;
 
@@ -39,12 +40,22 @@ pub(super) fn list(partitions: &[TopicPartition], offset: Offset) -> Result<Topi
 pub(super) fn forward(level: RDKafkaLogLevel, facility: &str, message: &str) {
     match level {
         RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical | RDKafkaLogLevel::Error => {
-            tracing::warn!(target: "librdkafka", facility, "{message}");
+            if let Some(held_back) = seldom::admit(message) {
+                tracing::warn!(target: "librdkafka", facility, held_back, "{message}");
+            }
         }
         RDKafkaLogLevel::Warning | RDKafkaLogLevel::Notice => {
             tracing::info!(target: "librdkafka", facility, "{message}");
         }
         RDKafkaLogLevel::Info | RDKafkaLogLevel::Debug => tracing::debug!(target: "librdkafka", facility, "{message}"),
+    }
+}
+
+/// An error of a worker's client.
+fn complain(client: &str, error: &KafkaError, reason: &str) {
+    // librdkafka says the same as a line of its log.
+    if let Some(held_back) = seldom::admit(&format!("{client} {reason}")) {
+        tracing::warn!(target: "librdkafka", client, %error, reason, held_back, "client error");
     }
 }
 
@@ -111,7 +122,7 @@ impl ClientContext for Group {
         forward(level, facility, message);
     }
     fn error(&self, error: KafkaError, reason: &str) {
-        tracing::warn!(target: "librdkafka", %error, reason, "consumer error");
+        complain("consumer", &error, reason);
     }
     fn stats(&self, statistics: Statistics) {
         let Some(metrics) = &self.metrics else { return };
@@ -205,7 +216,7 @@ impl ClientContext for Deliveries {
         forward(level, facility, message);
     }
     fn error(&self, error: KafkaError, reason: &str) {
-        tracing::warn!(target: "librdkafka", %error, reason, "producer error");
+        complain("producer", &error, reason);
     }
     fn stats(&self, statistics: Statistics) {
         let sum: i64 = statistics

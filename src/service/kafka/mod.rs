@@ -12,6 +12,7 @@ mod contact;
 mod native;
 mod offsets;
 mod records;
+mod seldom;
 mod served;
 mod fetch;
 mod direct;
@@ -20,6 +21,6 @@ pub mod log;
 pub mod group_watch;
 mod failure;
 
-pub use connection::Connection;
 pub use clients::refused_settings;
+pub use connection::Connection;
 pub use native::keep_freed_memory;

@@ -237,10 +237,12 @@ impl Metrics {
         }
         let lacks = workers.iter().filter_map(|(name, beat)| Some((name, beat.lacks()?)));
         lacks
-            .map(|(name, what)| match what.starts_with(|first: char| first.is_ascii_digit()) {
-                true => format!("{name}: {what}"),
-                false => format!("{name} {what}"),
-            })
+            .map(
+                |(name, what)| match what.starts_with(|first: char| first.is_ascii_digit()) {
+                    true => format!("{name}: {what}"),
+                    false => format!("{name} {what}"),
+                },
+            )
             .collect()
     }
 

@@ -165,6 +165,9 @@ mod tests {
         worker.beat(at_work(3, 3));
         worker.connecting();
         let text = String::from_utf8(metrics.render()).unwrap();
-        assert!(text.contains("\nfalsefront_partitions_live{worker=\"accounts-0\"} 0\n"), "{text}");
+        assert!(
+            text.contains("\nfalsefront_partitions_live{worker=\"accounts-0\"} 0\n"),
+            "{text}"
+        );
     }
 }

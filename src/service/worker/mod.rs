@@ -22,6 +22,7 @@ use crate::model::key::HashKey;
 use crate::pipeline::Fold;
 use crate::service::log::{Failure, Guarantee, Log, Polled, Rebalance, Record, TopicPartition};
 use crate::service::metrics::{Standing, WorkerMetrics};
+use crate::service::outage::Outage;
 use crate::service::topics::TopicNames;
 
 pub use fused::Fused;
@@ -170,6 +171,7 @@ pub struct Worker<L: Log> {
     has_seen_hanging: bool,
     /// Everything is paused because the brokers do not answer.
     is_stalled: bool,
+    outage: Outage,
     /// When the group first answered.
     joined: Option<Duration>,
     /// The group has answered, and has not put us out since.
@@ -202,6 +204,7 @@ impl<L: Log> Worker<L> {
             aborts_in_a_row: 0,
             has_seen_hanging: false,
             is_stalled: false,
+            outage: Outage::default(),
             joined: None,
             is_member: false,
             ending: None,
@@ -338,6 +341,10 @@ impl<L: Log> Worker<L> {
             self.is_stalled = true;
             self.metrics.stalled();
         }
+        if let Some(long) = self.outage.goes_on(since, self.log.now()) {
+            let (worker, seconds) = (&self.settings.name, long.as_secs());
+            tracing::warn!(worker, seconds, "the brokers do not answer; everything waits for them");
+        }
         self.metrics.waits();
         self.log.wait_paused(time);
         Ok(())
@@ -366,6 +373,10 @@ impl<L: Log> Worker<L> {
             }
         }
         self.is_stalled = false;
+        if let Some(long) = self.outage.is_over(self.log.now()) {
+            let (worker, seconds) = (&self.settings.name, long.as_secs());
+            tracing::warn!(worker, seconds, "the brokers answer again, work goes on");
+        }
         Ok(())
     }
 

@@ -395,11 +395,13 @@ impl<L: Log> Worker<L> {
                 Err(end @ (Failure::Stop(_) | Failure::Rejoin(_))) => return Err(end),
                 Err(failure) if self.stop.is_requested() => return Err(Failure::Stop(failure.detail().to_owned())),
                 Err(failure) => {
-                    tracing::warn!(
-                        worker = self.settings.name,
-                        detail = failure.detail(),
-                        "no producer yet"
-                    );
+                    // How long it lasts is told by the stall.
+                    let (worker, detail) = (&self.settings.name, failure.detail());
+                    if self.is_stalled {
+                        tracing::debug!(worker, detail, "no producer yet");
+                    } else {
+                        tracing::warn!(worker, detail, "no producer yet");
+                    }
                     self.stall(pause, since)?;
                     pause = (pause * 2).min(Duration::from_secs(5));
                 }
