@@ -135,6 +135,10 @@ impl<'a> Source<'_, 'a> {
         let is_automated =
             values.text(transaction.kind) == "JOB" || !values.is_empty(transaction.detail.request_api_token_id);
         let mut meaning = meaning(event_type, source_ip.is_some_and(address::is_public) && !is_automated)?;
+        let is_password = self.is_password();
+        if meaning.kind == EventKind::FactorEnrolled && is_password {
+            meaning.kind = EventKind::ProfileChanged;
+        }
         if matches!(meaning.kind, EventKind::FactorEnrolled | EventKind::ProfileChanged) && self.is_about_another() {
             // An administrator changed somebody's factor: it places the administrator, not that person.
             meaning.kind = EventKind::Activity;
@@ -142,16 +146,18 @@ impl<'a> Source<'_, 'a> {
         meaning.interactive &= !is_automated || matches!(meaning.kind, EventKind::Login | EventKind::Logout);
         let outcome = outcome(&values.text(record.outcome.result));
         let debug = &record.debug_context.debug_data;
-        let speaks_of_mfa = event_type == "user.authentication.auth_via_mfa" || !values.is_empty(debug.factor);
+        let speaks_of_mfa = event_type == "user.authentication.auth_via_mfa"
+            || !values.is_empty(debug.factor) && meaning.kind != EventKind::ProfileChanged;
         let time_ms = values.ms(record.published, "published")?;
         let names = [actor.alternate_id, actor.id];
         let person = person::resolve(values.texts(&names), "actor.alternateId")?;
         let mfa = (speaks_of_mfa || meaning.kind == EventKind::FactorEnrolled).then(|| Mfa {
-            used: speaks_of_mfa && outcome == Outcome::Success,
+            used: speaks_of_mfa && !is_password && outcome == Outcome::Success,
             method: values.description(debug.factor),
             factor: self
-                .target("AuthenticatorEnrollment")
-                .find_map(|target| values.id(target.id)),
+                .enrollments()
+                .find_map(|target| values.id(target.id))
+                .filter(|_| !is_password),
         });
         let session = &record.authentication_context;
         Ok(Event {
@@ -188,6 +194,24 @@ impl<'a> Source<'_, 'a> {
     fn target(&self, kind: &str) -> impl Iterator<Item = &Party> {
         let of_kind = move |target: &&Party| self.values.text(target.kind) == kind;
         self.record.target.iter().filter(of_kind)
+    }
+
+    /// The second factors that were used or changed.
+    fn enrollments(&self) -> impl Iterator<Item = &Party> {
+        let is_password = |target: &Party| self.values.text(target.display_name).eq_ignore_ascii_case("password");
+        self.target("AuthenticatorEnrollment")
+            .filter(move |target| !is_password(target))
+    }
+
+    /// Whether the factor that the record speaks of is the password: the Identity Engine logs it as any other.
+    fn is_password(&self) -> bool {
+        let factor = self.values.text(self.record.debug_context.debug_data.factor);
+        if factor.is_empty() {
+            return self.target("AuthenticatorEnrollment").next().is_some() && self.enrollments().next().is_none();
+        }
+        ["PASSWORD_AS_FACTOR", "PASSWORD"]
+            .iter()
+            .any(|name| factor.eq_ignore_ascii_case(name))
     }
 
     /// Whether users were acted on, and the actor is none of them.
@@ -238,7 +262,7 @@ impl<'a> Source<'_, 'a> {
 fn meaning(event_type: &str, acted_from_an_address: bool) -> Result<Meaning, Rejection> {
     let (kind, interactive) = match event_type {
         "user.session.start" | "user.authentication.sso" | "user.authentication.verify" => (EventKind::Login, true),
-        "user.session.end" => (EventKind::Logout, true),
+        "user.session.end" | "user.authentication.slo" => (EventKind::Logout, true),
         "user.session.expire" => (EventKind::Logout, false),
         "user.mfa.factor.activate" | "user.mfa.factor.update" => (EventKind::FactorEnrolled, true),
         // A policy is evaluated before any credential is proved, so it places nobody.
@@ -247,6 +271,7 @@ fn meaning(event_type: &str, acted_from_an_address: bool) -> Result<Meaning, Rej
         other if other.starts_with("user.account.update_") => (EventKind::ProfileChanged, true),
         // Token grants and the service's own steps run without the person.
         other if other.starts_with("app.oauth2.") || other.starts_with("system.") => (EventKind::Activity, false),
+        other if is_oktas_finding(other) => (EventKind::Activity, false),
         _ if acted_from_an_address => (EventKind::Activity, true),
         _ => {
             return Err(reject(
@@ -256,6 +281,24 @@ fn meaning(event_type: &str, acted_from_an_address: bool) -> Result<Meaning, Rej
         }
     };
     Ok(Meaning { kind, interactive })
+}
+
+/// Whether Okta tells what it found or stopped. The person is named, yet the address is often that of somebody else.
+fn is_oktas_finding(event_type: &str) -> bool {
+    const FINDINGS: [&str; 11] = [
+        "policy.auth_reevaluate.",
+        "policy.continuous_access.",
+        "policy.entity_risk.",
+        "security.attack.",
+        "security.breached_credential.",
+        "security.events.",
+        "security.request.",
+        "security.session.",
+        "security.threat.detected",
+        "user.account.lock",
+        "user.mfa.okta_verify.deny_push",
+    ];
+    FINDINGS.iter().any(|begin| event_type.starts_with(begin))
 }
 
 fn outcome(result: &str) -> Outcome {
@@ -391,6 +434,14 @@ mod tests {
             ("policy.evaluate_sign_on", EventKind::Activity, false),
             ("app.oauth2.as.token.grant.refresh_token", EventKind::Activity, false),
             ("application.user_membership.add", EventKind::Activity, true),
+            ("user.authentication.slo", EventKind::Logout, true),
+            ("security.zone.create", EventKind::Activity, true),
+            ("security.threat.detected", EventKind::Activity, false),
+            ("security.request.blocked", EventKind::Activity, false),
+            ("security.session.detect_client_roaming", EventKind::Activity, false),
+            ("policy.auth_reevaluate.fail", EventKind::Activity, false),
+            ("user.account.lock", EventKind::Activity, false),
+            ("user.mfa.okta_verify.deny_push", EventKind::Activity, false),
         ] {
             check(&record(event_type, ""), |event| {
                 let event = event.unwrap();
@@ -459,6 +510,42 @@ mod tests {
         });
         check(&mfa.replace("SUCCESS", "FAILURE"), |event| {
             assert!(!event.unwrap().mfa.unwrap().used);
+        });
+    }
+
+    #[test]
+    fn a_password_is_no_second_factor() {
+        let enrolled = |id: &str, name: &str| {
+            format!(r#"{{"type":"AuthenticatorEnrollment","id":"{id}","displayName":"{name}"}}"#)
+        };
+        let extra = |factor: &str, targets: &[String]| {
+            format!(
+                r#","debugContext":{{"debugData":{{"factor":"{factor}"}}}},"target":[{}]"#,
+                targets.join(",")
+            )
+        };
+        let (password, push) = (enrolled("lae1", "Password"), enrolled("pfd2", "Okta Verify"));
+        for (extra, used, factor) in [
+            (extra("PASSWORD_AS_FACTOR", &[password.clone()]), false, None),
+            (extra("password", &[enrolled("lae1", "")]), false, None),
+            (extra("", &[password.clone()]), false, None),
+            (
+                extra("OKTA_VERIFY_PUSH", &[password.clone(), push.clone()]),
+                true,
+                Some("pfd2"),
+            ),
+            (extra("", &[password.clone(), push]), true, Some("pfd2")),
+            (extra("", &[]), true, None),
+        ] {
+            check(&record("user.authentication.auth_via_mfa", &extra), |event| {
+                let mfa = event.unwrap().mfa.unwrap();
+                assert_eq!((mfa.used, mfa.factor.as_deref()), (used, factor), "{extra}");
+            });
+        }
+        let changed = record("user.mfa.factor.update", &extra("PASSWORD_AS_FACTOR", &[password]));
+        check(&changed, |event| {
+            let event = event.unwrap();
+            assert_eq!((event.kind, event.mfa), (EventKind::ProfileChanged, None));
         });
     }
 
