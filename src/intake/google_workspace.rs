@@ -61,6 +61,13 @@ wire! {
         email: Place,
         "profileId" profile_id: Place,
         key: Place,
+        "applicationInfo" application_info: ApplicationInfo,
+    }
+
+    struct ApplicationInfo {
+        "oauthClientId" oauth_client_id: Place,
+        "applicationName" application_name: Place,
+        impersonation: Place,
     }
 
     struct Happening {
@@ -138,6 +145,11 @@ impl<'a> Source<'_, 'a> {
                 "actor has a key or a placeholder's profileId, and no email as a person would; nothing to do",
             ));
         }
+        let is_about_another = names_another
+            && !values
+                .text(parameters.affected_email)
+                .trim()
+                .eq_ignore_ascii_case(values.text(actor.email).trim());
         let time_ms = values.ms(activity.id.time, "id.time")?;
         // A warning names the person it concerns; elsewhere the actor is the person.
         let person = if names_another {
@@ -171,7 +183,7 @@ impl<'a> Source<'_, 'a> {
             anonymizer: None,
             tool: None,
             peripheral: None,
-            interactive: interactive && self.is_user(),
+            interactive: interactive && self.is_user() && !is_about_another,
             product: Cow::Borrowed("google_workspace"),
         })
     }
@@ -190,9 +202,15 @@ impl<'a> Source<'_, 'a> {
         EventId::of([&*time, &*qualifier, name, &*number].join("/").into())
     }
 
+    /// Whether the person acted, and no application in the person's name: that acts from wherever it runs.
     fn is_user(self) -> bool {
-        let caller_type = self.values.text(self.activity.actor.caller_type);
-        caller_type.is_empty() || caller_type.eq_ignore_ascii_case("user")
+        let Self { activity, values } = self;
+        let caller_type = values.text(activity.actor.caller_type);
+        let application = &activity.actor.application_info;
+        let is_application = !values.is_empty(application.oauth_client_id)
+            || !values.is_empty(application.application_name)
+            || values.flag(application.impersonation) == Some(true);
+        !is_application && (caller_type.is_empty() || caller_type.eq_ignore_ascii_case("user"))
     }
 }
 
@@ -370,6 +388,39 @@ mod tests {
             );
             assert!(!event.interactive);
         });
+    }
+
+    #[test]
+    fn what_an_application_does_for_a_person_places_nobody() {
+        let download = activity("drive", "203.0.113.7", r#"[{"name":"download"}]"#);
+        check(&download, |events| assert!(events[0].as_ref().unwrap().interactive));
+        for info in [
+            r#"{"oauthClientId":"7","applicationName":"Backup","impersonation":true}"#,
+            r#"{"oauthClientId":"7"}"#,
+            r#"{"applicationName":"Backup"}"#,
+            r#"{"impersonation":true}"#,
+        ] {
+            let by_application =
+                download.replace(r#""profileId""#, &format!(r#""applicationInfo":{info},"profileId""#));
+            check(&by_application, |events| {
+                let event = events[0].as_ref().unwrap();
+                assert_eq!((event.kind, event.interactive), (EventKind::Activity, false), "{info}");
+            });
+        }
+    }
+
+    #[test]
+    fn what_one_does_to_another_places_neither() {
+        for (affected, interactive) in [("bob@corp.example", false), ("ANN@corp.example", true)] {
+            let events = format!(
+                r#"{{"name":"2sv_enroll","parameters":{{"name":"affected_email_address","value":"{affected}"}}}}"#
+            );
+            check(&activity("login", "203.0.113.7", &events), |events| {
+                let event = events[0].as_ref().unwrap();
+                assert_eq!(event.account.as_str(), affected.to_lowercase());
+                assert_eq!(event.interactive, interactive, "{affected}");
+            });
+        }
     }
 
     #[test]
