@@ -19,7 +19,7 @@ pub(super) struct Person<'a> {
 
 /// The first candidate that can be an account; the others that can be become aliases.
 ///
-/// An empty or masked candidate gives way to the next. A machine's name or an oversized one refuses the whole
+/// An empty or masked candidate gives way to the next. A machine's name, an oversized or a garbled one refuses the whole
 /// event: the names beside it belong to the same machine, or to the same forged record. `field` names the
 /// candidates in a rejection.
 pub(super) fn resolve<'a>(
@@ -37,7 +37,9 @@ pub(super) fn resolve<'a>(
                 });
             }
             (Ok(alias), Some(person)) => person.add(alias),
-            (Err(fatal @ (AccountRefusal::Machine | AccountRefusal::TooLong)), _) => return Err(refuse(fatal, field)),
+            (Err(fatal @ (AccountRefusal::Machine | AccountRefusal::TooLong | AccountRefusal::Garbled)), _) => {
+                return Err(refuse(fatal, field));
+            }
             (Err(AccountRefusal::Masked), _) => refusal = AccountRefusal::Masked,
             (Err(AccountRefusal::Missing), _) => {}
         }
@@ -98,5 +100,6 @@ mod tests {
         assert_eq!(check(&["LT-7$", "S-1-5-21-7"]), Err("account_machine"));
         let giant: &'static str = Box::leak("a".repeat(1 << 20).into_boxed_str());
         assert_eq!(check(&["ann", giant]), Err("account_too_long"));
+        assert_eq!(check(&["ann", "a\u{0}nn"]), Err("account_garbled"));
     }
 }

@@ -88,6 +88,7 @@ pub const REASONS: &[(&str, &str)] = &[
         "account_too_long",
         "the account name is longer than any account name may be",
     ),
+    ("account_garbled", "the account name holds control characters"),
 ];
 
 /// A rejection with a detail.
@@ -105,6 +106,7 @@ pub(super) fn refuse(refusal: AccountRefusal, field: &str) -> Rejection {
         AccountRefusal::Masked => "is a mask or placeholder; switch masking off at the source",
         AccountRefusal::Machine => "names a computer or system principal; nothing to do",
         AccountRefusal::TooLong => "is longer than 320 bytes; check the source's field mapping",
+        AccountRefusal::Garbled => "holds control characters; check the source's field mapping and encoding",
     };
     reject(refusal.reason(), format!("{field} {advice}"))
 }
@@ -128,6 +130,7 @@ mod tests {
             AccountRefusal::Masked,
             AccountRefusal::Machine,
             AccountRefusal::TooLong,
+            AccountRefusal::Garbled,
         ] {
             assert!(names.contains(&refusal.reason()));
         }

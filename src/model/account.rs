@@ -19,6 +19,8 @@ pub enum AccountRefusal {
     Machine,
     /// Longer than [`ACCOUNT_BYTES_MAX`].
     TooLong,
+    /// Control characters in the name: two names that a screen shows alike are not one account.
+    Garbled,
 }
 
 impl AccountRefusal {
@@ -30,6 +32,7 @@ impl AccountRefusal {
             Self::Masked => "account_masked",
             Self::Machine => "account_machine",
             Self::TooLong => "account_too_long",
+            Self::Garbled => "account_garbled",
         }
     }
 }
@@ -86,13 +89,18 @@ impl<'a> Account<'a> {
     }
 
     fn canonical_of_any(name: &'a str) -> Result<Self, AccountRefusal> {
-        let name = name.trim();
-        let name = name.rsplit_once('\\').map_or(name, |(_, user)| user);
+        // Fields of fixed width are padded with NUL.
+        let is_padding = |c: char| c.is_whitespace() || c == '\0';
+        let name = name.trim_matches(is_padding);
+        let name = name.rsplit_once('\\').map_or(name, |(_, user)| user.trim_start());
         if name.is_empty() || name.eq_ignore_ascii_case(SID_OF_NOBODY) {
             return Err(AccountRefusal::Missing);
         }
         if name.len() > ACCOUNT_BYTES_MAX {
             return Err(AccountRefusal::TooLong);
+        }
+        if name.chars().any(char::is_control) {
+            return Err(AccountRefusal::Garbled);
         }
         if is_mask(name) {
             return Err(AccountRefusal::Masked);
@@ -100,20 +108,10 @@ impl<'a> Account<'a> {
         if is_machine(name) {
             return Err(AccountRefusal::Machine);
         }
-        let is_canonical = name
-            .bytes()
-            .all(|b| b.is_ascii() && !b.is_ascii_uppercase() && !b.is_ascii_control());
-        if is_canonical {
+        if name.bytes().all(|b| b.is_ascii() && !b.is_ascii_uppercase()) {
             return Ok(Self(Cow::Borrowed(name)));
         }
-        let lower: String = name
-            .chars()
-            .filter(|c| !c.is_control())
-            .flat_map(char::to_lowercase)
-            .collect();
-        if lower.is_empty() {
-            return Err(AccountRefusal::Missing);
-        }
+        let lower: String = name.chars().flat_map(char::to_lowercase).collect();
         Ok(Self(Cow::Owned(lower)))
     }
 
@@ -135,7 +133,7 @@ impl<'a> Account<'a> {
 const SID_OF_NOBODY: &str = "S-1-0-0";
 
 /// Whether the name is canonical at first sight, as most are: one lower-case word of letters, digits and joiners, too
-/// long for a placeholder or a principal, and beginning like none that is numbered.
+/// long for most placeholders and for a principal, and beginning like none that is numbered nor like the longer ones.
 #[inline]
 fn is_plainly_canonical(name: &str) -> bool {
     const PLACEHOLDER_BYTES_MAX: usize = "anonymous".len();
@@ -154,29 +152,48 @@ fn is_plainly_canonical(name: &str) -> bool {
         bytes,
         [b's', b'-', ..] | [b'd', b'w', b'm', b'-', ..] | [b'u', b'm', b'f', b'd', b'-', ..]
     );
+    let may_be_placeholder = matches!(
+        bytes,
+        [b'u', b'n', ..] | [b'n', b'o', b't', ..] | [b'a', b'n', b'o', b'n', ..]
+    );
     !may_be_numbered
+        && !may_be_placeholder
         && (PLACEHOLDER_BYTES_MAX + 1..=ACCOUNT_BYTES_MAX).contains(&bytes.len())
         && bytes[0].is_ascii_alphanumeric()
         && bytes.iter().all(|byte| IS_JOINED[usize::from(*byte)])
 }
 
+/// Whether the name is a placeholder, however it is spelled: `(null)`, `Not_Available`, `[unknown]`.
 fn is_mask(name: &str) -> bool {
-    const PLACEHOLDERS: [&str; 12] = [
-        "n/a",
+    const PLACEHOLDERS: [&str; 16] = [
         "na",
         "none",
         "null",
         "nil",
+        "0",
         "unknown",
-        "not available",
-        "(unknown)",
-        "<unknown>",
+        "unknownuser",
         "undefined",
+        "unspecified",
+        "unavailable",
+        "notavailable",
+        "notapplicable",
+        "nouser",
         "anonymous",
+        "anonymoususer",
         "redacted",
     ];
-    let symbols_only = name.bytes().all(|b| b.is_ascii_punctuation());
-    symbols_only || PLACEHOLDERS.iter().any(|p| name.eq_ignore_ascii_case(p))
+    const BYTES_MAX: usize = 24;
+    let is_symbol = |byte: u8| byte.is_ascii_punctuation() || byte == b' ';
+    if name.bytes().all(is_symbol) {
+        return true;
+    }
+    let letters = || {
+        name.bytes()
+            .filter(|byte| !is_symbol(*byte))
+            .map(|byte| byte.to_ascii_lowercase())
+    };
+    name.len() <= BYTES_MAX && PLACEHOLDERS.iter().any(|placeholder| letters().eq(placeholder.bytes()))
 }
 
 fn is_machine(name: &str) -> bool {
@@ -251,10 +268,82 @@ mod tests {
             "dwm-1234567",
             "dwm-smithson",
             "umfd-1234567",
+            "unknown_user",
+            "not_available",
+            "anonymoususer",
+            "unspecified",
+            "nonesuch.lee",
             &"a".repeat(320),
             &"a".repeat(321),
         ] {
             assert_eq!(Account::canonical(name), Account::canonical_of_any(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn placeholders_in_any_dress_are_masks() {
+        for name in [
+            "(null)",
+            "<null>",
+            "(none)",
+            "[unknown]",
+            "'n/a'",
+            "{null}",
+            "\"-\"",
+            "- -",
+            "Not_Available",
+            "not applicable",
+            "Unknown User",
+            "unknown_user",
+            "unknownuser",
+            "anonymous user",
+            "anonymousUser",
+            "unspecified",
+            "unavailable",
+            "no user",
+            r"CORP\(null)",
+            " none ",
+        ] {
+            assert_eq!(Account::canonical(name).unwrap_err(), AccountRefusal::Masked, "{name}");
+        }
+        for name in [
+            "nina",
+            "nona.lee",
+            "unknown.lee@corp.example",
+            "anon.y",
+            "n.a.lee",
+            "(ann)",
+            "norma.user",
+        ] {
+            assert_eq!(Account::canonical(name).unwrap().as_str(), name);
+        }
+    }
+
+    #[test]
+    fn a_name_with_control_characters_is_no_name() {
+        for name in ["ann\u{0}", "\u{0}ann\u{0}\u{0}", "ann\r\n"] {
+            assert_eq!(Account::canonical(name).unwrap().as_str(), "ann", "{name:?}: padding");
+        }
+        for name in ["\u{0}", " \u{0} "] {
+            assert_eq!(
+                Account::canonical(name).unwrap_err(),
+                AccountRefusal::Missing,
+                "{name:?}"
+            );
+        }
+        for name in [
+            "a\u{0}nn",
+            "ann\nbob",
+            "ann\u{7f}bob",
+            "r.lee\u{1b}[2j@corp.example",
+            "\u{85}a\u{9b}b",
+            "\u{1}",
+        ] {
+            assert_eq!(
+                Account::canonical(name).unwrap_err(),
+                AccountRefusal::Garbled,
+                "{name:?}"
+            );
         }
     }
 
