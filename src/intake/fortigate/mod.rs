@@ -291,6 +291,12 @@ impl<'a> Line<'a> {
         if self.get(Field::Kind) != "utm" || self.get(Field::Subtype) != "app-ctrl" {
             return Ok(None);
         }
+        if is_stopped(self.get(Field::Action)) {
+            return Err(reject(
+                NOT_A_REMOTE_ACCESS_TOOL,
+                "action says that the application was blocked, so it gave no access; nothing to do",
+            ));
+        }
         match tools::by_name(self.get(Field::App)) {
             Some(known) => Ok(Some(known.tool(description(text(self.get(Field::App))), false))),
             None if self.get(Field::AppCategory).eq_ignore_ascii_case("remote.access") => Ok(Some(Tool {
@@ -369,6 +375,15 @@ const SAME_MOMENT_MS: i64 = 2_000;
 /// What FortiOS writes where it has no value.
 fn is_not_available(value: &str) -> bool {
     value.eq_ignore_ascii_case("N/A")
+}
+
+/// Whether application control let nothing through.
+fn is_stopped(action: &str) -> bool {
+    [
+        "block", "blocked", "deny", "denied", "drop", "dropped", "reject", "reset",
+    ]
+    .iter()
+    .any(|stopped| action.eq_ignore_ascii_case(stopped))
 }
 
 fn outcome(status: &str) -> Outcome {

@@ -133,6 +133,24 @@ fn application_control_shows_remote_access_tools() {
         );
         assert_eq!(event.tool.unwrap().name, "AnyDesk");
     });
+    for (action, is_seen) in [
+        ("pass", true),
+        ("monitor", true),
+        ("block", false),
+        ("Blocked", false),
+        ("reset", false),
+        ("reject", false),
+        ("drop", false),
+    ] {
+        for app in ["AnyDesk", "Unheard.Of"] {
+            let line = format!("{} action={action}", seen.replace("AnyDesk", app));
+            check(&line, |event| {
+                let reason = event.map_or_else(|rejection| rejection.reason, |_| "seen");
+                let expected = if is_seen { "seen" } else { "not_a_remote_access_tool" };
+                assert_eq!(reason, expected, "{action} {app}");
+            });
+        }
+    }
     let other = format!(r#"{line} subtype="app-ctrl" srcip=10.0.0.7 user="ann" app="Netflix" appcat="Video""#);
     check(&other, |event| {
         assert_eq!(event.unwrap_err().reason, "not_a_remote_access_tool");
