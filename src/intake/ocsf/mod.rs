@@ -73,15 +73,9 @@ impl<'a> Source<'_, 'a> {
                 "class_uid is none of 1007, 1010, 3001, 3002, 4005, 4014; nothing to do, or filter at the source",
             )),
         }?;
-        let time_ms = if values.is_empty(record.time) && !values.is_empty(record.time_dt) {
-            values.ms(record.time_dt, "time_dt")?
-        } else {
-            values.ms(record.time, "time")?
-        };
+        let time_ms = self.time_ms()?;
         let outcome = self.outcome(reading.kind, activity);
-        let forwarded = record.http_request.x_forwarded_for.iter();
-        let forwarded = forwarded.flat_map(|list| addresses(&values.text(*list)));
-        let source_ip = address::source(values.address(record.src_endpoint.ip).into_iter().chain(forwarded));
+        let source_ip = self.source_ip();
         let (metadata, product) = (&record.metadata, &record.metadata.product);
         let first = |places: &[Place]| places.iter().find_map(|place| values.description(*place));
         Ok(Event {
@@ -112,6 +106,43 @@ impl<'a> Source<'_, 'a> {
             interactive: reading.interactive,
             product: first(&[product.name, product.vendor_name]).unwrap_or(Cow::Borrowed("ocsf")),
         })
+    }
+
+    /// The first time that can be one; what is wrong is said of the first that is there.
+    fn time_ms(self) -> Result<i64, Rejection> {
+        let Self { record, values } = self;
+        let times = [
+            (record.time, "time"),
+            (record.time_dt, "time_dt"),
+            (record.start_time, "start_time"),
+            (record.start_time_dt, "start_time_dt"),
+        ];
+        let mut refused = None;
+        for (place, field) in times {
+            if values.is_empty(place) {
+                continue;
+            }
+            match values.ms(place, field) {
+                Ok(ms) => return Ok(ms),
+                Err(rejection) => refused = refused.or(Some(rejection)),
+            }
+        }
+        refused.map_or_else(|| values.ms(record.time, "time"), Err)
+    }
+
+    /// The address that the person came from, which that of a proxy is not.
+    fn source_ip(self) -> Option<IpAddr> {
+        let Self { record, values } = self;
+        let source = &record.src_endpoint;
+        let forwarded = record.http_request.x_forwarded_for.iter();
+        let forwarded = forwarded.flat_map(|list| addresses(&values.text(*list)));
+        let candidates = values.address(source.ip).into_iter().chain(forwarded);
+        let proxies = [&record.proxy_endpoint, &record.proxy, &source.proxy_endpoint];
+        let is_proxy = |ip: IpAddr| {
+            let mut named = proxies.into_iter().flatten();
+            named.any(|proxy| values.address(proxy.ip) == Some(ip))
+        };
+        address::source(candidates.filter(|ip| !is_proxy(*ip)))
     }
 
     fn authentication(self, activity: i64) -> Result<Reading<'a>, Rejection> {
@@ -147,14 +178,7 @@ impl<'a> Source<'_, 'a> {
     }
 
     fn account_change(self, activity: i64) -> Result<Reading<'a>, Rejection> {
-        let is_own = {
-            let (user, actor) = (&self.record.user, &self.record.actor.user);
-            let same = |a, b| !self.values.is_empty(a) && self.values.text(a) == self.values.text(b);
-            self.is_nobody(actor)
-                || same(user.uid, actor.uid)
-                || same(user.email_addr, actor.email_addr)
-                || same(user.name, actor.name)
-        };
+        let is_own = self.is_own_account();
         let (kind, person) = if is_own {
             let kind = if activity == 10 {
                 EventKind::FactorEnrolled
@@ -174,6 +198,26 @@ impl<'a> Source<'_, 'a> {
             tool: None,
             peripheral: None,
         })
+    }
+
+    /// Whether the actor is the user, by the first of their names that both have, or is not named.
+    fn is_own_account(self) -> bool {
+        let (values, user, actor) = (self.values, &self.record.user, &self.record.actor.user);
+        let names = [
+            (user.uid, actor.uid),
+            (user.email_addr, actor.email_addr),
+            (user.name, actor.name),
+        ];
+        let person = |place| {
+            person::resolve([values.text(place)], "")
+                .ok()
+                .map(|person| person.account)
+        };
+        let is_named = [actor.uid, actor.email_addr, actor.name]
+            .into_iter()
+            .any(|place| values.id(place).is_some());
+        let mut both = names.into_iter().filter_map(|(a, b)| Some(person(a)? == person(b)?));
+        both.next().unwrap_or(!is_named)
     }
 
     fn tunnel(self, activity: i64) -> Result<Reading<'a>, Rejection> {
@@ -223,6 +267,12 @@ impl<'a> Source<'_, 'a> {
         let values = self.values;
         let absent = Process::default();
         let process = self.record.process.as_deref().unwrap_or(&absent);
+        if self.is_blocked() || self.outcome(EventKind::ToolSeen, 0) == Outcome::Failure {
+            return Err(reject(
+                NOT_A_REMOTE_ACCESS_TOOL,
+                "the process was blocked or did not start, so it gave no access; nothing to do",
+            ));
+        }
         let command_line = values.text(process.cmd_line);
         let tool = [process.name, process.file.name, process.path, process.file.path]
             .into_iter()
@@ -372,6 +422,10 @@ impl<'a> Source<'_, 'a> {
     }
 
     fn outcome(self, kind: EventKind, activity: i64) -> Outcome {
+        // A control that works calls what it blocks a success.
+        if self.is_blocked() {
+            return Outcome::Failure;
+        }
         let status = self.values.text(self.record.status);
         match self.values.int(self.record.status_id) {
             Some(1) => Outcome::Success,
@@ -387,20 +441,63 @@ impl<'a> Source<'_, 'a> {
         }
     }
 
+    /// Whether a security control did not let it happen.
+    fn is_blocked(self) -> bool {
+        const DENIED: i64 = 2;
+        // Blocked, Quarantined, Deleted, Dropped, Reset, Access Revoked, Rejected, Unauthorized.
+        const DISPOSITIONS: [i64; 8] = [2, 3, 5, 6, 21, 24, 25, 26];
+        let Self { record, values } = self;
+        let says = |place, words: &[&str]| {
+            let text = values.text(place);
+            words.iter().any(|word| text.eq_ignore_ascii_case(word))
+        };
+        let is_denied = match values.int(record.action_id) {
+            Some(id) => id == DENIED,
+            None => says(record.action, &["denied", "blocked"]),
+        };
+        is_denied
+            || match values.int(record.disposition_id) {
+                Some(id) => DISPOSITIONS.contains(&id),
+                None => says(
+                    record.disposition,
+                    &["blocked", "denied", "dropped", "rejected", "quarantined"],
+                ),
+            }
+    }
+
     fn mfa(self, outcome: Outcome) -> Option<Mfa<'a>> {
-        const PASSWORD: i64 = 11;
         let Self { record, values } = self;
         let stated = (values.flag(record.is_mfa)).or_else(|| values.flag(record.session.is_mfa));
-        let mut factors = record.auth_factors.iter();
-        let second = factors.find(|factor| values.int(factor.factor_type_id) != Some(PASSWORD));
+        let second = record.auth_factors.iter().find(|factor| self.is_second(factor));
         if stated.is_none() && second.is_none() {
             return None;
         }
         Some(Mfa {
             used: stated.unwrap_or(outcome == Outcome::Success),
             method: second.and_then(|factor| self.method(factor)),
-            factor: second.and_then(|factor| values.id(factor.device.uid)),
+            factor: second.and_then(|factor| self.factor_id(factor)),
         })
+    }
+
+    /// Whether a factor can stand beside the password: one that is unknown may be the password.
+    fn is_second(self, factor: &AuthFactor) -> bool {
+        const PASSWORD: i64 = 11;
+        match self.values.int(factor.factor_type_id) {
+            Some(PASSWORD) => false,
+            Some(1..PASSWORD) => true,
+            _ => self.values.description(factor.factor_type).is_some_and(|word| {
+                let is_none = ["password", "other"].iter().any(|none| word.eq_ignore_ascii_case(none));
+                !is_none
+            }),
+        }
+    }
+
+    /// The device, telephone or mailbox that answers.
+    fn factor_id(self, factor: &AuthFactor) -> Option<Cow<'a, str>> {
+        let device = self.device(&factor.device).map(|device| device.id);
+        device
+            .or_else(|| self.values.id(factor.phone_number))
+            .or_else(|| self.values.id(factor.email_addr))
     }
 
     /// `auth_factor.factor_type_id` as a word, else what `factor_type` says.

@@ -332,3 +332,219 @@ fn an_address_behind_a_proxy_comes_from_the_forwarded_list() {
         assert_eq!(event.unwrap().source_ip, Some("198.51.100.9".parse().unwrap()));
     });
 }
+
+#[test]
+fn a_second_factor_is_neither_a_password_nor_unknown() {
+    for (factors, used, method) in [
+        (r#"[{"factor_type_id":11}]"#, None, None),
+        (r#"[{"factor_type":"Password"}]"#, None, None),
+        (r#"[{"factor_type_id":0,"factor_type":"Unknown"}]"#, None, None),
+        (r#"[{"factor_type_id":99,"factor_type":"password"}]"#, None, None),
+        (r#"[{"factor_type_id":99}]"#, None, None),
+        (r#"[{"provider":"Acme"}]"#, None, None),
+        (
+            r#"[{"factor_type_id":0},{"factor_type_id":7}]"#,
+            Some(true),
+            Some("otp"),
+        ),
+        (
+            r#"[{"factor_type_id":99,"factor_type":"Smart card"}]"#,
+            Some(true),
+            Some("Smart card"),
+        ),
+        (r#"[{"factor_type":"push"}]"#, Some(true), Some("push")),
+    ] {
+        let rest = format!(r#""user":{{"name":"ann"}},"auth_factors":{factors}"#);
+        check(&record(3002, 1, &rest), |event| {
+            let mfa = event.unwrap().mfa;
+            let found = mfa.as_ref().map(|mfa| mfa.used);
+            assert_eq!(
+                (found, mfa.and_then(|mfa| mfa.method).as_deref()),
+                (used, method),
+                "{factors}"
+            );
+        });
+    }
+}
+
+#[test]
+fn a_factor_is_the_device_telephone_or_mailbox_that_answers() {
+    for (factor, id) in [
+        (
+            r#"{"factor_type_id":5,"device":{"uid":"ph-1"},"phone_number":"+12025550100"}"#,
+            Some("ph-1"),
+        ),
+        (
+            r#"{"factor_type_id":6,"device":{"hw_info":{"serial_number":"K-7"}}}"#,
+            Some("K-7"),
+        ),
+        (
+            r#"{"factor_type_id":1,"phone_number":"+12025550100"}"#,
+            Some("+12025550100"),
+        ),
+        (
+            r#"{"factor_type_id":8,"email_addr":"box@mail.example"}"#,
+            Some("box@mail.example"),
+        ),
+        (r#"{"factor_type_id":8,"email_addr":"N/A"}"#, None),
+    ] {
+        let rest = format!(r#""user":{{"name":"ann"}},"auth_factors":[{factor}]"#);
+        check(&record(3002, 1, &rest), |event| {
+            assert_eq!(event.unwrap().mfa.unwrap().factor.as_deref(), id, "{factor}");
+        });
+    }
+}
+
+#[test]
+fn a_time_that_cannot_be_gives_way_to_the_next() {
+    let whole = record(3002, 1, r#""user":{"name":"ann"}"#);
+    let with = |times: &str| whole.replace(r#""time":1772600767089,"#, times);
+    for times in [
+        r#""time":1772600767089,"#,
+        r#""time":"1772600767089","#,
+        r#""time":1772600767.089,"#,
+        r#""time_dt":"2026-03-04T05:06:07.089Z","#,
+        r#""time":0,"time_dt":"2026-03-04T05:06:07.089Z","#,
+        r#""time":null,"start_time":1772600767089,"#,
+        r#""time":"","start_time_dt":"2026-03-04T05:06:07.089Z","#,
+    ] {
+        check(&with(times), |event| {
+            assert_eq!(event.unwrap().time_ms, 1_772_600_767_089, "{times}")
+        });
+    }
+    for (times, reason, field) in [
+        (r#""time":0,"#, "time_invalid", "time is no time"),
+        (r#""time":1772600.767,"#, "time_invalid", "time is no time"),
+        (r#""time":0,"start_time":7,"#, "time_invalid", "time is no time"),
+        (r#""time_dt":"soon","#, "time_invalid", "time_dt is no time"),
+        (
+            r#""start_time":"1970-01-01T00:00:00Z","#,
+            "time_invalid",
+            "start_time is no time",
+        ),
+        ("", "time_missing", "time is missing"),
+    ] {
+        check(&with(times), |event| {
+            let rejection = event.unwrap_err();
+            assert_eq!(rejection.reason, reason, "{times}");
+            assert!(rejection.detail.starts_with(field), "{times}: {}", rejection.detail);
+        });
+    }
+}
+
+#[test]
+fn the_address_of_a_proxy_is_nobodys() {
+    let user = r#""user":{"name":"ann"}"#;
+    let forwarded = r#""http_request":{"x_forwarded_for":["198.51.100.9, 203.0.113.7"]}"#;
+    let proxy = r#""proxy_endpoint":{"ip":"203.0.113.7"}"#;
+    for (rest, ip) in [
+        (format!("{user},{proxy}"), None),
+        (format!("{user},{proxy},{forwarded}"), Some("198.51.100.9")),
+        (format!("{user},{}", proxy.replace("proxy_endpoint", "proxy")), None),
+        (
+            format!("{user},{}", proxy.replace("203.0.113.7", "192.0.2.1")),
+            Some("203.0.113.7"),
+        ),
+    ] {
+        check(&record(3002, 1, &rest), |event| {
+            assert_eq!(event.unwrap().source_ip, ip.map(|ip| ip.parse().unwrap()), "{rest}");
+        });
+    }
+    let own = record(3002, 1, user).replace(r#""uid":"client-1""#, proxy);
+    check(&own, |event| assert_eq!(event.unwrap().source_ip, None));
+}
+
+#[test]
+fn an_account_is_the_actors_own_only_by_what_names_one_person() {
+    for (user, actor, account) in [
+        (
+            r#"{"name":"ann","uid":"N/A"}"#,
+            r#"{"name":"admin","uid":"N/A"}"#,
+            "admin",
+        ),
+        (r#"{"name":"sam","uid":"u-7"}"#, r#"{"name":"sam","uid":"u-1"}"#, "sam"),
+        (
+            r#"{"name":"Sam Lee","email_addr":"sam.lee@corp.example"}"#,
+            r#"{"name":"Sam Lee","email_addr":"sam.lee2@corp.example"}"#,
+            "sam.lee2@corp.example",
+        ),
+    ] {
+        let rest = format!(r#""user":{user},"actor":{{"user":{actor}}}"#);
+        check(&record(3001, 10, &rest), |event| {
+            let event = event.unwrap();
+            assert_eq!(
+                (event.account.as_str(), event.kind),
+                (account, EventKind::Activity),
+                "{user}"
+            );
+        });
+    }
+    for actor in [
+        r#"{"name":"CORP\\Ann"}"#,
+        r#"{"uid":"u-7","name":"anything"}"#,
+        r#"{"email_addr":"Ann@corp.example"}"#,
+        r#"{"name":"-","uid":"N/A"}"#,
+    ] {
+        let rest = format!(
+            r#""user":{{"name":"ann","uid":"u-7","email_addr":"ann@corp.example"}},"actor":{{"user":{actor}}}"#
+        );
+        check(&record(3001, 10, &rest), |event| {
+            assert_eq!(event.unwrap().kind, EventKind::FactorEnrolled, "{actor}");
+        });
+    }
+}
+
+#[test]
+fn what_was_blocked_gave_no_access() {
+    let tool = r#""actor":{"user":{"name":"ann"}},"process":{"name":"anydesk.exe"}"#;
+    let blocked = [
+        r#""action_id":2"#,
+        r#""disposition_id":2"#,
+        r#""disposition_id":3"#,
+        r#""disposition_id":6"#,
+        r#""action_id":"2""#,
+        r#""action":"Denied""#,
+        r#""disposition":"blocked""#,
+    ];
+    for control in blocked {
+        check(&record(1007, 1, &format!("{tool},{control}")), |event| {
+            assert_eq!(event.unwrap_err().reason, "not_a_remote_access_tool", "{control}");
+        });
+        for (class, activity) in [(3002, 1), (4005, 4), (4014, 1)] {
+            check(
+                &record(class, activity, &format!(r#""user":{{"name":"ann"}},{control}"#)),
+                |event| {
+                    assert_eq!(event.unwrap().outcome, Outcome::Failure, "{class} {control}");
+                },
+            );
+        }
+        let gadget = format!(r#""user":{{"name":"ann"}},"peripheral_device":{{"name":"Keyboard"}},{control}"#);
+        check(&record(1010, 1, &gadget), |event| {
+            assert_eq!(
+                event.unwrap().kind,
+                EventKind::PeripheralAttached,
+                "a blocked device is plugged in"
+            );
+        });
+    }
+    check(
+        &record(1007, 1, tool).replace(r#""status_id":1"#, r#""status_id":2"#),
+        |event| {
+            assert_eq!(
+                event.unwrap_err().reason,
+                "not_a_remote_access_tool",
+                "a launch that failed"
+            );
+        },
+    );
+    for control in [
+        r#""action_id":1"#,
+        r#""disposition_id":15"#,
+        r#""action":"Allowed""#,
+        r#""action_id":0"#,
+    ] {
+        check(&record(1007, 1, &format!("{tool},{control}")), |event| {
+            assert_eq!(event.unwrap().kind, EventKind::ToolSeen, "{control}");
+        });
+    }
+}

@@ -8,13 +8,22 @@ wire! {
     struct Record {
         time: Place,
         time_dt: Place,
+        start_time: Place,
+        start_time_dt: Place,
         status: Place,
+        action: Place,
+        action_id: Place,
+        disposition: Place,
+        disposition_id: Place,
         metadata: Metadata,
         user: User,
         actor: Actor,
         device: Endpoint,
         src_endpoint: Endpoint,
         dst_endpoint: Endpoint,
+        proxy_endpoint: Option<Box<Proxy>>,
+        // `proxy_endpoint` before OCSF 1.1.
+        proxy: Option<Box<Proxy>>,
         session: Session,
         service: Named,
         auth_factors: Vec<AuthFactor>,
@@ -65,8 +74,13 @@ wire! {
         svc_name: Place,
         hw_info: Hardware,
         owner: Option<Box<User>>,
+        proxy_endpoint: Option<Box<Proxy>>,
         type_id: Place,
         is_managed: Place,
+    }
+
+    struct Proxy {
+        ip: Place,
     }
 
     struct Hardware {
@@ -86,6 +100,8 @@ wire! {
     struct AuthFactor {
         factor_type: Place,
         device: Endpoint,
+        phone_number: Place,
+        email_addr: Place,
         factor_type_id: Place,
     }
 
