@@ -526,9 +526,13 @@ mod tests {
         };
         let (password, push) = (enrolled("lae1", "Password"), enrolled("pfd2", "Okta Verify"));
         for (extra, used, factor) in [
-            (extra("PASSWORD_AS_FACTOR", &[password.clone()]), false, None),
+            (
+                extra("PASSWORD_AS_FACTOR", std::slice::from_ref(&password)),
+                false,
+                None,
+            ),
             (extra("password", &[enrolled("lae1", "")]), false, None),
-            (extra("", &[password.clone()]), false, None),
+            (extra("", std::slice::from_ref(&password)), false, None),
             (
                 extra("OKTA_VERIFY_PUSH", &[password.clone(), push.clone()]),
                 true,

@@ -187,7 +187,7 @@ fn remote_desktop_leads_to_the_far_device() {
     for (activity, outcome) in [(4, Outcome::Unknown), (8, Outcome::Success)] {
         let unsaid = record(4005, activity, rest).replace(r#""status_id""#, r#""status_ids""#);
         check(&unsaid, |event| {
-            assert_eq!(event.unwrap().outcome, outcome, "{activity}")
+            assert_eq!(event.unwrap().outcome, outcome, "{activity}");
         });
     }
     let logon = record(3002, 1, r#""user":{"name":"ann"},"logon_type_id":10"#);
@@ -409,7 +409,7 @@ fn a_time_that_cannot_be_gives_way_to_the_next() {
         r#""time":"","start_time_dt":"2026-03-04T05:06:07.089Z","#,
     ] {
         check(&with(times), |event| {
-            assert_eq!(event.unwrap().time_ms, 1_772_600_767_089, "{times}")
+            assert_eq!(event.unwrap().time_ms, 1_772_600_767_089, "{times}");
         });
     }
     for (times, reason, field) in [
