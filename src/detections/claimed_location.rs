@@ -34,7 +34,7 @@ pub const RULE: Rule = Rule {
 #[must_use]
 pub fn compare(seen: &Observation<'_>, settings: &ClaimSettings) -> ClaimDistance {
     match seen.place {
-        Some(place) if seen.network.class.locates_person() => {
+        Some(place) if seen.is_where_the_person_is() => {
             claims::compare(place, seen.claim.terms, seen.travel.map(Arc::as_ref), settings)
         }
         _ => ClaimDistance::Unknown,

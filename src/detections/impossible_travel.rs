@@ -13,7 +13,8 @@
 //! ```
 //! An event that arrives late is judged against both its neighbours in event time. A place that is known to a hundred
 //! kilometers or worse is near everything on its way, so what stands behind such a neighbour is judged as well: else one
-//! sign-in that is placed by its country alone would hide a journey.
+//! sign-in that is placed by its country alone would hide a journey. So is what stands behind one that a database may have
+//! misplaced, or sign-ins on the way would make a journey of many small steps.
 
 use crate::detections::settings::TravelSettings;
 use crate::model::{
@@ -53,19 +54,31 @@ pub fn legs(
     let Some(visit) = change.visit.filter(|_| terms.kind != AccountKind::Service) else {
         return found;
     };
-    for before in (0..visit).rev() {
-        found.extend(Leg::between([before, visit], facts, spots, settings));
-        if !hides_others(before, visit, facts, spots, settings) {
-            break;
-        }
-    }
-    for behind in visit + 1..facts.visits().len() {
-        found.extend(Leg::between([visit, behind], facts, spots, settings));
-        if !hides_others(behind, visit, facts, spots, settings) {
-            break;
-        }
-    }
+    let mut goes_on = |neighbour: usize| {
+        let judged = Leg::judge([neighbour.min(visit), neighbour.max(visit)], facts, spots, settings);
+        let may_be_misplaced = match judged {
+            Judged::Possible => false,
+            Judged::Noise => true,
+            Judged::Impossible(leg) => {
+                found.push(leg);
+                leg.strength == Strength::Signal
+            }
+        };
+        may_be_misplaced || hides_others(neighbour, visit, facts, spots, settings)
+    };
+    let _ = (0..visit).rev().all(&mut goes_on);
+    let _ = (visit + 1..facts.visits().len()).all(&mut goes_on);
     found
+}
+
+/// What is to be said of two sign-ins.
+enum Judged {
+    /// They can have been made by one who travelled, or it is the account's habit.
+    Possible,
+    /// Too fast, yet so near each other that a database may have misplaced one.
+    Noise,
+    /// Nobody can have made both.
+    Impossible(Leg),
 }
 
 /// Whether a visit's place is known so badly that a journey past it, from or to the new visit, shows in no leg with it.
@@ -105,7 +118,7 @@ impl<'a> End<'a> {
     /// a line has an IPv4 address beside its IPv6 prefix, or gets another by the day.
     fn days(&self, facts: &AccountFacts, spots: &Spots) -> u16 {
         let is_there = |address: Address, spot: &Spot| {
-            let is_of_provider = self.network.asn != 0 && spot.network.asn == self.network.asn;
+            let is_of_provider = self.is_of_provider(spot.network.asn);
             address.is_on_line_of(self.address) || is_of_provider && spot.place.as_deref() == Some(self.place)
         };
         let networks = facts.networks().iter();
@@ -113,6 +126,11 @@ impl<'a> End<'a> {
         there
             .fold(Days::default(), |all, network| all.with(&network.days))
             .count()
+    }
+
+    /// Whether a provider, of which 0 is none, is its own.
+    fn is_of_provider(&self, asn: u32) -> bool {
+        asn != 0 && self.network.asn == asn
     }
 
     /// Hash of what tells its line from others: the IPv4 address, or provider and place, because a line's IPv6 prefix may
@@ -176,9 +194,12 @@ pub struct Leg {
 }
 
 impl Leg {
-    /// The leg, if there is one, it is too fast to be travelled and nothing silences it.
-    #[must_use]
-    pub fn between(visits: [usize; 2], facts: &AccountFacts, spots: &Spots, settings: &TravelSettings) -> Option<Self> {
+    fn judge(visits: [usize; 2], facts: &AccountFacts, spots: &Spots, settings: &TravelSettings) -> Judged {
+        Self::too_fast(visits, facts, spots, settings).unwrap_or(Judged::Possible)
+    }
+
+    /// The leg, if there is one and it is too fast to be travelled.
+    fn too_fast(visits: [usize; 2], facts: &AccountFacts, spots: &Spots, settings: &TravelSettings) -> Option<Judged> {
         let all = facts.visits();
         let (from, to) = (all.get(visits[0])?, all.get(visits[1])?);
         // One origin has one address, and is what most visits share.
@@ -210,20 +231,27 @@ impl Leg {
         let devices = Devices::of([from.visit, to.visit], facts);
         let is_far = certain_km >= settings.alert_distance_km_min;
         if !is_far && devices != Devices::Two {
-            return None;
+            return Some(Judged::Noise);
         }
-        let is_one_provider = from.network.asn != 0 && from.network.asn == to.network.asn;
-        let is_any_v6 = [from, to].iter().any(|end| end.address.ip().is_ipv6());
+        let is_one_provider = from.is_of_provider(to.network.asn);
+        let is_dual_stack = from.address.ip().is_ipv4() != to.address.ip().is_ipv4();
+        // What a line looks like that a database places elsewhere than the provider's next, or by its IPv6 prefix elsewhere
+        // than by its IPv4 address.
+        let may_be_one_line = is_one_provider
+            && match devices {
+                Devices::Same => true,
+                Devices::Two => is_dual_stack && !is_far,
+                Devices::Unnamed | Devices::Incomparable => is_dual_stack,
+            };
         let (strength, severity) = match devices {
-            // What a line looks like whose IPv6 addresses a database places elsewhere than its IPv4 address.
-            Devices::Same if is_one_provider && is_any_v6 => (Strength::Signal, Severity::Low),
+            _ if may_be_one_line => (Strength::Signal, Severity::Low),
             Devices::Same => (Strength::Alert, Severity::Medium),
             _ if is_far => (Strength::Alert, Severity::High),
             _ => (Strength::Alert, Severity::Medium),
         };
         let mut lines = [from, to].map(|end| end.line());
         lines.sort_unstable();
-        Some(Self {
+        Some(Judged::Impossible(Self {
             visits,
             times_ms,
             distance_km,
@@ -234,7 +262,7 @@ impl Leg {
             days,
             devices,
             lines: hash(&lines.map(|line| line.to_string()).each_ref().map(String::as_str)),
-        })
+        }))
     }
 
     /// What decides whether it is published.
@@ -338,13 +366,15 @@ impl Leg {
             to.network.class.as_str()
         );
         let device = match self.devices {
-            Devices::Same if self.strength == Strength::Signal => {
-                "the same device and provider at both ends and an IPv6 address, which may be misplaced: a signal"
-            }
             Devices::Same => "the same device at both ends lowers severity, it does not excuse the distance",
             Devices::Unnamed => "an end names no device",
             Devices::Incomparable => "the ends name devices by ids that cannot be compared, which may be one device",
             Devices::Two => "two devices",
+        };
+        let provider = match (self.strength, from.is_of_provider(to.network.asn)) {
+            (Strength::Signal, _) => "one provider at both ends, whose addresses may be one line's: a signal",
+            (Strength::Alert, true) => "one provider at both ends, yet nothing says that it is one line",
+            (Strength::Alert, false) => "two providers, or one is not known",
         };
         vec![
             Guard::ran("explained_network", classes),
@@ -368,6 +398,7 @@ impl Leg {
             ),
             Guard::ran("same_address", "two addresses"),
             Guard::ran("same_device", device),
+            Guard::ran("same_provider", provider),
             Guard::ran(
                 "database_noise",
                 format!(

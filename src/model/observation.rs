@@ -27,3 +27,13 @@ pub struct Observation<'a> {
     /// Builds of the databases and lists used, for evidence: `DBIP-City-Lite 2026-06-13; roster 5f2c…`.
     pub data_versions: &'a str,
 }
+
+impl Observation<'_> {
+    /// Whether the source address is where the person is: no exit that a list of networks knows, nor one that the identity
+    /// provider named.
+    #[must_use]
+    #[inline]
+    pub fn is_where_the_person_is(&self) -> bool {
+        self.network.class.locates_person() && self.event.anonymizer.as_deref().is_none_or(str::is_empty)
+    }
+}

@@ -310,7 +310,7 @@ impl AccountFacts {
             let index = self.apply_network(seen, address, named, settings.networks_max, spots, &mut change.dropped);
             change.network = Some(index);
             // A sign-in whose clock is broken was somewhere, but nobody knows when.
-            let is_located = seen.place.is_some() && seen.network.class.locates_person() && !seen.time_suspect;
+            let is_located = seen.place.is_some() && seen.is_where_the_person_is() && !seen.time_suspect;
             if is_located {
                 self.apply_visit(seen, address, index, named, append_ms, settings, spots, change);
                 self.apply_day(day, distance, change);

@@ -11,7 +11,8 @@ use crate::model::Observation;
 
 impl AccountFacts {
     /// Adds a network and gives its index. Passing ones make room first: a telephone brings more addresses in a day than
-    /// a list has room for. Among equals the one longest unused goes.
+    /// a list has room for. Among equals the one longest unused goes. One to which an open alert is offered goes last: whoever
+    /// has something to hide could else make the alert wait for ever.
     pub(super) fn add_network(
         &mut self,
         seen: &Observation<'_>,
@@ -22,7 +23,13 @@ impl AccountFacts {
     ) -> usize {
         while self.networks().len() >= networks_max.clamp(1, ITEMS_MAX) {
             let networks = self.networks().iter().enumerate();
-            let passing = networks.min_by_key(|(_, network)| (worth(network, seen.order_ms), network.last));
+            let episodes = &self.rare().episodes;
+            let is_home = |network: &NetworkFact| {
+                let mut homes = episodes.homes().peekable();
+                homes.peek().is_some() && homes.any(|home| *network.name() == *home)
+            };
+            let passing =
+                networks.min_by_key(|(_, network)| (is_home(network), worth(network, seen.order_ms), network.last));
             self.remove_network(passing.map_or(0, |(index, _)| index));
             dropped.add(FullList::Networks, 1);
         }

@@ -268,6 +268,14 @@ impl Episodes {
         self.0.push(episode);
     }
 
+    /// Networks to which open episodes are offered.
+    pub fn homes(&self) -> impl Iterator<Item = &str> {
+        self.0
+            .iter()
+            .map(|episode| &*episode.home)
+            .filter(|home| !home.is_empty())
+    }
+
     /// Whether an alert (not a signal) of this detection is open for the subject at that time.
     #[must_use]
     pub fn is_open(&self, detection: Detection, subject: &str, at_ms: i64, gap_ms: i64) -> bool {

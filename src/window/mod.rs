@@ -59,7 +59,7 @@ pub fn day_at(seen: &Observation<'_>) -> i32 {
     /// The sun takes four minutes for a degree.
     const DEGREE_MS: f64 = 240_000.0;
     // A remote-desktop logon names the address of whoever came.
-    let locates_person = seen.network.class.locates_person() && seen.event.kind != EventKind::RdpLogon;
+    let locates_person = seen.is_where_the_person_is() && seen.event.kind != EventKind::RdpLogon;
     let observed = seen.place.filter(|_| locates_person).map(|place| place.point);
     let point = observed.or_else(|| seen.claim.terms.point.map(|claimed| claimed.point));
     #[expect(clippy::cast_possible_truncation, reason = "at most half a day")]

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use super::account::is_presence;
 use super::days::Days;
 use super::dropped::{Dropped, FullList};
 use super::episode::Episodes;
@@ -10,7 +11,7 @@ pub use super::sessions::SessionFact;
 use super::settings::WindowSettings;
 use super::{day_at, sessions};
 use crate::model::event_id::EventId;
-use crate::model::{EventKind, Network, Observation, Outcome, Place, Tool, ToolKind};
+use crate::model::{EventKind, Network, NetworkClass, Observation, Outcome, Place, Tool, ToolKind};
 
 /// Facts that most accounts have none of, so that their windows have no room for them.
 #[derive(Clone, Debug, PartialEq)]
@@ -365,11 +366,15 @@ fn peripheral(seen: &Observation<'_>) -> Option<PeripheralFact> {
     })
 }
 
-/// Commercial VPN brand that the network list or the identity provider named for this observation.
+/// Commercial VPN brand that the network list or the identity provider named for this observation, if it shows the account
+/// at work: a stranger who fails to sign in brings none. Nor does the company's own egress, which providers call a proxy.
 fn vpn_brand<'s>(seen: &'s Observation<'_>) -> Option<&'s str> {
+    if !is_presence(seen) || seen.network.class == NetworkClass::Corporate {
+        return None;
+    }
     let named = seen.event.anonymizer.as_deref().filter(|b| !b.is_empty());
     named.or_else(|| {
-        let is_vpn = seen.network.class == crate::model::NetworkClass::Vpn;
+        let is_vpn = seen.network.class == NetworkClass::Vpn;
         (is_vpn && !seen.network.label.is_empty()).then_some(seen.network.label.as_str())
     })
 }
