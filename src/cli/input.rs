@@ -10,6 +10,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::Context as _;
 
+use super::file_kind::{Foreign, check_head};
+
 /// Longest record, in bytes; a longer one becomes a dead letter.
 pub const RECORD_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Magic numbers: RFC 1952 section 2.3.1, RFC 8878 section 3.1.1.
@@ -94,7 +96,10 @@ impl Input {
         self.records.next_item().map_err(|error| {
             let at = self.bytes_read.load(Ordering::Relaxed);
             let (name, records) = (&self.name, self.records.handed_out());
-            let what = if error.kind() == io::ErrorKind::UnexpectedEof || error.to_string().contains("incomplete frame") {
+            let is_foreign = error.get_ref().is_some_and(|cause| cause.is::<Foreign>());
+            let what = if is_foreign {
+                format!("cannot read {name}")
+            } else if error.kind() == io::ErrorKind::UnexpectedEof || error.to_string().contains("incomplete frame") {
                 format!("{name} is cut off: its compressed data ends early, at byte {at}; {records} records before that were used, get the whole file")
             } else {
                 format!("cannot read {name} beyond byte {at}; {records} records before that were used")
@@ -218,6 +223,9 @@ impl<R: BufRead> Records<R> {
                 return Ok(None);
             }
             self.number += 1;
+            if self.number == 1 {
+                check_head(&self.buffer)?;
+            }
             let is_whole = self.buffer.last() == Some(&b'\n');
             if is_whole {
                 self.buffer.pop();
@@ -228,7 +236,12 @@ impl<R: BufRead> Records<R> {
             if self.number == 1 && self.buffer.starts_with(&BYTE_ORDER_MARK) {
                 self.buffer.drain(..BYTE_ORDER_MARK.len());
             }
-            if self.buffer.len() > self.bytes_max {
+            let is_first = matches!(self.shape, Shape::Unknown);
+            let is_too_long = self.buffer.len() > self.bytes_max;
+            if is_first && (begins_document(&self.buffer) || is_too_long && self.buffer.starts_with(b"[")) {
+                return self.next_value_of_document(is_whole);
+            }
+            if is_too_long {
                 if !is_whole {
                     self.reader.skip_until(b'\n')?;
                 }
@@ -239,18 +252,23 @@ impl<R: BufRead> Records<R> {
             if self.buffer.trim_ascii().is_empty() {
                 continue;
             }
-            if matches!(self.shape, Shape::Unknown) && begins_document(&self.buffer) {
-                let head = std::mem::take(&mut self.buffer);
-                self.shape = Shape::Documents(Scanner {
-                    head,
-                    ..Scanner::default()
-                });
-                self.number = 0;
-                return self.next_value();
-            }
             self.shape = Shape::Lines;
             return Ok(Some(Item::Record));
         }
+    }
+
+    /// What was read as a line begins a document.
+    fn next_value_of_document(&mut self, is_whole: bool) -> io::Result<Option<Item>> {
+        let mut head = std::mem::take(&mut self.buffer);
+        if is_whole {
+            head.push(b'\n');
+        }
+        self.shape = Shape::Documents(Scanner {
+            head,
+            ..Scanner::default()
+        });
+        self.number = 0;
+        self.next_value()
     }
 
     fn next_value(&mut self) -> io::Result<Option<Item>> {
@@ -279,10 +297,15 @@ impl<R: BufRead> Records<R> {
     }
 }
 
-/// A line that opens a JSON value and does not close it: the file is pretty-printed.
-fn begins_document(line: &[u8]) -> bool {
-    let line = line.trim_ascii();
-    matches!(line.first(), Some(b'{' | b'[')) && matches!(line.last(), Some(b'{' | b'[' | b','))
+/// A first line that opens a JSON value and does not close it: the file is pretty-printed, or one array of lines.
+pub fn begins_document(line: &[u8]) -> bool {
+    let line = line.strip_prefix(&BYTE_ORDER_MARK).unwrap_or(line).trim_ascii();
+    let goes_on = matches!(line.last(), Some(b'{' | b'[' | b','));
+    match line {
+        [b'{', ..] => goes_on,
+        [b'[', rest @ ..] => goes_on || rest.trim_ascii_start().starts_with(b"{") && !line.ends_with(b"]"),
+        _ => false,
+    }
 }
 
 /// Finds where JSON values begin and end, by brackets and strings alone; whether they are JSON is for intake to say.
@@ -291,6 +314,10 @@ struct Scanner {
     /// Bytes read to recognize the shape, not yet scanned.
     head: Vec<u8>,
     depth: u64,
+    /// A bit for each of the innermost brackets, the last of them lowest: whether it opened an object.
+    objects: u128,
+    /// The last byte that was neither white space nor inside a string.
+    last: u8,
     in_string: bool,
     is_escaped: bool,
     in_array: bool,
@@ -301,6 +328,12 @@ impl Scanner {
     /// Scans `bytes`. At the end of a value returns it and how many bytes were used.
     fn scan(&mut self, bytes: &[u8], value: &mut Vec<u8>, bytes_max: usize) -> Option<(Item, usize)> {
         for (at, &byte) in bytes.iter().enumerate() {
+            if self.is_broken_by(byte) {
+                (self.depth, self.objects, self.in_string, self.is_escaped) = (0, 0, false, false);
+                if let Some(item) = self.finish(value) {
+                    return Some((item, at));
+                }
+            }
             let is_end = self.step(byte, value);
             if value.len() > bytes_max {
                 self.is_too_long = true;
@@ -313,6 +346,20 @@ impl Scanner {
         None
     }
 
+    /// Whether the value broke off before this byte, as the first line of a file may that was begun while it was written:
+    /// a string ends with its line, and an object begins behind a colon, or in a list.
+    fn is_broken_by(&self, byte: u8) -> bool {
+        if self.in_string {
+            return byte == b'\n';
+        }
+        let may_begin = match self.last {
+            b':' => true,
+            b',' | b'[' => self.objects & 1 == 0,
+            _ => false,
+        };
+        byte == b'{' && self.depth > 0 && !may_begin
+    }
+
     /// Takes one byte; true if a value ended with it or before it.
     fn step(&mut self, byte: u8, value: &mut Vec<u8>) -> bool {
         if self.in_string {
@@ -320,7 +367,7 @@ impl Scanner {
             match byte {
                 _ if self.is_escaped => self.is_escaped = false,
                 b'\\' => self.is_escaped = true,
-                b'"' => self.in_string = false,
+                b'"' => (self.in_string, self.last) = (false, byte),
                 _ => {}
             }
             return false;
@@ -336,11 +383,18 @@ impl Scanner {
                 return true;
             }
             b',' if self.depth == 0 => return true,
-            b'{' | b'[' => self.depth += 1,
-            b'}' | b']' => self.depth = self.depth.saturating_sub(1),
+            b'{' | b'[' => {
+                self.depth += 1;
+                self.objects = self.objects << 1 | u128::from(byte == b'{');
+            }
+            b'}' | b']' => {
+                self.depth = self.depth.saturating_sub(1);
+                self.objects >>= 1;
+            }
             b'"' => self.in_string = true,
             _ => {}
         }
+        self.last = byte;
         value.push(byte);
         self.depth == 0 && matches!(byte, b'}' | b']')
     }
@@ -417,6 +471,73 @@ mod tests {
             [r#"{"activities":[{"a":1}]}"#]
         );
         assert_eq!(texts(b"[\n{\"cut\":"), ["{\"cut\":"]);
+    }
+
+    #[test]
+    fn an_array_over_lines_or_too_long_for_one_is_read_by_its_elements() {
+        for text in [
+            "[{\"a\":1}\n,{\"b\":2}\n]",
+            "\u{feff}[\n{\"a\":1},\n{\"b\":2}]",
+            "[ {\"a\":1},{\"b\":2}",
+        ] {
+            assert_eq!(texts(text.as_bytes()), [r#"{"a":1}"#, r#"{"b":2}"#], "{text}");
+        }
+        let long = format!("[{}]\n", vec![r#"{"a":1}"#; 50].join(","));
+        let found = read(long.as_bytes(), 20);
+        assert_eq!(found.len(), 50);
+        assert!(found.iter().all(|(_, text)| text.as_deref() == Some(r#"{"a":1}"#)));
+        let long = r#"{"Records":[{"a":1},{"a":1}]}"#;
+        assert_eq!(read(long.as_bytes(), 20), [(1, None)]);
+    }
+
+    #[test]
+    fn a_first_line_that_breaks_off_costs_itself_alone() {
+        let whole = "{\"c\": {\"x\": [1, {}]}, \"d\": 2}\n{\"e\": 3}\n";
+        let expected = [r#"{"c":{"x":[1,{}]},"d":2}"#, r#"{"e":3}"#];
+        for cut in [
+            r#"{"a": 1,"#,
+            r#"{"a": {"b": 2,"#,
+            r#"{"a": {"#,
+            r#"{"a": [{"b": 2}], "s": "x,"#,
+            r#"{"a": "y [","#,
+        ] {
+            let found = texts(format!("{cut}\n{whole}").as_bytes());
+            assert_eq!(found.len(), 3, "{cut}: {found:?}");
+            assert_eq!(&found[1..], expected, "{cut}");
+        }
+        // Behind a comma in a list an object may follow, and no other behind that.
+        let found = texts(format!("{{\"a\": [1,\n{whole}{whole}").as_bytes());
+        assert_eq!(found[1..], [expected[1], expected[0], expected[1]], "{found:?}");
+    }
+
+    #[test]
+    fn files_of_another_kind_are_named() {
+        let utf_16: Vec<u8> = "{\"a\":1}\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
+        let mut tar = vec![0; 512];
+        tar[..3].copy_from_slice(b"a.b");
+        tar[257..262].copy_from_slice(b"ustar");
+        let marked = [&b"\xff\xfe"[..], &utf_16].concat();
+        for (bytes, what) in [
+            (utf_16.as_slice(), "UTF-16"),
+            (&utf_16[1..], "UTF-16"),
+            (&marked, "UTF-16"),
+            (b"PK\x03\x04\n", "zip"),
+            (&tar, "tar"),
+            (b"PAR1", "Parquet"),
+        ] {
+            let (found, error) = read_file(bytes);
+            let error = error.unwrap();
+            assert!(
+                found.is_empty() && error.contains(what) && error.contains("; "),
+                "{error}"
+            );
+        }
+        assert!(
+            read_file(&gzip(&String::from_utf8(tar).unwrap()))
+                .1
+                .unwrap()
+                .contains("tar")
+        );
     }
 
     #[test]

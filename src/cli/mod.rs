@@ -11,6 +11,7 @@
 pub mod check;
 pub mod demo;
 mod demo_stage;
+pub mod file_kind;
 pub mod generate;
 pub mod input;
 pub mod normalize;
@@ -79,7 +80,8 @@ enum Command {
     Run(service::ConfigArgs),
     /// Run the same detections over files, in event time. Alerts as NDJSON on stdout.
     Replay(replay::ReplayArgs),
-    /// Show what each record of a vendor's log is understood as: one line of JSON out for every line in.
+    /// Show what each record of a vendor's log is understood as: one line of JSON out for every line in, or for every
+    /// record of a JSON document over many lines.
     Normalize(service::NormalizeArgs),
     /// Write a made-up company's logs, roster and networks, and the truth about them.
     Generate(generate::GenerateArgs),

@@ -1,9 +1,12 @@
-//! `falsefront normalize`: for every input line exactly one JSON line, its events or why there are none.
+//! `falsefront normalize`: for every input line exactly one JSON line, its events or why there are none. A file whose
+//! first line opens a JSON document and does not close it gives one for every record, as `replay` reads it.
 
-use std::io::{self, BufRead, Write};
+use std::io::{self, BufRead, Cursor, Read as _, Write};
 
 use serde::Serialize;
 
+use super::file_kind::check_head;
+use super::input::{Item, Records, begins_document};
 use crate::intake::{self, Decoder, Format, Rejection};
 use crate::model::Event;
 use crate::model::event_id::EventId;
@@ -90,27 +93,53 @@ fn print(answer: &Answer<'_>) -> String {
     serde_json::to_string(answer).unwrap_or_default()
 }
 
-/// Normalizes every line of `input` to `output`, in order, in bounded memory.
+/// Normalizes every line of `input`, or every record of a document, to `output`, in order, in bounded memory.
 ///
 /// # Errors
-/// What reading or writing failed with; lines that cannot be used are no error.
+/// What reading or writing failed with, or what the file is if it holds no text; lines that cannot be used are no error.
 pub fn run(format: Format, mut input: impl BufRead, mut output: impl Write) -> io::Result<()> {
     let mut line = Vec::new();
     let mut number = 0;
     let mut decoder = Decoder::default();
     while let Some(is_whole) = read_line(&mut input, &mut line)? {
         number += 1;
+        if number == 1 {
+            check_head(&line)?;
+            if begins_document(&line) {
+                line.push(b'\n');
+                return documents(format, Cursor::new(line).chain(input), output);
+            }
+        }
         let answer = if is_whole {
             numbered_line(&mut decoder, format, &line, number)
         } else {
-            rejected_line(&Rejection {
-                reason: intake::reason::RECORD_TOO_LARGE,
-                detail: format!("line {number} is longer than {LINE_BYTES_MAX} bytes; split it at the source"),
-            })
+            too_long(number)
         };
         writeln!(output, "{answer}")?;
     }
     output.flush()
+}
+
+/// Normalizes every record of a file that is one JSON document, or several over many lines.
+fn documents(format: Format, input: impl BufRead, mut output: impl Write) -> io::Result<()> {
+    let mut records = Records::new(input, LINE_BYTES_MAX);
+    let mut decoder = Decoder::default();
+    while let Some(item) = records.next_item()? {
+        let number = records.number().unsigned_abs();
+        let answer = match item {
+            Item::Record => numbered_line(&mut decoder, format, records.bytes(), number),
+            Item::TooLong => too_long(number),
+        };
+        writeln!(output, "{answer}")?;
+    }
+    output.flush()
+}
+
+fn too_long(number: u64) -> String {
+    rejected_line(&Rejection {
+        reason: intake::reason::RECORD_TOO_LARGE,
+        detail: format!("record {number} is longer than {LINE_BYTES_MAX} bytes; split it at the source"),
+    })
 }
 
 /// Reads a line without its line feed. `None` at the end; `Some(false)` for a line too long, of which nothing is kept.
@@ -167,6 +196,33 @@ mod tests {
         assert_eq!(answers[2]["rejected_events"][0]["index"], 1);
         assert_eq!(answers[3]["events"][0]["id"], "4/0");
         assert!(normalized(b"").is_empty());
+    }
+
+    #[test]
+    fn a_document_over_many_lines_gives_a_line_for_each_record() {
+        let value: serde_json::Value = serde_json::from_str(LOGON).unwrap();
+        let pretty = serde_json::to_string_pretty(&value).unwrap();
+        for (text, count) in [
+            (format!("{pretty}\n{pretty}\n"), 2),
+            (format!("\u{feff}[\n{pretty},\n{pretty}\n]\n"), 2),
+            (format!("[{LOGON},\n{LOGON},\n{LOGON}]"), 3),
+            (format!("{{\n\"Records\": [\n{pretty},\n{pretty}\n]\n}}"), 1),
+        ] {
+            let answers = normalized(text.as_bytes());
+            assert_eq!(answers.len(), count, "{text}");
+            assert!(
+                answers.iter().all(|answer| answer["events"][0]["account"] == "ann"),
+                "{answers:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_file_that_holds_no_text_is_named() {
+        let text: Vec<u8> = LOGON.encode_utf16().flat_map(u16::to_le_bytes).collect();
+        let mut output = Vec::new();
+        let error = run(Format::Auto, text.as_slice(), &mut output).unwrap_err();
+        assert!(error.to_string().contains("UTF-16") && output.is_empty(), "{error}");
     }
 
     #[test]

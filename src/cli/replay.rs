@@ -147,7 +147,10 @@ fn feed(mut input: Input, format: Format, core: &mut core::Core, output: &mut Ou
         let number = input.records.number();
         match item {
             Item::TooLong => {
-                let detail = format!("longer than {} MiB; split it", RECORD_BYTES_MAX >> 20);
+                let detail = format!(
+                    "longer than {} MiB; split it, a list into its elements, say with jq -c '.Records[]'",
+                    RECORD_BYTES_MAX >> 20
+                );
                 output.summary.discard("record_too_long", 1);
                 output.tell(&name, number, "record_too_long", &detail);
             }
