@@ -85,8 +85,7 @@ impl RosterBuilder {
             found.insert(entry.account.clone(), Sourced { file, line, is: entry });
         }
         if let Some(first) = unusable.filter(|_| found.is_empty()) {
-            let what = format!("none of {seen} lines is usable; the first: {}", first.what);
-            return Err(Problem { what, ..first });
+            return Err(none_usable(seen, first));
         }
         self.note(DatasetKind::Roster, file, version, found.len());
         self.entries.append(&mut found);
@@ -96,13 +95,14 @@ impl RosterBuilder {
     /// Adds a file of approved travel, CSV. `version` is what evidence calls it.
     ///
     /// # Errors
-    /// A [`Problem`] with the whole file: an unknown column, or one missing. Nothing was added then.
+    /// A [`Problem`] with the whole file: an unknown column, one missing, or no usable line. Nothing was added then.
     pub fn read_travel(&mut self, file: &str, version: String, bytes: &[u8]) -> Result<Vec<Problem>, Problem> {
         let source: std::sync::Arc<str> = file.into();
         let lines = csv_lines::<TravelLine>(bytes).map_err(|c| c.at(file, Some(1)))?;
         let mut problems = Problems::of(file);
-        let mut used = 0;
+        let (mut seen, mut used, mut unusable) = (0_u64, 0, None);
         for (line, read) in lines {
+            seen += 1;
             let checked = read.and_then(|travel| Ok((canonical("account", &travel.account.0)?, travel.check()?)));
             match checked {
                 Ok((account, is)) => {
@@ -111,8 +111,14 @@ impl RosterBuilder {
                     let line = Some(line);
                     self.travels.push((account, Sourced { file, line, is }));
                 }
-                Err(complaint) => problems.add(Some(line), complaint),
+                Err(complaint) => {
+                    unusable.get_or_insert_with(|| complaint.clone().at(file, Some(line)));
+                    problems.add(Some(line), complaint);
+                }
             }
+        }
+        if let Some(first) = unusable.filter(|_| used == 0) {
+            return Err(none_usable(seen, first));
         }
         self.note(DatasetKind::Travel, file, version, used);
         Ok(problems.finish())
@@ -298,6 +304,12 @@ fn placed_travel(travel: &Travel, placed: &BTreeMap<NamedPlace, Answer>) -> Trav
         point: travel.point.or(found.map(|found| found.point)),
         ..travel.clone()
     }
+}
+
+/// A file of which nothing can be used is another file, or broken.
+fn none_usable(lines: u64, first: Problem) -> Problem {
+    let what = format!("none of {lines} lines is usable; the first: {}", first.what);
+    Problem { what, ..first }
 }
 
 #[cfg(test)]
@@ -515,6 +527,28 @@ nobody,2026-03-09,2026-03-09,FR,,,,
             days.map(ticket),
             [None, Some("T1"), Some("T2"), Some("T2"), Some("T2"), None]
         );
+    }
+
+    #[test]
+    fn travel_without_a_usable_line_is_refused_whole() {
+        let mut builder = RosterBuilder::default();
+        let mut read = |lines: &str| {
+            let text = format!("account,from,to,country\n{lines}");
+            builder.read_travel("travel.csv", String::new(), text.as_bytes())
+        };
+        let problem = read("a,01/03/2026,10/03/2026,DE\nb,02/03/2026,09/03/2026,FR\n").unwrap_err();
+        assert_eq!(problem.line, Some(2));
+        assert!(
+            problem.what.starts_with("none of 2 lines is usable; the first: "),
+            "{problem}"
+        );
+        assert_eq!(
+            read("a,01/03/2026,10/03/2026,DE\nb,2026-03-02,2026-03-09,FR\n")
+                .unwrap()
+                .len(),
+            1
+        );
+        assert_eq!(read("").unwrap(), [], "nobody travels");
     }
 
     #[test]
