@@ -190,6 +190,17 @@ fn parse_network(number: u32, text: &str, problems: &mut Problems<'_>) -> Result
                 "write 192.0.2.0/24, 2001:db8::/32, one address, or AS64500",
             )
         })?;
+    // The library reads them as decimal, many other programs as octal.
+    let address = text.split('/').next().unwrap_or_default();
+    if address.parse::<IpAddr>().is_err() {
+        return Err(Complaint::new(
+            format!(
+                "network {} has numbers with leading zeros, which some read as octal",
+                quoted(text)
+            ),
+            "write it without leading zeros",
+        ));
+    }
     if prefix != prefix.trunc() {
         problems.add(
             Some(number),
@@ -307,6 +318,9 @@ mod tests {
              198.51.100.7/24,vpn,d\n\
              198.51.100.0/24,vpn,d\n\
              198.51.100.0/24,hosting,d\n\
+             010.0.0.0/8,corporate,f\n\
+             192.0.2.064/26,corporate,f\n\
+             192.0.2.010,corporate,f\n\
              203.0.113.0/24,vpn,e\n",
         );
         let told: Vec<_> = problems.iter().map(|p| (p.line.unwrap(), p.what.as_str())).collect();
@@ -319,11 +333,21 @@ mod tests {
                 (5, "2 fields instead of 3"),
                 (6, "network \"198.51.100.7/24\" has bits beyond its length"),
                 (8, "network \"198.51.100.0/24\" has another class or label in line 6"),
+                (
+                    9,
+                    "network \"010.0.0.0/8\" has numbers with leading zeros, which some read as octal"
+                ),
+                (
+                    10,
+                    "network \"192.0.2.064/26\" has numbers with leading zeros, which some read as octal"
+                ),
+                (11, "network \"192.0.2.010\" is neither a prefix nor an address"),
             ]
         );
         assert!(problems.iter().all(|problem| !problem.remedy.is_empty()));
         assert!(class_of(&list, "198.51.100.9").is_some() && class_of(&list, "203.0.113.9").is_some());
         assert_eq!(class_of(&list, "192.0.2.9"), None);
+        assert_eq!(class_of(&list, "10.0.0.1"), None);
     }
 
     #[test]
