@@ -6,6 +6,7 @@
 //! | `records`, `Records`, `value`, `items`, `activities` | Azure Event Hubs, CloudTrail, Graph, Google's Reports API |
 //! | `data.events` | Okta event hooks |
 //! | `detail` | Amazon EventBridge |
+//! | `results`, `result`, `hits.hits`, `_source` | exports of searches: Splunk, Elasticsearch |
 //! | `event`, `event.original`, `message`, `raw`, `_raw` | Splunk HEC, Elastic and other shippers, as object or text |
 
 use std::borrow::Cow;
@@ -208,6 +209,14 @@ struct Wrapper<'a> {
     #[serde(borrow)]
     events: Option<&'a RawValue>,
     #[serde(borrow)]
+    results: Option<&'a RawValue>,
+    #[serde(borrow)]
+    result: Option<&'a RawValue>,
+    #[serde(borrow)]
+    hits: Option<&'a RawValue>,
+    #[serde(borrow, rename = "_source")]
+    source: Option<&'a RawValue>,
+    #[serde(borrow)]
     detail: Option<&'a RawValue>,
     #[serde(borrow)]
     event: Option<&'a RawValue>,
@@ -237,6 +246,10 @@ fn wrapped<'a>(
         wrapper.value,
         wrapper.data,
         wrapper.events,
+        wrapper.results,
+        wrapper.result,
+        wrapper.hits,
+        wrapper.source,
         wrapper.detail,
         wrapper.event,
         wrapper.original,
@@ -288,10 +301,16 @@ fn quoted<'a>(
     }
 }
 
+/// How records may come.
+const WRAPPED: &str = "records may come one by one, in an array, or in records, events, items or value";
+
 fn unrecognized(format: Format) -> Rejection {
     let detail = match format {
-        Format::Auto => "no known format; set the source's format, or send one that is read".to_owned(),
-        named => format!("not a record of format {}; check the source's format", named.name()),
+        Format::Auto => format!("no known format; set the source's format, or send one that is read; {WRAPPED}"),
+        named => format!(
+            "not a record of format {}; check the source's format; {WRAPPED}",
+            named.name()
+        ),
     };
     reject(FORMAT_UNRECOGNIZED, detail)
 }

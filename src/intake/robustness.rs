@@ -80,6 +80,10 @@ fn wrappers_are_opened() {
         format!(r#"{{"records":[{OKTA},{OKTA}]}}"#),
         format!(r#"{{"Records":[{OKTA},{OKTA}]}}"#),
         format!(r#"{{"value":[{OKTA},{OKTA}]}}"#),
+        format!(r#"{{"items":[{OKTA},{OKTA}]}}"#),
+        format!(r#"{{"events":[{OKTA},{OKTA}]}}"#),
+        format!(r#"{{"results":[{{"result":{OKTA}}},{OKTA}]}}"#),
+        format!(r#"{{"hits":{{"total":2,"hits":[{{"_id":"1","_source":{OKTA}}},{{"_source":{OKTA}}}]}}}}"#),
         format!(r#"{{"eventType":"com.okta.event_hook","data":{{"events":[{OKTA},{OKTA}]}}}}"#),
         format!("\u{feff}[[{OKTA}],[{OKTA}]]"),
     ] {
@@ -132,6 +136,21 @@ fn one_bad_event_does_not_lose_its_neighbors() {
 }
 
 #[test]
+fn a_record_that_is_not_read_is_told_how_it_may_come() {
+    for (format, advice) in [
+        (Format::Auto, "set the source's format"),
+        (Format::Okta, "check the source's format"),
+    ] {
+        let events = run(format, format!(r#"{{"entries":[{OKTA}]}}"#).as_bytes());
+        let rejection = events[0].as_ref().unwrap_err();
+        assert!(
+            rejection.detail.contains(advice) && rejection.detail.contains("records, events, items or value"),
+            "{rejection:?}"
+        );
+    }
+}
+
+#[test]
 fn hostile_records_are_refused_cleanly() {
     let deep = |open: &str, close: &str| format!("{}1{}", open.repeat(100_000), close.repeat(100_000));
     let many_events = GOOGLE.replace("[{", &format!("[{}{{", "{},".repeat(1000)));
@@ -163,6 +182,28 @@ fn hostile_records_are_refused_cleanly() {
         ),
         (LOGON.replace("1700000000000", "\"soon\"").into_bytes(), "time_invalid"),
         (LOGON.replace("1700000000000", "17").into_bytes(), "time_invalid"),
+        (LOGON.replace("1700000000000", "1700000").into_bytes(), "time_invalid"),
+        (LOGON.replace("1700000000000", "1.7e3").into_bytes(), "time_invalid"),
+        (
+            LOGON.replace("1700000000000", &"9".repeat(400)).into_bytes(),
+            "malformed_json",
+        ),
+        (
+            LOGON.replace("1700000000000", "\"1970-01-20T16:13:20Z\"").into_bytes(),
+            "time_invalid",
+        ),
+        (OKTA.replace("2026-", "1970-").into_bytes(), "time_invalid"),
+        (GOOGLE.replace("2026-", "2926-").into_bytes(), "time_invalid"),
+        (
+            FORTIGATE
+                .replace("1767323045678901234", "1767323")
+                .replace("2026-", "1970-")
+                .into_bytes(),
+            "time_invalid",
+        ),
+        (LOGON.replace("ann", "a\\u0000nn").into_bytes(), "account_garbled"),
+        (LOGON.replace("ann", "(null)").into_bytes(), "account_masked"),
+        (FORTIGATE.replace("ann", "a\0nn").into_bytes(), "account_garbled"),
         (
             LOGON.replace("\"status_id\":1", "\"time\":1").into_bytes(),
             "duplicate_field",
