@@ -316,11 +316,14 @@ impl<'a> Line<'a> {
     /// nanoseconds since) adds the fraction of the second where it names the same one, and stands in where no zone is
     /// sent. Without either the local time is taken for UTC (before FortiOS 6.2).
     fn time_ms(&self) -> Result<i64, Rejection> {
+        let has_wall_time = !self.get(Field::Date).is_empty() && !self.get(Field::Time).is_empty();
         let event_time = match self.get(Field::EventTime) {
             "" => None,
-            text => Some(time::from_text(text).ok_or_else(|| invalid_time("eventtime"))?),
+            text => match time::from_text(text) {
+                None if !has_wall_time => return Err(invalid_time("eventtime")),
+                found => found,
+            },
         };
-        let has_wall_time = !self.get(Field::Date).is_empty() && !self.get(Field::Time).is_empty();
         match (event_time, has_wall_time) {
             (None, false) => {
                 let detail = "neither eventtime nor date and time are in the line; log one of them";

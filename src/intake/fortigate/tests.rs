@@ -37,6 +37,8 @@ fn the_unit_of_eventtime_is_told_by_its_size() {
         (r#"eventtime=1772168767 tz="-0500""#, 1_772_618_767_000),
         ("eventtime=1772600767123456789", 1_772_600_767_123),
         (r#"tz="-0500""#, 1_772_618_767_000),
+        (r#"eventtime=0 tz="-0500""#, 1_772_618_767_000),
+        (r#"eventtime=17726007671234567 tz="-0500""#, 1_772_618_767_000),
         ("", 1_772_600_767_000),
     ] {
         let line = format!(r#"{HEAD} subtype="user" action="auth-logon" status="logon" user="ann" {time}"#);
