@@ -146,8 +146,9 @@ impl<'a> Source<'_, 'a> {
         meaning.interactive &= !is_automated || matches!(meaning.kind, EventKind::Login | EventKind::Logout);
         let outcome = outcome(&values.text(record.outcome.result));
         let debug = &record.debug_context.debug_data;
+        // Elsewhere the factor is the one that was changed, of whomever.
         let speaks_of_mfa = event_type == "user.authentication.auth_via_mfa"
-            || !values.is_empty(debug.factor) && meaning.kind != EventKind::ProfileChanged;
+            || !values.is_empty(debug.factor) && meaning.kind == EventKind::Login;
         let time_ms = values.ms(record.published, "published")?;
         let names = [actor.alternate_id, actor.id];
         let person = person::resolve(values.texts(&names), "actor.alternateId")?;
@@ -448,9 +449,24 @@ mod tests {
                 assert_eq!((event.kind, event.interactive), (kind, interactive), "{event_type}");
             });
         }
-        let helped = r#","target":[{"type":"User","id":"00u9","alternateId":"bob@corp.example"}]"#;
+        let helped = r#","debugContext":{"debugData":{"factor":"OKTA_VERIFY_PUSH"}},"target":[
+            {"type":"User","id":"00u9","alternateId":"bob@corp.example"},{"type":"AuthenticatorEnrollment","id":"pfd1"}]"#;
         check(&record("user.mfa.factor.activate", helped), |event| {
-            assert_eq!(event.unwrap().kind, EventKind::Activity);
+            let event = event.unwrap();
+            assert_eq!(
+                (event.kind, event.mfa),
+                (EventKind::Activity, None),
+                "that factor is bob's"
+            );
+        });
+        let own = helped.replace("bob@corp.example", "Ann@corp.example");
+        check(&record("user.mfa.factor.activate", &own), |event| {
+            let mfa = event.unwrap().mfa.unwrap();
+            assert_eq!(
+                (mfa.used, mfa.factor.as_deref()),
+                (false, Some("pfd1")),
+                "enrolled, not used"
+            );
         });
         let placeless = record("group.lifecycle.create", "").replace("203.0.113.7", "");
         check(&placeless, |event| {

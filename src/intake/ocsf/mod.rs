@@ -97,7 +97,11 @@ impl<'a> Source<'_, 'a> {
                 record.dst_endpoint.svc_name,
                 record.actor.app_name,
             ]),
-            mfa: self.mfa(outcome),
+            mfa: match (class, reading.kind) {
+                // The factor is that of the person whose account an administrator changed.
+                (ACCOUNT_CHANGE, EventKind::Activity) => None,
+                (_, kind) => self.mfa(kind, outcome),
+            },
             user_agent: values.description(record.http_request.user_agent),
             vpn_ip: values.address(record.tunnel_interface.ip),
             anonymizer: None,
@@ -465,7 +469,7 @@ impl<'a> Source<'_, 'a> {
             }
     }
 
-    fn mfa(self, outcome: Outcome) -> Option<Mfa<'a>> {
+    fn mfa(self, kind: EventKind, outcome: Outcome) -> Option<Mfa<'a>> {
         let Self { record, values } = self;
         let stated = (values.flag(record.is_mfa)).or_else(|| values.flag(record.session.is_mfa));
         let second = record.auth_factors.iter().find(|factor| self.is_second(factor));
@@ -473,7 +477,7 @@ impl<'a> Source<'_, 'a> {
             return None;
         }
         Some(Mfa {
-            used: stated.unwrap_or(outcome == Outcome::Success),
+            used: kind != EventKind::FactorEnrolled && stated.unwrap_or(outcome == Outcome::Success),
             method: second.and_then(|factor| self.method(factor)),
             factor: second.and_then(|factor| self.factor_id(factor)),
         })

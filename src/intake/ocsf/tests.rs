@@ -300,10 +300,20 @@ fn a_composite_gadget_shows_its_ids_and_interfaces() {
 
 #[test]
 fn a_change_to_another_persons_account_places_the_administrator() {
-    let rest = r#""user":{"name":"ann","uid":"u-7"},"actor":{"user":{"name":"admin","uid":"u-1"}}"#;
+    let rest = r#""user":{"name":"ann","uid":"u-7"},"actor":{"user":{"name":"admin","uid":"u-1"}},
+        "auth_factors":[{"factor_type_id":5,"device":{"uid":"ph-1"}}]"#;
     check(&record(3001, 10, rest), |event| {
         let event = event.unwrap();
         assert_eq!((event.account.as_str(), event.kind), ("admin", EventKind::Activity));
+        assert_eq!(event.mfa, None, "the telephone is ann's");
+    });
+    check(&record(3001, 10, &rest.replace("u-1", "u-7")), |event| {
+        let mfa = event.unwrap().mfa.unwrap();
+        assert_eq!(
+            (mfa.used, mfa.factor.as_deref()),
+            (false, Some("ph-1")),
+            "enrolled, not used"
+        );
     });
 }
 
