@@ -59,6 +59,7 @@ impl SimulatedLog {
     /// `None` while the transaction of its former self is being ended.
     pub(super) fn open(town: &Rc<Town>, slot: usize, name: &str, group: &str) -> Option<Self> {
         let (producer, epoch) = town.broker.borrow_mut().initialize(name)?;
+        town.put_out(slot, false);
         Some(Self {
             town: town.clone(),
             slot,
@@ -286,6 +287,7 @@ impl SimulatedLog {
             group.take(&member, &free);
             self.generation = group.generation;
             self.member = Some(member);
+            self.town.put_out(self.slot, false);
             return Some(Rebalance::Assigned(free));
         };
         group.polled(&member, now);
@@ -394,6 +396,7 @@ impl Log for SimulatedLog {
         self.assigned.retain(|at, _| !partitions.contains(at));
         if std::mem::take(&mut self.is_lost) {
             self.member = None;
+            self.town.put_out(self.slot, true);
         } else if let Some(member) = &self.member {
             let mut broker = self.town.broker.borrow_mut();
             broker.groups.get_mut(&self.group).unwrap().give_up(member, partitions);

@@ -92,6 +92,8 @@ struct Slot {
     stop: RefCell<Stop>,
     /// When its supervisor starts it again.
     up_at: Cell<Micros>,
+    /// Its group put it out, and it has not joined since.
+    is_put_out: Cell<bool>,
 }
 
 pub(super) struct Town {
@@ -152,6 +154,7 @@ impl Town {
                     worker: RefCell::new(None),
                     stop: RefCell::new(Stop::default()),
                     up_at: Cell::new(0),
+                    is_put_out: Cell::new(false),
                 });
             }
         }
@@ -182,6 +185,10 @@ impl Town {
 
     pub(super) fn count_crash(&self) {
         self.crashes.set(self.crashes.get() + 1);
+    }
+
+    pub(super) fn put_out(&self, slot: usize, is_put_out: bool) {
+        self.slots[slot].is_put_out.set(is_put_out);
     }
 
     pub(super) fn crashes(&self) -> u64 {
@@ -266,6 +273,11 @@ impl Town {
         } else {
             running.step()
         };
+        let is_ready = !self.metrics.lacks().iter().any(|lack| lack.starts_with(&slot.name));
+        if outcome.is_ok() && slot.is_put_out.get() && is_ready {
+            let why = format!("{} is ready without its group", slot.name);
+            self.broker.borrow_mut().violations.push(why);
+        }
         if let Err(failure) = outcome {
             if failure.detail() != CRASHED {
                 let broker = &mut self.broker.borrow_mut();
