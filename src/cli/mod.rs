@@ -5,7 +5,8 @@
 //! | 0 | done |
 //! | 1 | done, and there were alerts at or above `--fail-on` |
 //! | 2 | the command line or the configuration is wrong |
-//! | 3 | something failed while running: also no record of a replay could be used, or the brokers do not answer `check` |
+//! | 3 | something failed while running: also no record of a replay or normalize was understood, or the brokers do not
+//! |   | answer `check` |
 #![allow(clippy::disallowed_methods, reason = "a command may read a clock and wait")]
 
 pub mod check;

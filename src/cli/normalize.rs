@@ -10,6 +10,7 @@ use super::input::{Item, Records, begins_document};
 use crate::intake::{self, Decoder, Format, Rejection};
 use crate::model::Event;
 use crate::model::event_id::EventId;
+use crate::pipeline::intake::INTENTIONAL;
 
 /// Longest line, in bytes, that is read; a longer one is rejected and passed over without keeping it.
 pub const LINE_BYTES_MAX: usize = 16 * 1024 * 1024;
@@ -41,11 +42,17 @@ struct Refused<'a> {
 /// if it gave none. Events of the record that were refused beside good ones stand in `rejected_events`.
 #[must_use]
 pub fn normalize_line(format: Format, line: &[u8]) -> String {
-    numbered_line(&mut Decoder::default(), format, line, 1)
+    numbered_line(&mut Decoder::default(), format, line, 1).0
 }
 
-/// [`normalize_line`] for the `number`th line, which names events that their source gave no id.
-fn numbered_line<'a>(decoder: &mut Decoder, format: Format, line: &'a [u8], number: u64) -> String {
+/// [`normalize_line`] for the `number`th line, which names events that their source gave no id. Also why there
+/// are none, if there are.
+fn numbered_line<'a>(
+    decoder: &mut Decoder,
+    format: Format,
+    line: &'a [u8],
+    number: u64,
+) -> (String, Option<&'static str>) {
     let mut events = Vec::new();
     let mut refused = Vec::new();
     let mut each = |index: u32, event: Result<Event<'a>, Rejection>| match event {
@@ -72,20 +79,22 @@ fn numbered_line<'a>(decoder: &mut Decoder, format: Format, line: &'a [u8], numb
             detail: &rejection.detail,
         })
         .collect();
-    print(&Answer::Events {
+    let answer = Answer::Events {
         events: &events,
         rejected_events: &rejected_events,
-    })
+    };
+    (print(&answer), None)
 }
 
-fn rejected_line(rejection: &Rejection) -> String {
-    print(&Answer::Rejected {
+fn rejected_line(rejection: &Rejection) -> (String, Option<&'static str>) {
+    let answer = Answer::Rejected {
         rejected: Refused {
             index: None,
             reason: rejection.reason,
             detail: &rejection.detail,
         },
-    })
+    };
+    (print(&answer), Some(rejection.reason))
 }
 
 fn print(answer: &Answer<'_>) -> String {
@@ -93,11 +102,31 @@ fn print(answer: &Answer<'_>) -> String {
     serde_json::to_string(answer).unwrap_or_default()
 }
 
+/// What became of the lines of an input, but for those that are blank or plainly none of our business.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Lines {
+    /// Gave events.
+    pub understood: u64,
+    /// Gave none.
+    pub refused: u64,
+}
+
+impl Lines {
+    fn count(&mut self, reason: Option<&'static str>) {
+        match reason {
+            None => self.understood += 1,
+            Some(reason) if INTENTIONAL.contains(&reason) => {}
+            Some(_) => self.refused += 1,
+        }
+    }
+}
+
 /// Normalizes every line of `input`, or every record of a document, to `output`, in order, in bounded memory.
 ///
 /// # Errors
 /// What reading or writing failed with, or what the file is if it holds no text; lines that cannot be used are no error.
-pub fn run(format: Format, mut input: impl BufRead, mut output: impl Write) -> io::Result<()> {
+pub fn run(format: Format, mut input: impl BufRead, mut output: impl Write) -> io::Result<Lines> {
+    let mut lines = Lines::default();
     let mut line = Vec::new();
     let mut number = 0;
     let mut decoder = Decoder::default();
@@ -110,32 +139,39 @@ pub fn run(format: Format, mut input: impl BufRead, mut output: impl Write) -> i
                 return documents(format, Cursor::new(line).chain(input), output);
             }
         }
-        let answer = if is_whole {
+        let (answer, reason) = if is_whole {
             numbered_line(&mut decoder, format, &line, number)
         } else {
             too_long(number)
         };
+        if !is_whole || !line.trim_ascii().is_empty() {
+            lines.count(reason);
+        }
         writeln!(output, "{answer}")?;
     }
-    output.flush()
+    output.flush()?;
+    Ok(lines)
 }
 
 /// Normalizes every record of a file that is one JSON document, or several over many lines.
-fn documents(format: Format, input: impl BufRead, mut output: impl Write) -> io::Result<()> {
+fn documents(format: Format, input: impl BufRead, mut output: impl Write) -> io::Result<Lines> {
+    let mut lines = Lines::default();
     let mut records = Records::new(input, LINE_BYTES_MAX);
     let mut decoder = Decoder::default();
     while let Some(item) = records.next_item()? {
         let number = records.number().unsigned_abs();
-        let answer = match item {
+        let (answer, reason) = match item {
             Item::Record => numbered_line(&mut decoder, format, records.bytes(), number),
             Item::TooLong => too_long(number),
         };
+        lines.count(reason);
         writeln!(output, "{answer}")?;
     }
-    output.flush()
+    output.flush()?;
+    Ok(lines)
 }
 
-fn too_long(number: u64) -> String {
+fn too_long(number: u64) -> (String, Option<&'static str>) {
     rejected_line(&Rejection {
         reason: intake::reason::RECORD_TOO_LARGE,
         detail: format!("record {number} is longer than {LINE_BYTES_MAX} bytes; split it at the source"),
@@ -223,6 +259,17 @@ mod tests {
         let mut output = Vec::new();
         let error = run(Format::Auto, text.as_slice(), &mut output).unwrap_err();
         assert!(error.to_string().contains("UTF-16") && output.is_empty(), "{error}");
+    }
+
+    #[test]
+    fn lines_are_counted_by_whether_they_gave_events() {
+        let count = |input: String| {
+            let lines = run(Format::Auto, input.as_bytes(), io::sink()).unwrap();
+            (lines.understood, lines.refused)
+        };
+        let none_of_ours = LOGON.replace("3002", "2004");
+        assert_eq!(count(format!("{LOGON}\n\nnoise\n{none_of_ours}\n")), (1, 1));
+        assert_eq!(count(none_of_ours), (0, 0));
     }
 
     #[test]

@@ -38,7 +38,12 @@ pub fn load_offline(files: &[PathBuf]) -> Result<Config, RunError> {
 pub fn run(file: &Path) -> Result<(), RunError> {
     let config = load(&[file.to_owned()])?;
     logging::start();
-    run::run(&config)
+    let outcome = run::run(&config);
+    if let Err(error) = &outcome {
+        // Whoever collects logs reads no more than them.
+        tracing::error!(%error, "ended by a failure");
+    }
+    outcome
 }
 
 /// `falsefront topics plan --config FILE`: prints what `apply` would do.

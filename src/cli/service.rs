@@ -125,7 +125,14 @@ pub fn normalize(args: &NormalizeArgs) -> Result<Ending, Failure> {
     let input = Input::open(&args.file).map_err(Failure::Usage)?;
     let output = BufWriter::new(io::stdout().lock());
     let name = input.name.clone();
-    super::normalize::run(args.format, input.into_reader(), output)
+    let lines = super::normalize::run(args.format, input.into_reader(), output)
         .with_context(|| format!("cannot normalize {name} to its end"))?;
+    if lines.understood == 0 && lines.refused > 0 {
+        return Err(Failure::Runtime(anyhow::anyhow!(
+            "{name}: none of {} lines was understood as {}; each says why, --format names another format",
+            lines.refused,
+            args.format.name()
+        )));
+    }
     Ok(Ending::Done)
 }

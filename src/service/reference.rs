@@ -217,7 +217,7 @@ pub(super) fn load_geography(sources: &Sources<'_>) -> Result<(Geography, Vec<Pr
     }
     let mut list = NetworkList::default();
     for source in &sources.networks {
-        let bytes = source.read()?;
+        let bytes = source.read_text()?;
         let version = format!("networks {}", digest(&bytes));
         let found = list.read(&source.name(), version, &bytes).map_err(LoadError::Refused)?;
         problems.extend(found);
@@ -243,6 +243,26 @@ fn defect(source: &Source<'_>) -> LoadError {
 fn read_database(source: &Source<'_>) -> Result<Option<Database>, LoadError> {
     let name = source.name();
     let bytes = source.read()?;
+
+    /// As [`Source::read`], of a list.
+    fn read_text(&self) -> Result<Cow<'_, [u8]>, LoadError> {
+        let bytes = self.read()?;
+        if is_utf16(&bytes) {
+            let complaint = Complaint::new("is UTF-16 text", "save it as UTF-8");
+            return Err(LoadError::Refused(complaint.at(&self.name(), None)));
+        }
+        Ok(bytes)
+    }
+}
+
+/// Whether a text is UTF-16, as Windows programs save "Unicode": by its mark, or by every second byte being zero.
+pub(super) fn is_utf16(bytes: &[u8]) -> bool {
+    let start = bytes.get(..64).unwrap_or(bytes);
+    let zeros = |first: usize| {
+        let half = start.iter().skip(first).step_by(2);
+        start.len() >= 4 && half.clone().count() > 1 && half.into_iter().all(|byte| *byte == 0)
+    };
+    start.starts_with(b"\xff\xfe") || start.starts_with(b"\xfe\xff") || zeros(0) != zeros(1)
     if name.to_ascii_lowercase().ends_with(".csv") {
         let stem = Path::new(&*name).file_stem().map(|stem| stem.to_string_lossy());
         let version = format!("{} {}", stem.as_deref().unwrap_or(&name), digest(&bytes));
@@ -257,7 +277,7 @@ pub(super) fn load_roster(sources: &Sources<'_>, geography: &Geography) -> Resul
     let mut builder = RosterBuilder::default();
     let mut problems = Vec::new();
     for source in &sources.roster {
-        let bytes = source.read()?;
+        let bytes = source.read_text()?;
         let version = format!("{} {}", DatasetKind::Roster.as_str(), digest(&bytes));
         let found = builder
             .read(&source.name(), version, &bytes)
@@ -279,7 +299,7 @@ pub(super) fn load_travel(sources: &Sources<'_>) -> Result<(RosterBuilder, Vec<P
     let mut travel = RosterBuilder::default();
     let mut problems = Vec::new();
     for source in &sources.travel {
-        let bytes = source.read()?;
+        let bytes = source.read_text()?;
         let version = format!("{} {}", DatasetKind::Travel.as_str(), digest(&bytes));
         let found = travel.read_travel(&source.name(), version, &bytes);
         problems.extend(found.map_err(LoadError::Refused)?);
@@ -435,3 +455,20 @@ mod tests {
         assert_eq!(files, ["n.csv", "r.csv"]);
     }
 }
+    #[test]
+    fn a_list_in_utf_16_is_refused_with_what_to_do() {
+        let text = "account,country\nann,US\n";
+        let little: Vec<u8> = text.encode_utf16().flat_map(u16::to_le_bytes).collect();
+        let big: Vec<u8> = text.encode_utf16().flat_map(u16::to_be_bytes).collect();
+        let marked = [b"\xff\xfe", &*little].concat();
+        for bytes in [little, big, marked] {
+            let given = ReferenceBytes {
+                roster: vec![("r.csv".to_owned(), bytes)],
+                ..ReferenceBytes::default()
+            };
+            let error = load_bytes(&given).unwrap_err().to_string();
+            assert_eq!(error, "r.csv: is UTF-16 text; save it as UTF-8");
+        }
+        assert!(!is_utf16(text.as_bytes()) && !is_utf16(b"") && !is_utf16(&[0; 8]));
+    }
+

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use super::conceal::{HIDDEN, conceal};
 use super::file::Config;
 use super::suggest::nearest;
+use crate::service::reference::is_utf16;
 
 /// Of the variables that set something.
 const PREFIX: &str = "FALSEFRONT_";
@@ -324,13 +325,25 @@ fn settle(config: Config, mut problems: Vec<Problem>, origin: &Origin) -> Result
 }
 
 fn read(path: &Path) -> Result<String, ConfigError> {
-    std::fs::read_to_string(path).map_err(|error| {
+    let problem = |detail: String| {
         one(Problem {
             key: String::new(),
-            detail: format!("{}: {error}; give the path of a TOML file to --config", path.display()),
+            detail: format!("{}: {detail}", path.display()),
             place: None,
         })
-    })
+    };
+    let bytes = std::fs::read(path);
+    let bytes = bytes.map_err(|error| problem(format!("{error}; give the path of a TOML file to --config")))?;
+    if is_utf16(&bytes) {
+        return Err(problem("is UTF-16 text; save it as UTF-8".to_owned()));
+    }
+    let text = String::from_utf8(bytes);
+    let mut text = text.map_err(|error| problem(format!("{error}; save it as UTF-8 text")))?;
+    // As some editors begin a file.
+    if text.starts_with('\u{feff}') {
+        text.remove(0);
+    }
+    Ok(text)
 }
 
 fn toml_problem(path: &Path, text: &str, error: &toml::de::Error) -> Problem {

@@ -102,6 +102,35 @@ fn is_own(config: &Config, topic: &str) -> bool {
         })
 }
 
+/// Why something between commas is no broker.
+fn unusable(broker: &str) -> Option<String> {
+    if let Some((_, rest)) = broker.split_once("://") {
+        let rest = rest.trim_end_matches('/');
+        return Some(format!(
+            "is a URL; write `{rest}`, and the protocol as kafka.security_protocol"
+        ));
+    }
+    let is_word = |c: char| c.is_alphanumeric() || matches!(c, '.' | '-' | '_');
+    let is_name = |host: &str| !host.is_empty() && host.chars().all(is_word);
+    let is_v6 = |host: &str| host.parse::<std::net::Ipv6Addr>().is_ok();
+    let bracketed = |host: &str| {
+        let inside = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+        inside.is_some_and(is_v6)
+    };
+    if is_name(broker) || bracketed(broker) {
+        return Some(format!("has no port; write `{broker}:9092`"));
+    }
+    if is_v6(broker) {
+        return Some(format!("is an address without a port; write `[{broker}]:9092`"));
+    }
+    let (host, port) = broker.rsplit_once(':').unwrap_or_default();
+    if !is_name(host) && !bracketed(host) {
+        return Some("is not HOST:PORT; separate several by commas".to_owned());
+    }
+    let is_port = matches!(port.parse::<u16>(), Ok(1..));
+    (!is_port).then(|| format!("has no port from 1 to 65535; write `{host}:9092`"))
+}
+
 fn kafka(config: &Config, problems: &mut Problems) {
     let kafka = &config.kafka;
     if kafka.brokers.trim().is_empty() {
@@ -116,12 +145,8 @@ fn kafka(config: &Config, problems: &mut Problems) {
         .map(str::trim)
         .filter(|broker| !broker.is_empty())
     {
-        let port = broker.rsplit_once(':').map(|(_, port)| port.parse::<u16>());
-        if !matches!(port, Some(Ok(1..))) {
-            problems.add(
-                "kafka.brokers",
-                format!("{broker:?} has no port; write `{broker}:9092`"),
-            );
+        if let Some(why) = unusable(broker) {
+            problems.add("kafka.brokers", format!("{broker:?} {why}"));
         }
     }
     super::security::validate(kafka, problems);

@@ -298,3 +298,48 @@ fn a_variable_that_is_not_text_is_told_by_its_name_alone() {
         "{error}"
     );
 }
+
+#[test]
+fn a_broker_is_a_host_and_a_port() {
+    let said = |brokers: &str| error(&GOOD.replace("a:9092", brokers));
+    for (brokers, told) in [
+        (
+            "kafka://a:9092",
+            "\"kafka://a:9092\" is a URL; write `a:9092`, and the protocol as kafka.security_protocol",
+        ),
+        ("http://a:9092/", "is a URL; write `a:9092`"),
+        ("a", "\"a\" has no port; write `a:9092`"),
+        ("a:0", "\"a:0\" has no port from 1 to 65535; write `a:9092`"),
+        (
+            "a:9092;b:9092",
+            "\"a:9092;b:9092\" is not HOST:PORT; separate several by commas",
+        ),
+        ("a:9092 b:9092", "is not HOST:PORT; separate several by commas"),
+        (":9092", "is not HOST:PORT"),
+        ("::1", "write `[::1]:9092`"),
+        ("[::1]", "write `[::1]:9092`"),
+        ("2001:db8::1:9092", "write `[2001:db8::1:9092]:9092`"),
+    ] {
+        assert!(said(brokers).contains(told), "{brokers}: {}", said(brokers));
+    }
+    for brokers in ["a:9092, b-1.x_y:9093", "[::1]:9092", "192.0.2.1:9092,"] {
+        assert!(load_text(&GOOD.replace("a:9092", brokers), &[]).is_ok(), "{brokers}");
+    }
+}
+
+#[test]
+fn a_file_in_another_encoding_is_told_what_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("c.toml");
+    let said = |bytes: &[u8]| {
+        std::fs::write(&file, bytes).unwrap();
+        load(std::slice::from_ref(&file), std::iter::empty(), &[])
+    };
+    let utf_16: Vec<u8> = GOOD.encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let error = said(&[b"\xff\xfe", &*utf_16].concat()).err().unwrap().to_string();
+    assert!(error.ends_with("c.toml: is UTF-16 text; save it as UTF-8"), "{error}");
+    let error = said(b"# \xe9t\xe9\n").err().unwrap().to_string();
+    assert!(error.ends_with("save it as UTF-8 text"), "{error}");
+    let marked = format!("\u{feff}{GOOD}");
+    assert!(said(marked.as_bytes()).is_ok());
+}
