@@ -40,6 +40,59 @@ fn a_replay_that_understands_nothing_does_not_end_as_one_that_found_nothing() {
     );
 }
 
+#[test]
+fn a_normalize_that_understands_nothing_ends_as_a_replay_does() {
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path(), "noise", "no event\nnor this\n");
+    let (code, errors) = ended(folder.path(), &["normalize", "--format", "okta", "noise"]);
+    assert_eq!(code, Some(3), "{errors}");
+    assert!(
+        errors.contains("noise: none of 2 lines was understood as okta"),
+        "{errors}"
+    );
+    write(folder.path(), "blank", "\n\n");
+    assert_eq!(ended(folder.path(), &["normalize", "blank"]).0, Some(0));
+}
+
+#[test]
+fn a_reason_that_no_record_is_refused_for_is_told_with_those_that_are() {
+    let folder = tempfile::tempdir().unwrap();
+    let (code, errors) = ended(
+        folder.path(),
+        &["dead-letters", "replay", "--config", "c.toml", "--reason", "nonsense"],
+    );
+    assert_eq!(code, Some(2), "{errors}");
+    assert!(
+        errors.contains("--reason nonsense: no record is refused for it"),
+        "{errors}"
+    );
+    assert!(
+        errors.contains(", malformed_json, ") && !errors.contains("tombstone"),
+        "{errors}"
+    );
+}
+
+#[test]
+fn why_a_service_ended_is_in_its_log() {
+    let folder = tempfile::tempdir().unwrap();
+    let other = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let listen = other.local_addr().unwrap();
+    let text = format!("kafka.brokers = '127.0.0.1:1'\nhttp.listen = '{listen}'\n[[sources]]\ntopic = 'auth'\n");
+    write(folder.path(), "c.toml", &text);
+    let (code, errors) = ended(folder.path(), &["run", "--config", "c.toml"]);
+    assert_eq!(code, Some(2), "{errors}");
+    let logged = errors
+        .lines()
+        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+    let is_told = |event: &serde_json::Value| {
+        event["level"] == "ERROR"
+            && event["error"]
+                .as_str()
+                .is_some_and(|error| error.starts_with("http.listen: "))
+    };
+    assert!(logged.into_iter().any(|event| is_told(&event)), "{errors}");
+}
+
 /// A batch of records is ordered together, so the first file fills one.
 const FILLING_LINES: usize = 65_536;
 

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::service::config::{self, Config};
+use crate::service::dead_letter::reasons;
 use crate::service::dead_letter_replay::{self, Wanted};
 use crate::service::kafka::admin::Admin;
 use crate::service::run::RunError;
@@ -83,6 +84,17 @@ pub fn config_print(file: Option<&Path>) -> Result<String, RunError> {
 /// # Errors
 /// [`RunError`] says which exit code.
 pub fn dead_letters_replay(file: &Path, wanted: &Wanted) -> Result<String, RunError> {
+    if let Some(unknown) = wanted
+        .reason
+        .as_deref()
+        .filter(|reason| !reasons().any(|known| known == *reason))
+    {
+        let known: Vec<&str> = reasons().collect();
+        let known = known.join(", ");
+        return Err(RunError::Configuration(format!(
+            "--reason {unknown}: no record is refused for it; the reasons are {known}"
+        )));
+    }
     let config = load(&[file.to_owned()])?;
     let service = settings::service(&config).map_err(|error| RunError::Configuration(error.to_string()))?;
     let sources: Vec<String> = service.sources.iter().map(|source| source.topic.clone()).collect();

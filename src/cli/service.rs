@@ -26,7 +26,7 @@ pub struct DeadLettersReplayArgs {
     /// Configuration file (TOML).
     #[arg(short, long, value_name = "FILE")]
     pub config: PathBuf,
-    /// Only records refused for this reason, such as `malformed_json`.
+    /// Only records refused for this reason, such as `malformed_json`; one that is unknown lists them all.
     #[arg(long, value_name = "REASON")]
     pub reason: Option<String>,
     /// So many records at most.

@@ -1,8 +1,9 @@
 //! A record that could not be used, as a message of the `dead-letters` topic: its own bytes, with headers that say
 //! where it came from and why it is here. Header names are Kafka Connect's (`DeadLetterQueueReporter`).
 
+use crate::intake::REASONS;
 use crate::pipeline::CodecError;
-use crate::pipeline::intake::DeadLetter;
+use crate::pipeline::intake::{DeadLetter, INTENTIONAL};
 use crate::service::log::{Outgoing, Record};
 use crate::service::topics::TopicNames;
 use crate::service::worker::stage::Role;
@@ -18,6 +19,17 @@ const DETAIL_CHARS_MAX: usize = 1_000;
 pub const REPLAY_COUNT: &str = "x-falsefront-replay-count";
 /// The same, as C writes it.
 pub const REPLAY_COUNT_C: &std::ffi::CStr = c"x-falsefront-replay-count";
+
+/// Why a stage refuses what another of ours should have written.
+pub const NOT_OURS: &str = "not_written_by_falsefront";
+
+/// Every reason that a letter may have.
+pub fn reasons() -> impl Iterator<Item = &'static str> {
+    let of_intake = REASONS.iter().map(|(reason, _)| *reason);
+    of_intake
+        .filter(|reason| !INTENTIONAL.contains(reason))
+        .chain([NOT_OURS])
+}
 
 /// Which record, and why.
 #[derive(Debug)]
@@ -62,7 +74,7 @@ impl<'a> Reject<'a> {
             offset: record.offset,
             index: None,
             role,
-            reason: "not_written_by_falsefront",
+            reason: NOT_OURS,
             detail: error.to_string(),
         }
     }

@@ -8,9 +8,10 @@ use std::time::{Duration, Instant};
 
 use super::dead_letter::REPLAY_COUNT;
 use super::kafka::Connection;
+use super::kafka::admin::Admin;
 use super::kafka::io::{IoError, ReadRecord, Reader, Writer};
 use super::log::Outgoing;
-use super::topics::TopicNames;
+use super::topics::{FoundTopic, TopicNames};
 
 /// Times that one record is given back at most.
 pub const REPLAYS_MAX: u8 = 3;
@@ -20,6 +21,8 @@ const MARK: &str = "x-falsefront-replayed";
 const BATCH: usize = 500;
 /// Longest the dead letters may take to be read.
 const READ_MAX: Duration = Duration::from_secs(300);
+/// What Kafka's batch and our header take beside key and value, bytes, rounded up.
+const BESIDE_BYTES: usize = 256;
 /// Longest a question to the brokers may take.
 const ASK: Duration = Duration::from_secs(30);
 
@@ -90,6 +93,43 @@ fn letter(record: ReadRecord, sources: &[String]) -> Result<Letter, &'static str
     })
 }
 
+impl Letter {
+    /// Why the topic that it came from would not take it back: one that it refuses would hold up all the others.
+    fn misfit(&self, topics: &BTreeMap<String, FoundTopic>) -> Option<&'static str> {
+        let Some(topic) = topics.get(&self.topic) else {
+            return Some("their topic is gone");
+        };
+        if usize::try_from(self.partition).map_or(true, |partition| partition >= topic.partitions) {
+            return Some("their topic has no such partition any more");
+        }
+        let bytes_max = topic.settings.get("max.message.bytes");
+        let bytes_max = bytes_max.and_then(|text| text.parse().ok()).unwrap_or(usize::MAX);
+        let bytes = self.value.len() + self.key.as_ref().map_or(0, Vec::len) + BESIDE_BYTES;
+        (bytes > bytes_max).then_some("larger than their topic's max.message.bytes")
+    }
+}
+
+/// The topics that are read and written, as they are.
+fn topics(
+    connection: &Connection,
+    names: &TopicNames,
+    sources: &[String],
+) -> Result<BTreeMap<String, FoundTopic>, IoError> {
+    let io = |error: &dyn std::fmt::Display| IoError(error.to_string());
+    let mut all: Vec<&str> = sources.iter().map(String::as_str).collect();
+    all.push(&names.dead_letters);
+    let admin = Admin::new(connection).map_err(|error| io(&error))?;
+    let found = admin.describe(&all, ASK).map_err(|error| io(&error))?;
+    if !found.contains_key(&*names.dead_letters) {
+        let missing = format!(
+            "{} does not exist; check `application` and kafka.brokers",
+            names.dead_letters
+        );
+        return Err(IoError(missing));
+    }
+    Ok(found)
+}
+
 /// Reads all dead letters and gives back those that are wanted.
 ///
 /// # Errors
@@ -100,8 +140,15 @@ pub fn replay(
     sources: &[String],
     wanted: &Wanted,
 ) -> Result<Outcome, IoError> {
+    let found = topics(connection, names, sources)?;
+    // First, because it ends what a run that was killed had begun: the marks of that count, or its records do not.
+    let id = format!("{}.replay", names.dead_letters);
+    let writer = match wanted.is_applied {
+        true => Some(Writer::transactional(connection, &id, ASK)?),
+        false => None,
+    };
     let mut outcome = Outcome::default();
-    let mut letters = Vec::new();
+    let mut letters: Vec<Letter> = Vec::new();
     let mut marks = BTreeSet::new();
     for record in read_all(connection, names)? {
         if let Some(place) = header(&record, MARK) {
@@ -115,7 +162,12 @@ pub fn replay(
         {
             continue;
         }
-        match letter(record, sources) {
+        let letter = letter(record, sources);
+        let fitting = letter.and_then(|letter| match letter.misfit(&found) {
+            Some(why) => Err(why),
+            None => Ok(letter),
+        });
+        match fitting {
             Ok(letter) => letters.push(letter),
             Err(why) => *outcome.kept.entry(why).or_default() += 1,
         }
@@ -133,12 +185,14 @@ pub fn replay(
         let kind = (letter.topic.clone(), letter.reason.clone());
         *outcome.replayed.entry(kind).or_default() += 1;
     }
-    if wanted.is_applied && !letters.is_empty() {
-        let id = format!("{}.replay", names.dead_letters);
-        let writer = Writer::transactional(connection, &id, ASK)?;
-        for batch in letters.chunks(BATCH) {
-            give_back(&writer, names, batch)?;
-        }
+    let Some(writer) = writer else { return Ok(outcome) };
+    for (index, batch) in letters.chunks(BATCH).enumerate() {
+        give_back(&writer, names, batch).map_err(|error| {
+            let before = index * BATCH;
+            IoError(format!(
+                "{error}; {before} records were given back before: run it again, none goes back twice"
+            ))
+        })?;
     }
     Ok(outcome)
 }
@@ -193,5 +247,37 @@ impl std::fmt::Display for Outcome {
             writeln!(formatter, "{count} letters stay: {why}")?;
         }
         write!(formatter, "{} records in all", self.replayed.values().sum::<usize>())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_its_topic_would_refuse_stays_and_says_why() {
+        let letter = Letter {
+            topic: "auth".to_owned(),
+            partition: 2,
+            reason: "malformed_json".to_owned(),
+            place: "auth/2/7".to_owned(),
+            replays: 0,
+            key: None,
+            value: vec![b'x'; 10_000],
+        };
+        let misfit = |partitions: usize, bytes_max: &str| {
+            let topic = FoundTopic {
+                partitions,
+                replication: 1,
+                settings: BTreeMap::from([("max.message.bytes".to_owned(), bytes_max.to_owned())]),
+                unknown: None,
+            };
+            letter.misfit(&BTreeMap::from([("auth".to_owned(), topic)]))
+        };
+        assert_eq!(misfit(3, "1048588"), None);
+        assert_eq!(misfit(3, ""), None, "a topic whose settings are not told");
+        assert_eq!(misfit(2, "1048588"), Some("their topic has no such partition any more"));
+        assert_eq!(misfit(3, "10000"), Some("larger than their topic's max.message.bytes"));
+        assert_eq!(letter.misfit(&BTreeMap::new()), Some("their topic is gone"));
     }
 }

@@ -3,6 +3,8 @@
 
 use crate::intake::REASONS;
 use crate::model::{Detection, Severity};
+use crate::service::dead_letter::NOT_OURS;
+use crate::service::reference::FileKind;
 use crate::service::worker::stage::Role;
 
 use super::Inner;
@@ -31,8 +33,6 @@ const RECYCLED: [&str; 7] = [
 const GIVEN_UP: [&str; 4] = ["connection", "broker", "unreadable", "leader"];
 /// What may go wrong with exactly once.
 pub(super) const TROUBLE: [&str; 3] = ["torn", "hanging", "refused"];
-/// Why a stage refuses what another of ours should have written.
-const NOT_OURS: &str = "not_written_by_falsefront";
 
 /// What the core counts and an operator is alerted by: stage, name and reason.
 pub(super) const OF_THE_CORE: [(Role, &str, &str); 15] = [
