@@ -19,6 +19,44 @@ use super::geoip;
 /// Largest file that is read, bytes: the largest commercial database is a fifth of it.
 const FILE_BYTES_MAX: u64 = 2 << 30;
 
+/// Files that are read together, and judged by themselves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum FileKind {
+    /// GeoIP databases.
+    Databases,
+    /// Lists of networks.
+    Networks,
+    /// Rosters.
+    Roster,
+    /// Approved travel.
+    Travel,
+}
+
+impl FileKind {
+    /// Every kind.
+    pub const ALL: [Self; 4] = [Self::Databases, Self::Networks, Self::Roster, Self::Travel];
+
+    /// The kind as the log and metric labels spell it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Databases => "geoip",
+            Self::Networks => "networks",
+            Self::Roster => "roster",
+            Self::Travel => "travel",
+        }
+    }
+
+    /// What is joined to it when it is read.
+    pub(super) fn joined(self) -> Option<Self> {
+        match self {
+            Self::Databases => Some(Self::Networks),
+            Self::Roster => Some(Self::Travel),
+            Self::Networks | Self::Travel => None,
+        }
+    }
+}
+
 /// Where the reference data is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ReferenceFiles {
@@ -96,27 +134,28 @@ pub(super) struct Sources<'a> {
     is_roster_in_topic: bool,
 }
 
+fn named(paths: &[PathBuf]) -> Vec<Source<'static>> {
+    let files = paths.iter().cloned();
+    files.map(|path| Source::File { path, is_named: true }).collect()
+}
+
 impl<'a> Sources<'a> {
     pub(super) fn of_files(files: &ReferenceFiles) -> Result<Self, LoadError> {
-        let named = |paths: &[PathBuf]| {
-            let files = paths.iter().cloned();
-            files.map(|path| Source::File { path, is_named: true }).collect()
-        };
-        let mut geoip = Vec::new();
-        for path in &files.geoip {
-            if path.is_dir() {
-                geoip.extend(databases_in(path)?);
-            } else {
-                geoip.extend(named(std::slice::from_ref(path)));
-            }
-        }
         Ok(Self {
-            geoip,
+            geoip: databases_of(files)?,
+            ..Self::of_lists(files)
+        })
+    }
+
+    /// All but the databases.
+    pub(super) fn of_lists(files: &ReferenceFiles) -> Self {
+        Self {
+            geoip: Vec::new(),
             networks: named(&files.networks),
             roster: named(&files.roster),
             travel: named(files.travel.as_slice()),
             is_roster_in_topic: files.is_roster_in_topic,
-        })
+        }
     }
 
     fn of_bytes(bytes: &'a ReferenceBytes) -> Self {
@@ -132,6 +171,18 @@ impl<'a> Sources<'a> {
             is_roster_in_topic: false,
         }
     }
+}
+
+fn databases_of(files: &ReferenceFiles) -> Result<Vec<Source<'static>>, LoadError> {
+    let mut geoip = Vec::new();
+    for path in &files.geoip {
+        if path.is_dir() {
+            geoip.extend(databases_in(path)?);
+        } else {
+            geoip.extend(named(std::slice::from_ref(path)));
+        }
+    }
+    Ok(geoip)
 }
 
 /// The `*.mmdb` of a directory, by name.
@@ -154,6 +205,16 @@ fn databases_in(directory: &Path) -> Result<Vec<Source<'static>>, LoadError> {
     paths.sort();
     let files = paths.into_iter().map(|path| Source::File { path, is_named: false });
     Ok(files.collect())
+}
+
+impl LoadError {
+    /// What cannot be used.
+    #[must_use]
+    pub fn problem(&self) -> &Problem {
+        match self {
+            Self::Unreadable(problem) | Self::Refused(problem) => problem,
+        }
+    }
 }
 
 impl Source<'_> {
@@ -182,67 +243,6 @@ impl Source<'_> {
         }
         std::fs::read(path).map(Cow::Owned).map_err(|error| unreadable(&error))
     }
-}
-
-fn unreadable(name: &str, error: &std::io::Error) -> LoadError {
-    let complaint = Complaint::new(
-        format!("cannot be read: {error}"),
-        "correct the path in the configuration, or make the file readable",
-    );
-    LoadError::Unreadable(complaint.at(name, None))
-}
-
-/// Loads databases and network lists.
-pub(super) fn load_geography(sources: &Sources<'_>) -> Result<(Geography, Vec<Problem>), LoadError> {
-    let mut problems = Vec::new();
-    // Files are independent and large, so each has a thread; the order of the results is that of the files.
-    let read: Vec<Result<Option<Database>, LoadError>> = std::thread::scope(|scope| {
-        let spawn = |source| scope.spawn(move || read_database(source));
-        let threads: Vec<_> = sources.geoip.iter().map(spawn).collect();
-        let join = |(thread, source): (std::thread::ScopedJoinHandle<'_, _>, &Source<'_>)| {
-            thread.join().unwrap_or_else(|_| Err(defect(source)))
-        };
-        threads.into_iter().zip(&sources.geoip).map(join).collect()
-    });
-    let mut databases = Vec::new();
-    for (read, source) in read.into_iter().zip(&sources.geoip) {
-        match read? {
-            Some(database) => databases.push(database),
-            None if source.is_named() => {
-                let complaint = Complaint::new("a database that holds nothing used here", "remove it from geoip.files");
-                problems.push(complaint.at(&source.name(), None));
-            }
-            None => {}
-        }
-    }
-    let mut list = NetworkList::default();
-    for source in &sources.networks {
-        let bytes = source.read_text()?;
-        let version = format!("networks {}", digest(&bytes));
-        let found = list.read(&source.name(), version, &bytes).map_err(LoadError::Refused)?;
-        problems.extend(found);
-    }
-    let has_systems = databases.iter().any(|database| matches!(database, Database::Asn(_)));
-    if list.names_systems() && !has_systems {
-        let complaint = Complaint::new(
-            "lines that name an AS, and no database of autonomous systems is loaded",
-            "add one to geoip.files, such as GeoLite2-ASN.mmdb; until then the lines have no effect",
-        );
-        let file = sources.networks.first().map_or(Cow::Borrowed("networks"), Source::name);
-        problems.push(complaint.at(&file, None));
-    }
-    Ok((Geography::build(databases, list), problems))
-}
-
-/// The thread that read the file ended in a panic: a defect of ours, yet no reason to fall.
-fn defect(source: &Source<'_>) -> LoadError {
-    let complaint = Complaint::new("reading it failed in an unforeseen way", "report this file as a defect");
-    LoadError::Refused(complaint.at(&source.name(), None))
-}
-
-fn read_database(source: &Source<'_>) -> Result<Option<Database>, LoadError> {
-    let name = source.name();
-    let bytes = source.read()?;
 
     /// As [`Source::read`], of a list.
     fn read_text(&self) -> Result<Cow<'_, [u8]>, LoadError> {
@@ -263,6 +263,99 @@ pub(super) fn is_utf16(bytes: &[u8]) -> bool {
         start.len() >= 4 && half.clone().count() > 1 && half.into_iter().all(|byte| *byte == 0)
     };
     start.starts_with(b"\xff\xfe") || start.starts_with(b"\xfe\xff") || zeros(0) != zeros(1)
+}
+
+fn unreadable(name: &str, error: &std::io::Error) -> LoadError {
+    let complaint = Complaint::new(
+        format!("cannot be read: {error}"),
+        "correct the path in the configuration, or make the file readable",
+    );
+    LoadError::Unreadable(complaint.at(name, None))
+}
+
+/// Loads databases and network lists.
+fn load_geography(sources: &Sources<'_>) -> Result<(Geography, Vec<Problem>), LoadError> {
+    let (databases, mut problems) = load_databases(&sources.geoip)?;
+    let (list, more) = load_list(sources)?;
+    problems.extend(more);
+    let geography = join_list(databases, list, sources, &mut problems);
+    Ok((geography, problems))
+}
+
+/// Databases, and what is to be told of them.
+type Databases = (Vec<Database>, Vec<Problem>);
+
+/// Loads the databases of `files`.
+pub(super) fn databases(files: &ReferenceFiles) -> Result<Databases, LoadError> {
+    load_databases(&databases_of(files)?)
+}
+
+fn load_databases(geoip: &[Source<'_>]) -> Result<Databases, LoadError> {
+    let mut problems = Vec::new();
+    // Files are independent and large, so each has a thread; the order of the results is that of the files.
+    let read: Vec<Result<Option<Database>, LoadError>> = std::thread::scope(|scope| {
+        let spawn = |source| scope.spawn(move || read_database(source));
+        let threads: Vec<_> = geoip.iter().map(spawn).collect();
+        let join = |(thread, source): (std::thread::ScopedJoinHandle<'_, _>, &Source<'_>)| {
+            thread.join().unwrap_or_else(|_| Err(defect(source)))
+        };
+        threads.into_iter().zip(geoip).map(join).collect()
+    });
+    let mut databases = Vec::new();
+    for (read, source) in read.into_iter().zip(geoip) {
+        match read? {
+            Some(database) => databases.push(database),
+            None if source.is_named() => {
+                let complaint = Complaint::new("a database that holds nothing used here", "remove it from geoip.files");
+                problems.push(complaint.at(&source.name(), None));
+            }
+            None => {}
+        }
+    }
+    Ok((databases, problems))
+}
+
+/// Loads network lists.
+pub(super) fn load_list(sources: &Sources<'_>) -> Result<(NetworkList, Vec<Problem>), LoadError> {
+    let mut problems = Vec::new();
+    let mut list = NetworkList::default();
+    for source in &sources.networks {
+        let bytes = source.read_text()?;
+        let version = format!("networks {}", digest(&bytes));
+        let found = list.read(&source.name(), version, &bytes).map_err(LoadError::Refused)?;
+        problems.extend(found);
+    }
+    Ok((list, problems))
+}
+
+/// Joins databases and lists.
+pub(super) fn join_list(
+    databases: Vec<Database>,
+    list: NetworkList,
+    sources: &Sources<'_>,
+    problems: &mut Vec<Problem>,
+) -> Geography {
+    let has_systems = databases.iter().any(|database| matches!(database, Database::Asn(_)));
+    if list.names_systems() && !has_systems {
+        let complaint = Complaint::new(
+            "lines that name an AS, and no database of autonomous systems is loaded",
+            "add one to geoip.files, such as GeoLite2-ASN.mmdb; until then the lines have no effect",
+        );
+        let file = sources.networks.first().map_or(Cow::Borrowed("networks"), Source::name);
+        problems.push(complaint.at(&file, None));
+    }
+    Geography::build(databases, list)
+}
+
+/// The thread that read the file ended in a panic: a defect of ours, yet no reason to fall.
+fn defect(source: &Source<'_>) -> LoadError {
+    let complaint = Complaint::new("reading it failed in an unforeseen way", "report this file as a defect");
+    LoadError::Refused(complaint.at(&source.name(), None))
+}
+
+fn read_database(source: &Source<'_>) -> Result<Option<Database>, LoadError> {
+    let name = source.name();
+    let bytes = source.read()?;
     if name.to_ascii_lowercase().ends_with(".csv") {
         let stem = Path::new(&*name).file_stem().map(|stem| stem.to_string_lossy());
         let version = format!("{} {}", stem.as_deref().unwrap_or(&name), digest(&bytes));
@@ -273,7 +366,20 @@ pub(super) fn is_utf16(bytes: &[u8]) -> bool {
 }
 
 /// Loads rosters and travel, placing claims by the names that `geography` knows.
-pub(super) fn load_roster(sources: &Sources<'_>, geography: &Geography) -> Result<(Roster, Vec<Problem>), LoadError> {
+fn load_roster(sources: &Sources<'_>, geography: &Geography) -> Result<(Roster, Vec<Problem>), LoadError> {
+    let (mut builder, mut problems) = load_roster_files(sources)?;
+    let (travel, found) = load_travel(sources)?;
+    problems.extend(found);
+    if !sources.is_roster_in_topic {
+        builder.set_travel(travel);
+    }
+    let (roster, more) = builder.build(geography);
+    problems.extend(more);
+    Ok((roster, problems))
+}
+
+/// Reads rosters, without travel.
+pub(super) fn load_roster_files(sources: &Sources<'_>) -> Result<(RosterBuilder, Vec<Problem>), LoadError> {
     let mut builder = RosterBuilder::default();
     let mut problems = Vec::new();
     for source in &sources.roster {
@@ -284,14 +390,7 @@ pub(super) fn load_roster(sources: &Sources<'_>, geography: &Geography) -> Resul
             .map_err(LoadError::Refused)?;
         problems.extend(found);
     }
-    let (travel, found) = load_travel(sources)?;
-    problems.extend(found);
-    if !sources.is_roster_in_topic {
-        builder.set_travel(travel);
-    }
-    let (roster, more) = builder.build(geography);
-    problems.extend(more);
-    Ok((roster, problems))
+    Ok((builder, problems))
 }
 
 /// Reads approved travel, for a roster to take over.
@@ -408,6 +507,23 @@ mod tests {
     }
 
     #[test]
+    fn a_list_in_utf_16_is_refused_with_what_to_do() {
+        let text = "account,country\nann,US\n";
+        let little: Vec<u8> = text.encode_utf16().flat_map(u16::to_le_bytes).collect();
+        let big: Vec<u8> = text.encode_utf16().flat_map(u16::to_be_bytes).collect();
+        let marked = [b"\xff\xfe", &*little].concat();
+        for bytes in [little, big, marked] {
+            let given = ReferenceBytes {
+                roster: vec![("r.csv".to_owned(), bytes)],
+                ..ReferenceBytes::default()
+            };
+            let error = load_bytes(&given).unwrap_err().to_string();
+            assert_eq!(error, "r.csv: is UTF-16 text; save it as UTF-8");
+        }
+        assert!(!is_utf16(text.as_bytes()) && !is_utf16(b"") && !is_utf16(&[0; 8]));
+    }
+
+    #[test]
     fn a_directory_is_taken_by_name_and_a_broken_file_in_it_is_refused() {
         let directory = tempfile::tempdir().unwrap();
         let files = ReferenceFiles {
@@ -455,20 +571,3 @@ mod tests {
         assert_eq!(files, ["n.csv", "r.csv"]);
     }
 }
-    #[test]
-    fn a_list_in_utf_16_is_refused_with_what_to_do() {
-        let text = "account,country\nann,US\n";
-        let little: Vec<u8> = text.encode_utf16().flat_map(u16::to_le_bytes).collect();
-        let big: Vec<u8> = text.encode_utf16().flat_map(u16::to_be_bytes).collect();
-        let marked = [b"\xff\xfe", &*little].concat();
-        for bytes in [little, big, marked] {
-            let given = ReferenceBytes {
-                roster: vec![("r.csv".to_owned(), bytes)],
-                ..ReferenceBytes::default()
-            };
-            let error = load_bytes(&given).unwrap_err().to_string();
-            assert_eq!(error, "r.csv: is UTF-16 text; save it as UTF-8");
-        }
-        assert!(!is_utf16(text.as_bytes()) && !is_utf16(b"") && !is_utf16(&[0; 8]));
-    }
-

@@ -6,7 +6,11 @@
 //! | a file changed | the same, until two polls in a row see the same files: it may still be being written |
 //! | it has settled and is sound | the new |
 //! | it is broken, or far smaller than before | the same until SIGHUP; said in the log, the status and the metrics |
+//!
+//! Each kind of file is judged by itself: a broken roster does not hold back a database. A list is joined to the databases
+//! and travel to the roster, so what is new of those waits where what it is joined to is broken.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
@@ -14,12 +18,15 @@ use std::time::SystemTime;
 use arc_swap::ArcSwap;
 
 use crate::enrich::geography::Geography;
+use crate::enrich::network_list::NetworkList;
 use crate::enrich::problem::{Complaint, Problem};
 use crate::enrich::roster::Roster;
 use crate::enrich::roster_builder::RosterBuilder;
 use crate::enrich::{Dataset, DatasetKind, Reference};
 
-use super::reference::{LoadError, ReferenceFiles, Sources, load, load_geography, load_roster, load_travel};
+use super::reference::{
+    FileKind, LoadError, ReferenceFiles, Sources, databases, join_list, load, load_list, load_roster_files, load_travel,
+};
 
 /// A new set of databases, list or roster with less than this share of the ranges, places, lines or accounts in use, in
 /// hundredths, is taken for an accident.
@@ -38,9 +45,12 @@ struct State {
     /// What the last poll saw, if it was not what is loaded.
     settling: Option<Stamps>,
     /// What was read and refused; not read again until it changes.
-    refused: Option<Stamps>,
-    /// What was last read in vain, if nothing was used since.
-    failed: Option<Stamps>,
+    refused: Stamps,
+    /// What was last read in vain, if nothing of its kind was used since.
+    failed: Stamps,
+    /// The list and the travel in use, for when what they are joined to changes and they cannot be read.
+    list: NetworkList,
+    travel: RosterBuilder,
     /// Accounts of a compacted topic, which take the place of the files', and the travel of its file.
     topic: Option<RosterBuilder>,
     status: ReloadStatus,
@@ -52,13 +62,22 @@ pub struct ReloadStatus {
     /// Times that newer data came into use.
     pub reloads: u64,
     /// Times that newer data could not be used.
-    pub failures: u64,
-    /// Why the last attempt failed; `None` if it succeeded.
-    pub last_error: Option<String>,
+    pub failures: BTreeMap<FileKind, u64>,
+    /// Why the last attempt failed, of kinds whose files in use are not those on disk.
+    pub errors: BTreeMap<FileKind, String>,
     /// When the data in use was loaded.
     pub loaded_at: Option<SystemTime>,
     /// Lines left out of the data in use.
     pub problems: usize,
+}
+
+/// Newer data of one kind that cannot be used; the older stays.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failed {
+    /// Which files.
+    pub kind: FileKind,
+    /// The first that cannot be used, and why.
+    pub error: LoadError,
 }
 
 /// What a poll did.
@@ -70,10 +89,10 @@ pub enum Polled {
     Mended,
     /// Files changed a moment ago; poll again soon.
     Settling,
-    /// Newer data is in use; the problems are lines left out.
-    Reloaded(Vec<Problem>),
-    /// Newer data cannot be used; the older stays.
-    Failed(LoadError),
+    /// Newer data is in use, but for the kinds that failed; the problems are lines left out.
+    Reloaded(Vec<Problem>, Vec<Failed>),
+    /// Nothing of what is newer can be used; the older stays.
+    Failed(Vec<Failed>),
 }
 
 impl ReferenceWatch {
@@ -85,8 +104,12 @@ impl ReferenceWatch {
         // Stamped before reading: a change while reading is seen by the next poll.
         let loaded = stamps(&files);
         let (reference, problems) = load(&files)?;
+        let lists = Sources::of_lists(&files);
+        let (list, travel) = (load_list(&lists)?.0, load_travel(&lists)?.0);
         let state = State {
             loaded,
+            list,
+            travel,
             status: ReloadStatus {
                 loaded_at: Some(SystemTime::now()),
                 problems: problems.len(),
@@ -119,25 +142,25 @@ impl ReferenceWatch {
     pub fn poll(&self) -> Polled {
         let seen = stamps(&self.files);
         let mut state = self.state();
-        if seen == state.loaded {
+        let is_mended = state.forget_mended(&seen);
+        let is_new = |kind: &FileKind| {
+            let stamp = seen.get(kind);
+            stamp != state.loaded.get(kind) && stamp != state.refused.get(kind)
+        };
+        if !FileKind::ALL.iter().any(is_new) {
             state.settling = None;
-            // Files that could not be read may have the same stamps as when they could.
-            if state.failed.take_if(|failed| *failed != seen).is_none() {
-                return Polled::Unchanged;
-            }
-            state.refused = None;
-            state.status.last_error = None;
-            return Polled::Mended;
-        }
-        if Some(&seen) == state.refused.as_ref() {
-            state.settling = None;
-            return Polled::Unchanged;
+            let is_whole = state.status.errors.is_empty();
+            return if is_mended && is_whole {
+                Polled::Mended
+            } else {
+                Polled::Unchanged
+            };
         }
         if Some(&seen) != state.settling.as_ref() {
             state.settling = Some(seen);
             return Polled::Settling;
         }
-        self.replace(&mut state, seen, Caution::RefuseShrinking)
+        self.replace(&mut state, &seen, Caution::RefuseShrinking)
     }
 
     /// Reads everything that changed at once, without waiting for it to settle, and uses it even where it is far
@@ -145,100 +168,213 @@ impl ReferenceWatch {
     pub fn reload(&self) -> Polled {
         let seen = stamps(&self.files);
         let mut state = self.state();
-        self.replace(&mut state, seen, Caution::TakeAnything)
+        state.forget_mended(&seen);
+        state.refused.clear();
+        self.replace(&mut state, &seen, Caution::TakeAnything)
     }
 
     /// Uses the accounts of a compacted topic instead of the roster files' from here on. Travel comes from its file
     /// all the same. Returns the records and lines left out.
     pub fn use_topic_roster(&self, mut builder: RosterBuilder) -> Vec<Problem> {
         let mut state = self.state();
-        let mut problems = Vec::new();
-        if let Some(before) = state.topic.take() {
-            builder.set_travel(before);
-        } else {
-            // It could be read when everything was loaded; its own lines were told then.
-            match Sources::of_files(&self.files).and_then(|sources| load_travel(&sources)) {
-                Ok((travel, _)) => builder.set_travel(travel),
-                Err(LoadError::Unreadable(problem) | LoadError::Refused(problem)) => problems.push(problem),
-            }
-        }
+        // Its own lines were told when it was read.
+        builder.set_travel(state.travel.clone());
         let geography = self.current.load().geography().clone();
-        let (roster, more) = builder.build(&geography);
-        problems.extend(more);
+        let (roster, problems) = builder.build(&geography);
         self.current
             .store(Arc::new(Reference::new(geography, Arc::new(roster))));
         state.topic = Some(builder);
         problems
     }
 
-    fn replace(&self, state: &mut State, seen: Stamps, caution: Caution) -> Polled {
+    fn replace(&self, state: &mut State, seen: &Stamps, caution: Caution) -> Polled {
         state.settling = None;
-        match self.read(state, &seen, caution) {
-            Ok((reference, problems)) => {
-                tracing::info!(
-                    versions = reference.versions(),
-                    problems = problems.len(),
-                    "reference data reloaded"
-                );
-                self.current.store(Arc::new(reference));
-                state.loaded = seen;
-                state.refused = None;
-                state.failed = None;
-                state.status.reloads += 1;
-                state.status.last_error = None;
-                state.status.loaded_at = Some(SystemTime::now());
-                state.status.problems = problems.len();
-                Polled::Reloaded(problems)
-            }
-            Err(error) => {
-                tracing::warn!(%error, "reference data not reloaded; the older stays in use");
-                state.status.failures += 1;
-                state.status.last_error = Some(error.to_string());
-                state.failed = Some(seen.clone());
-                state.refused = matches!(error, LoadError::Refused(_)).then_some(seen);
-                Polled::Failed(error)
-            }
+        let before = self.current.load_full();
+        let mut reading = Reading {
+            seen,
+            caution,
+            before: &before,
+            problems: Vec::new(),
+            failed: Vec::new(),
+        };
+        let geography = reading.geography(state, &self.files);
+        let roster = reading.roster(state, &self.files, &geography);
+        let Reading { problems, failed, .. } = reading;
+        let is_same = Arc::ptr_eq(&geography, before.geography()) && Arc::ptr_eq(&roster, before.roster());
+        let failed = state.note(seen, failed);
+        if is_same {
+            return if failed.is_empty() {
+                Polled::Unchanged
+            } else {
+                Polled::Failed(failed)
+            };
         }
-    }
-
-    fn read(&self, state: &mut State, seen: &Stamps, caution: Caution) -> Result<(Reference, Vec<Problem>), LoadError> {
-        let sources = Sources::of_files(&self.files)?;
-        let current = self.current.load();
-        let (geography, mut problems) = if seen.geography == state.loaded.geography {
-            (current.geography().clone(), Vec::new())
-        } else {
-            let (geography, problems) = load_geography(&sources)?;
-            if caution == Caution::RefuseShrinking {
-                refuse_shrinking(&sizes(current.geography()), &sizes(&geography))?;
-            }
-            (Arc::new(geography), problems)
-        };
-        let (roster, more): (Roster, _) = match &mut state.topic {
-            Some(builder) => {
-                let (travel, found) = load_travel(&sources)?;
-                problems.extend(found);
-                builder.set_travel(travel);
-                builder.build(&geography)
-            }
-            None => {
-                let (roster, found) = load_roster(&sources, &geography)?;
-                if caution == Caution::RefuseShrinking {
-                    let accounts = |roster: &Roster| {
-                        let records = records_of(DatasetKind::Roster, roster.datasets());
-                        ("roster.file", "accounts", records)
-                    };
-                    refuse_shrinking(&[accounts(current.roster())], &[accounts(&roster)])?;
-                }
-                (roster, found)
-            }
-        };
-        problems.extend(more);
-        Ok((Reference::new(geography, Arc::new(roster)), problems))
+        let reference = Reference::new(geography, roster);
+        tracing::info!(
+            versions = reference.versions(),
+            problems = problems.len(),
+            "reference data reloaded"
+        );
+        self.current.store(Arc::new(reference));
+        state.status.reloads += 1;
+        state.status.loaded_at = Some(SystemTime::now());
+        state.status.problems = problems.len();
+        Polled::Reloaded(problems, failed)
     }
 
     /// A panic while the lock was held leaves the state as it was: every field is set at once.
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn is_new(&self, kind: FileKind, seen: &Stamps) -> bool {
+        seen.get(&kind) != self.loaded.get(&kind)
+    }
+
+    /// Forgets the failures of files that are again those in use; true if there were any.
+    fn forget_mended(&mut self, seen: &Stamps) -> bool {
+        let mut is_mended = false;
+        for kind in FileKind::ALL {
+            // Files that could not be read may have the same stamps as when they could.
+            let (now, failed) = (seen.get(&kind), self.failed.get(&kind));
+            if now == self.loaded.get(&kind) && failed.is_some() && failed != now {
+                self.failed.remove(&kind);
+                self.refused.remove(&kind);
+                self.status.errors.remove(&kind);
+                // It is to be joined at last.
+                kind.joined().map(|joined| self.refused.remove(&joined));
+                is_mended = true;
+            }
+        }
+        is_mended
+    }
+
+    /// Notes what was read of each kind. Returns the failures that were not told before.
+    fn note(&mut self, seen: &Stamps, failed: Vec<Failed>) -> Vec<Failed> {
+        let mut untold = Vec::new();
+        for kind in FileKind::ALL {
+            let Some(stamp) = seen.get(&kind).cloned() else {
+                continue;
+            };
+            let failure_of = |kind| failed.iter().find(|failed| failed.kind == kind);
+            let Some(failure) = failure_of(kind) else {
+                let waits_for = FileKind::ALL.into_iter().find(|base| base.joined() == Some(kind));
+                if waits_for.is_some_and(|base| failure_of(base).is_some()) && self.is_new(kind, seen) {
+                    self.refused.insert(kind, stamp);
+                    continue;
+                }
+                self.loaded.insert(kind, stamp);
+                self.failed.remove(&kind);
+                self.refused.remove(&kind);
+                self.status.errors.remove(&kind);
+                continue;
+            };
+            let is_refused = matches!(failure.error, LoadError::Refused(_));
+            let is_told = is_refused && self.refused.get(&kind) == Some(&stamp);
+            self.status.errors.insert(kind, failure.error.to_string());
+            if is_refused {
+                self.refused.insert(kind, stamp.clone());
+            }
+            self.failed.insert(kind, stamp);
+            if !is_told {
+                *self.status.failures.entry(kind).or_default() += 1;
+                untold.push(failure.clone());
+            }
+        }
+        untold
+    }
+}
+
+/// What is read anew, kind by kind.
+struct Reading<'r> {
+    seen: &'r Stamps,
+    caution: Caution,
+    before: &'r Reference,
+    problems: Vec<Problem>,
+    failed: Vec<Failed>,
+}
+
+impl Reading<'_> {
+    /// What was read, or `None` and a failure.
+    fn tried<T>(&mut self, kind: FileKind, read: Result<(T, Vec<Problem>), LoadError>) -> Option<T> {
+        match read {
+            Ok((is, problems)) => {
+                self.problems.extend(problems);
+                Some(is)
+            }
+            Err(error) => {
+                self.failed.push(Failed { kind, error });
+                None
+            }
+        }
+    }
+
+    fn refuse_shrinking(&self, old: &[Size], new: &[Size]) -> Result<(), LoadError> {
+        if self.caution == Caution::TakeAnything {
+            return Ok(());
+        }
+        refuse_shrinking(old, new)
+    }
+
+    fn geography(&mut self, state: &mut State, files: &ReferenceFiles) -> Arc<Geography> {
+        let before = self.before.geography().clone();
+        let mut is_new = state.is_new(FileKind::Databases, self.seen);
+        if state.is_new(FileKind::Networks, self.seen) {
+            let read = load_list(&Sources::of_lists(files)).and_then(|(list, problems)| {
+                self.refuse_shrinking(&[lines(&state.list)], &[lines(&list)])?;
+                Ok((list, problems))
+            });
+            if let Some(list) = self.tried(FileKind::Networks, read) {
+                state.list = list;
+                is_new = true;
+            }
+        }
+        if !is_new {
+            return before;
+        }
+        let list = state.list.clone();
+        let read = databases(files).and_then(|(databases, mut problems)| {
+            let geography = join_list(databases, list, &Sources::of_lists(files), &mut problems);
+            self.refuse_shrinking(&sizes(&before), &sizes(&geography))?;
+            Ok((geography, problems))
+        });
+        self.tried(FileKind::Databases, read).map_or(before, Arc::new)
+    }
+
+    fn roster(&mut self, state: &mut State, files: &ReferenceFiles, geography: &Arc<Geography>) -> Arc<Roster> {
+        let before = self.before.roster().clone();
+        let lists = Sources::of_lists(files);
+        // Lists that are joined to no database are quickly read.
+        let is_asked = self.caution == Caution::TakeAnything;
+        let is_placed_anew = !Arc::ptr_eq(geography, self.before.geography());
+        let mut is_new = is_asked || is_placed_anew || state.is_new(FileKind::Roster, self.seen);
+        if (is_asked || state.is_new(FileKind::Travel, self.seen))
+            && let Some(travel) = self.tried(FileKind::Travel, load_travel(&lists))
+        {
+            state.travel = travel;
+            is_new = true;
+        }
+        if !is_new {
+            return before;
+        }
+        if let Some(builder) = &mut state.topic {
+            builder.set_travel(state.travel.clone());
+            let (roster, problems) = builder.build(geography);
+            self.problems.extend(problems);
+            return Arc::new(roster);
+        }
+        let read = load_roster_files(&lists).and_then(|(mut builder, mut problems)| {
+            if !files.is_roster_in_topic {
+                builder.set_travel(state.travel.clone());
+            }
+            let (roster, more) = builder.build(geography);
+            self.refuse_shrinking(&[accounts(&before)], &[accounts(&roster)])?;
+            problems.extend(more);
+            Ok((roster, problems))
+        });
+        self.tried(FileKind::Roster, read).map_or(before, Arc::new)
     }
 }
 
@@ -252,13 +388,21 @@ enum Caution {
 type Size = (&'static str, &'static str, u64);
 
 /// A list has few lines beside a database's ranges, so each is counted for itself.
-fn sizes(geography: &Geography) -> [Size; 3] {
-    let listed = records_of(DatasetKind::Networks, geography.datasets());
+fn sizes(geography: &Geography) -> [Size; 2] {
     [
         ("geoip.files", "places", geography.places().len() as u64),
-        ("networks.file", "lines", listed),
         ("geoip.files", "ranges of addresses", geography.ranges()),
     ]
+}
+
+fn lines(list: &NetworkList) -> Size {
+    let records = records_of(DatasetKind::Networks, list.datasets());
+    ("networks.file", "lines", records)
+}
+
+fn accounts(roster: &Roster) -> Size {
+    let records = records_of(DatasetKind::Roster, roster.datasets());
+    ("roster.file", "accounts", records)
 }
 
 fn records_of(kind: DatasetKind, datasets: &[Dataset]) -> u64 {
@@ -282,25 +426,23 @@ fn refuse_shrinking(old: &[Size], new: &[Size]) -> Result<(), LoadError> {
 /// Path, time of change and length of every file; unreadable ones have neither.
 type Stamp = (PathBuf, Option<(SystemTime, u64)>);
 
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Stamps {
-    geography: Vec<Stamp>,
-    roster: Vec<Stamp>,
-}
+type Stamps = BTreeMap<FileKind, Vec<Stamp>>;
 
 fn stamps(files: &ReferenceFiles) -> Stamps {
-    let mut geography: Vec<Stamp> = files.networks.iter().map(stamp).collect();
+    let mut databases = Vec::new();
     for path in &files.geoip {
-        geography.push(stamp(path));
+        databases.push(stamp(path));
         let inside = std::fs::read_dir(path).into_iter().flatten().flatten();
         let mut inside: Vec<PathBuf> = inside.map(|entry| entry.path()).collect();
         inside.sort();
-        geography.extend(inside.iter().map(stamp));
+        databases.extend(inside.iter().map(stamp));
     }
-    Stamps {
-        geography,
-        roster: files.roster.iter().chain(&files.travel).map(stamp).collect(),
-    }
+    BTreeMap::from([
+        (FileKind::Databases, databases),
+        (FileKind::Networks, files.networks.iter().map(stamp).collect()),
+        (FileKind::Roster, files.roster.iter().map(stamp).collect()),
+        (FileKind::Travel, files.travel.iter().map(stamp).collect()),
+    ])
 }
 
 fn stamp(path: &PathBuf) -> Stamp {
@@ -309,192 +451,4 @@ fn stamp(path: &PathBuf) -> Stamp {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::path::Path;
-
-    use super::*;
-    use crate::service::demo_geoip::demo_databases;
-
-    fn files(directory: &Path) -> ReferenceFiles {
-        let databases = directory.join("geoip");
-        std::fs::create_dir(&databases).unwrap();
-        for (name, bytes) in demo_databases().unwrap() {
-            std::fs::write(databases.join(name), bytes).unwrap();
-        }
-        let roster = directory.join("roster.csv");
-        std::fs::write(&roster, "account\na\n").unwrap();
-        ReferenceFiles {
-            geoip: vec![databases],
-            roster: vec![roster],
-            ..ReferenceFiles::default()
-        }
-    }
-
-    fn knows(watch: &ReferenceWatch, name: &str) -> bool {
-        watch.current().resolve(std::iter::once(name)).is_some()
-    }
-
-    #[test]
-    fn a_change_is_used_once_it_has_settled_and_databases_are_not_read_again() {
-        let directory = tempfile::tempdir().unwrap();
-        let files = files(directory.path());
-        let (watch, problems) = ReferenceWatch::open(files.clone()).unwrap();
-        assert_eq!(problems, []);
-        assert!(matches!(watch.poll(), Polled::Unchanged));
-        let before = watch.current();
-        std::fs::write(&files.roster[0], "account\na\nnew\n").unwrap();
-        assert!(matches!(watch.poll(), Polled::Settling));
-        assert!(!knows(&watch, "new"));
-        assert!(matches!(watch.poll(), Polled::Reloaded(_)));
-        assert!(knows(&watch, "new"));
-        assert!(Arc::ptr_eq(before.geography(), watch.current().geography()));
-        assert!(matches!(watch.poll(), Polled::Unchanged));
-    }
-
-    #[test]
-    fn a_broken_file_leaves_the_old_data_in_use_and_says_so_once() {
-        let directory = tempfile::tempdir().unwrap();
-        let files = files(directory.path());
-        let (watch, _) = ReferenceWatch::open(files.clone()).unwrap();
-        let before = watch.current();
-        let database = files.geoip[0].join("falsefront-demo-City.mmdb");
-        let sound = std::fs::read(&database).unwrap();
-        std::fs::write(&database, &sound[..sound.len() / 2]).unwrap();
-        assert!(matches!(watch.poll(), Polled::Settling));
-        assert!(matches!(watch.poll(), Polled::Failed(LoadError::Refused(_))));
-        assert!(
-            matches!(watch.poll(), Polled::Unchanged),
-            "not read again until it changes"
-        );
-        assert!(Arc::ptr_eq(&before, &watch.current()));
-        let status = watch.status();
-        assert_eq!((status.reloads, status.failures), (0, 1));
-        assert!(status.last_error.unwrap().contains("falsefront-demo-City.mmdb"));
-
-        std::fs::write(&database, &sound).unwrap();
-        assert!(matches!(watch.reload(), Polled::Reloaded(_)));
-        assert_eq!(watch.status().last_error, None);
-    }
-
-    #[test]
-    fn a_file_that_vanished_and_came_back_is_no_failure_any_more() {
-        let directory = tempfile::tempdir().unwrap();
-        let files = files(directory.path());
-        let (watch, _) = ReferenceWatch::open(files.clone()).unwrap();
-        let aside = directory.path().join("aside");
-        std::fs::rename(&files.roster[0], &aside).unwrap();
-        assert!(matches!(watch.poll(), Polled::Settling));
-        assert!(matches!(watch.poll(), Polled::Failed(_)));
-        std::fs::rename(&aside, &files.roster[0]).unwrap();
-        assert!(matches!(watch.poll(), Polled::Mended));
-        assert_eq!(watch.status().last_error, None);
-        assert!(matches!(watch.poll(), Polled::Unchanged));
-    }
-
-    #[test]
-    fn databases_that_vanish_are_taken_for_an_accident_until_somebody_asks() {
-        let directory = tempfile::tempdir().unwrap();
-        let mut files = files(directory.path());
-        let list = directory.path().join("networks.csv");
-        std::fs::write(&list, "network,class,label\n").unwrap();
-        files.networks = vec![list.clone()];
-        files.geoip = vec![files.geoip[0].join("falsefront-demo-City.mmdb")];
-        let (watch, _) = ReferenceWatch::open(files).unwrap();
-        let full = watch.current().summary().places;
-        let small = watch.files.geoip[0].with_file_name("falsefront-demo-ASN.mmdb");
-        std::fs::copy(small, &watch.files.geoip[0]).unwrap();
-        watch.poll();
-        assert!(matches!(watch.poll(), Polled::Failed(_)), "no city database is left");
-        assert_eq!(watch.current().summary().places, full);
-        assert!(matches!(watch.reload(), Polled::Reloaded(_)));
-        assert_eq!(watch.current().summary().places, 0);
-    }
-
-    #[test]
-    fn an_emptied_roster_or_list_is_taken_for_an_accident_until_somebody_asks() {
-        let directory = tempfile::tempdir().unwrap();
-        let mut files = files(directory.path());
-        let list = directory.path().join("networks.csv");
-        std::fs::write(&list, "network,class,label\n192.0.2.0/24,vpn,Astrill\n").unwrap();
-        files.networks = vec![list.clone()];
-        let roster = files.roster[0].clone();
-        let (watch, _) = ReferenceWatch::open(files).unwrap();
-        let listed = |watch: &ReferenceWatch| sizes(watch.current().geography())[1].2;
-        for (file, header, key) in [
-            (&roster, "account\n", "roster.file: 0 accounts where 1 are in use"),
-            (
-                &list,
-                "network,class,label\n",
-                "networks.file: 0 lines where 1 are in use",
-            ),
-        ] {
-            let before = std::fs::read(file).unwrap();
-            std::fs::write(file, header).unwrap();
-            assert!(matches!(watch.poll(), Polled::Settling));
-            let Polled::Failed(error) = watch.poll() else {
-                panic!("emptied")
-            };
-            assert!(error.to_string().starts_with(key), "{error}");
-            assert!(knows(&watch, "a") && listed(&watch) == 1);
-            std::fs::write(file, before).unwrap();
-        }
-        std::fs::write(&roster, "account\n").unwrap();
-        std::fs::write(&list, "network,class,label\n").unwrap();
-        assert!(matches!(watch.reload(), Polled::Reloaded(_)));
-        assert!(!knows(&watch, "a") && listed(&watch) == 0);
-    }
-
-    #[test]
-    fn a_topic_s_roster_outlives_a_reload() {
-        let directory = tempfile::tempdir().unwrap();
-        let files = files(directory.path());
-        let (watch, _) = ReferenceWatch::open(files).unwrap();
-        let mut builder = RosterBuilder::default();
-        builder
-            .upsert("ref.roster", "from.topic", b"{\"city\":\"Austin\",\"country\":\"US\"}")
-            .unwrap();
-        assert_eq!(watch.use_topic_roster(builder), []);
-        assert!(matches!(watch.reload(), Polled::Reloaded(_)));
-        assert!(knows(&watch, "from.topic") && !knows(&watch, "a"));
-    }
-
-    #[test]
-    fn travel_from_a_file_is_joined_to_a_topic_s_roster_and_read_again_when_it_changes() {
-        let directory = tempfile::tempdir().unwrap();
-        let travel = directory.path().join("travel.csv");
-        let header = "account,from,to,country,ticket\n";
-        std::fs::write(&travel, format!("{header}a,2026-03-01,2026-03-02,DE,T1\n")).unwrap();
-        let files = ReferenceFiles {
-            travel: Some(travel.clone()),
-            is_roster_in_topic: true,
-            ..ReferenceFiles::default()
-        };
-        let (watch, problems) = ReferenceWatch::open(files).unwrap();
-        assert_eq!(problems, [], "whom it is about is not known yet");
-        let topic = || {
-            let mut builder = RosterBuilder::default();
-            builder.upsert("ref.roster", "a", b"{\"country\":\"US\"}").unwrap();
-            builder
-        };
-        let ticket = |day: i32| {
-            let current = watch.current();
-            let listed = current.resolve(std::iter::once("a")).unwrap();
-            listed.travel_on(day).map(|travel| travel.ticket.clone())
-        };
-        let first_of_march = 20_513;
-        assert_eq!(watch.use_topic_roster(topic()), []);
-        assert_eq!(ticket(first_of_march).as_deref(), Some("T1"));
-        assert!(watch.current().versions().contains("travel "));
-        std::fs::write(&travel, format!("{header}a,2026-03-05,2026-03-06,FR,T2\n\n")).unwrap();
-        assert!(matches!(watch.poll(), Polled::Settling));
-        assert!(matches!(watch.poll(), Polled::Reloaded(_)));
-        assert_eq!(ticket(first_of_march), None);
-        assert_eq!(watch.use_topic_roster(topic()), []);
-        assert_eq!(ticket(first_of_march + 4).as_deref(), Some("T2"));
-        assert_eq!(
-            watch.current().summary().datasets.len(),
-            1,
-            "one travel file, however often it was read"
-        );
-    }
-}
+mod tests;

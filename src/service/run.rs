@@ -12,7 +12,7 @@ use super::kafka::Connection;
 use super::kafka::admin::{Admin, AdminError};
 use super::metrics::Metrics;
 use super::outage::Outage;
-use super::reference_watch::{Polled, ReferenceWatch};
+use super::reference_watch::{Failed, Polled, ReferenceWatch};
 use super::roster_topic::RosterTopic;
 use super::supervisor::{Service, ServiceSettings, Stages};
 use super::topics::Plan;
@@ -333,17 +333,26 @@ fn take_reload(watch: &ReferenceWatch, polled: &Polled, metrics: &Metrics) {
             tracing::info!("the files of the reference data in use are there again");
             metrics.set_reference_ok(true);
         }
-        Polled::Reloaded(problems) => {
+        Polled::Reloaded(problems, failed) => {
             for problem in problems {
                 tracing::warn!(%problem, "line of reference data left out");
             }
             report_reference(watch, metrics);
+            report_failed(watch, failed, metrics);
         }
-        Polled::Failed(error) => {
-            tracing::error!(%error, "reference data not reloaded, the older stays in use");
-            metrics.set_reference_ok(false);
-            metrics.set_reload_failures(watch.status().failures);
-        }
+        Polled::Failed(failed) => report_failed(watch, failed, metrics),
+    }
+}
+
+fn report_failed(watch: &ReferenceWatch, failed: &[Failed], metrics: &Metrics) {
+    for Failed { kind, error } in failed {
+        let (kind, file) = (kind.as_str(), &error.problem().file);
+        tracing::error!(kind, file, %error, "reference data not reloaded, the older of this kind stays in use");
+    }
+    let status = watch.status();
+    metrics.set_reference_ok(status.errors.is_empty());
+    for (kind, failures) in status.failures {
+        metrics.set_reload_failures(kind, failures);
     }
 }
 

@@ -1,6 +1,6 @@
 //! The families of metrics, by what they tell.
 
-use prometheus::{Gauge, GaugeVec, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry};
+use prometheus::{Gauge, GaugeVec, IntCounterVec, IntGaugeVec, Opts, Registry};
 
 use super::recorder::Recorder;
 
@@ -176,7 +176,7 @@ pub(super) struct Holdings {
     pub(super) reference_built: GaugeVec,
     pub(super) reference_ok: Gauge,
     pub(super) reference_records: IntGaugeVec,
-    pub(super) reload_failures: IntCounter,
+    pub(super) reload_failures: IntCounterVec,
     pub(super) ready: Gauge,
 }
 
@@ -188,14 +188,10 @@ impl Holdings {
         )?;
         reference_ok.set(1.0);
         r.register(Box::new(reference_ok.clone()))?;
-        let reload_failures = IntCounter::new(
-            "falsefront_reference_reload_failures_total",
-            "Times that newer reference data could not be used.",
-        )?;
-        r.register(Box::new(reload_failures.clone()))?;
         let ready = Gauge::new("falsefront_ready", "1 while /readyz says so.")?;
         r.register(Box::new(ready.clone()))?;
         let records = "Records of reference data in use; 0 where none is loaded.";
+        let failures = "Times that newer reference data could not be used.";
         let digests = "Restored states compared with the digest that was committed.";
         let built = "When a reference dataset was built.";
         let left = "Offsets a running restore has to replay.";
@@ -226,7 +222,7 @@ impl Holdings {
             reference_built: float_gauges(r, "falsefront_reference_build_timestamp_seconds", built, &["dataset"])?,
             reference_ok,
             reference_records: gauges(r, "falsefront_reference_records", records, &["dataset"])?,
-            reload_failures,
+            reload_failures: counters(r, "falsefront_reference_reload_failures_total", failures, &["kind"])?,
             ready,
         })
     }

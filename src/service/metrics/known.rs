@@ -70,6 +70,7 @@ pub(super) fn of_the_process(inner: &Inner) {
         (&protocol.direct_fetch_given_up, &GIVEN_UP),
         (&protocol.trouble, &TROUBLE),
         (&inner.holdings.digests, &["equal", "different"]),
+        (&inner.holdings.reload_failures, &FileKind::ALL.map(FileKind::as_str)),
     ] {
         for reason in reasons {
             counters.with_label_values(&[*reason]);

@@ -19,6 +19,7 @@ use prometheus::{Encoder as _, GaugeVec, IntCounterVec, Opts, Registry, TextEnco
 use crate::enrich::{Dataset, DatasetKind};
 use crate::intake::REASONS;
 use crate::service::log::TopicPartition;
+use crate::service::reference::FileKind;
 use crate::service::worker::stage::{Role, Tally};
 
 use families::{Flow, Holdings, Protocol};
@@ -193,9 +194,9 @@ impl Metrics {
         }
     }
 
-    /// Sets how often newer reference data could not be used, which never falls.
-    pub fn set_reload_failures(&self, failures: u64) {
-        let counter = &self.0.holdings.reload_failures;
+    /// Sets how often newer reference data of a kind could not be used, which never falls.
+    pub fn set_reload_failures(&self, kind: FileKind, failures: u64) {
+        let counter = self.0.holdings.reload_failures.with_label_values(&[kind.as_str()]);
         counter.inc_by(failures.saturating_sub(counter.get()));
     }
 
@@ -544,7 +545,7 @@ mod tests {
             r#"falsefront_events_discarded_total{reason="account_masked",stage="intake"} 0"#,
             r#"falsefront_rebalances_total{stage="intake"} 0"#,
             r#"falsefront_records_received_total{topic="auth"} 0"#,
-            "falsefront_reference_reload_failures_total 0",
+            r#"falsefront_reference_reload_failures_total{kind="roster"} 0"#,
         ] {
             assert!(text.lines().any(|found| found == line), "{line} is not in:\n{text}");
         }
@@ -572,14 +573,15 @@ mod tests {
             records,
         };
         metrics.set_reference_records(&[roster(3), roster(4)]);
-        metrics.set_reload_failures(2);
-        metrics.set_reload_failures(2);
+        metrics.set_reload_failures(FileKind::Roster, 2);
+        metrics.set_reload_failures(FileKind::Roster, 2);
         let text = rendered(&metrics);
         for line in [
             "falsefront_ready 1",
             r#"falsefront_reference_records{dataset="roster"} 7"#,
             r#"falsefront_reference_records{dataset="city"} 0"#,
-            "falsefront_reference_reload_failures_total 2",
+            r#"falsefront_reference_reload_failures_total{kind="roster"} 2"#,
+            r#"falsefront_reference_reload_failures_total{kind="geoip"} 0"#,
         ] {
             assert!(text.lines().any(|found| found == line), "{line} is not in:\n{text}");
         }
