@@ -13,6 +13,8 @@ use crate::model::key::HashKey;
 use crate::service::kafka::admin::{Admin, AdminError};
 use crate::service::worker::stage::Role;
 
+/// What we may write as one record, bytes; the brokers' default of `max.message.bytes`.
+const RECORD_BYTES_MAX: i64 = 1_048_588;
 /// Version of the layout of state and topics; part of the fingerprint.
 const LAYOUT: u32 = 1;
 
@@ -46,6 +48,19 @@ impl TopicNames {
             dead_letters: name("dead-letters"),
             partitions: partitions.max(1),
         }
+    }
+
+    /// All of them.
+    #[must_use]
+    pub fn all(&self) -> [&str; 5] {
+        [
+            &self.observations,
+            &self.links,
+            &self.checkpoints,
+            &self.alerts,
+            &self.dead_letters,
+        ]
+        .map(|name| &**name)
     }
 
     /// Partition of `checkpoints` that holds the state of `partition` of a stage, so that a restore reads only its own.
@@ -84,10 +99,12 @@ impl TopicNames {
                 settings: all,
             }
         };
+        // A restore needs what was written since the oldest chunk, however much that is.
         let passing = [
             ("cleanup.policy", "delete"),
             ("message.timestamp.type", "LogAppendTime"),
             ("retention.ms", "172800000"),
+            ("retention.bytes", "-1"),
         ];
         let kept = [
             ("cleanup.policy", "delete"),
@@ -137,6 +154,14 @@ pub struct FoundTopic {
     pub settings: BTreeMap<String, String>,
     /// Why they are not known, if the brokers do not tell them.
     pub unknown: Option<String>,
+}
+
+impl FoundTopic {
+    /// A setting that is a number, if it is known.
+    #[must_use]
+    pub fn number(&self, setting: &str) -> Option<i64> {
+        self.settings.get(setting)?.parse().ok()
+    }
 }
 
 /// The difference between the two.
@@ -202,6 +227,13 @@ impl Plan {
             self.warnings.push(format!(
                 "the settings of {name} are not known ({why}): allow DescribeConfigs on it, or see that it has {}",
                 settings.join(", ")
+            ));
+        }
+        let bytes_max = is.number("max.message.bytes");
+        if let Some(found) = bytes_max.filter(|bytes| *bytes < RECORD_BYTES_MAX) {
+            self.refusals.push(format!(
+                "{name} has max.message.bytes={found}, which refuses records that are written there: kafka-configs.sh \
+                 --alter --topic {name} --add-config max.message.bytes={RECORD_BYTES_MAX}"
             ));
         }
         for (key, value) in &topic.settings {
@@ -317,6 +349,7 @@ mod tests {
             ("min.insync.replicas", "1"),
             ("unclean.leader.election.enable", "true"),
             ("retention.ms", "3600000"),
+            ("max.message.bytes", "100000"),
         ] {
             let mut cluster = cluster(3);
             let topic = cluster.get_mut("app.observations").unwrap();
@@ -329,6 +362,22 @@ mod tests {
         cluster.get_mut("app.links").unwrap().partitions = 12;
         let plan = Plan::compare(TopicNames::new("app", 6).wanted(3), &cluster, 3);
         assert!(plan.refusals[0].contains("12 partitions"));
+    }
+
+    #[test]
+    fn what_a_restore_may_miss_is_warned_of() {
+        for (topic, key, value) in [
+            ("app.observations", "retention.bytes", "1073741824"),
+            ("app.links", "retention.bytes", "0"),
+            ("app.checkpoints", "max.compaction.lag.ms", "9223372036854775807"),
+        ] {
+            let mut cluster = cluster(3);
+            let settings = &mut cluster.get_mut(topic).unwrap().settings;
+            settings.insert(key.to_owned(), value.to_owned());
+            let plan = Plan::compare(TopicNames::new("app", 6).wanted(3), &cluster, 3);
+            assert_eq!((plan.warnings.len(), plan.refusals), (1, vec![]), "{topic} {key}");
+            assert!(plan.warnings[0].starts_with(&format!("{topic} has {key}={value}, needed is ")));
+        }
     }
 
     #[test]
