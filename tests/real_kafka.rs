@@ -385,28 +385,38 @@ fn quiet(what: &str, name: &str, more: &str) {
     assert_eq!(found, expected);
 }
 
-/// Whoever begins with the records to come means those of a topic that was never read.
+/// Whoever begins with the records to come means those of the first start.
 #[test]
-fn a_partition_that_was_added_is_read_from_its_beginning() {
+fn partitions_and_sources_that_are_added_are_read_from_their_beginning() {
     let Some(connection) = kafka::broker("a partition added to a source") else {
         return;
     };
     let application = format!("grown-{}", std::process::id());
     let names = TopicNames::new(&application, PARTITIONS);
     let folder = tempfile::tempdir().unwrap();
-    let source = format!("{application}.auth");
+    let [source, later] = ["auth", "later"].map(|name| format!("{application}.{name}"));
     kafka::create_topic(&connection, &source, 1);
-    let half = RECORDS / 10;
-    let spawn = || spawn(&connection, &application, "start_from = 'latest'", folder.path());
-    let child = spawn();
+    let part = RECORDS / 10;
+    let start = |sources: &[&str]| {
+        spawn_reading(
+            sources,
+            &connection,
+            &application,
+            "start_from = 'latest'",
+            folder.path(),
+        )
+    };
+    let child = start(&["auth"]);
     child.wait_until_ready();
-    feed(&connection, &source, |_| 0, 0..half).join().unwrap();
+    feed(&connection, &source, |_| 0, 0..part).join().unwrap();
     child.wait_for_alerts();
     child.terminate();
     kafka::add_partition(&connection, &source, 2);
-    feed(&connection, &source, |_| 1, half..2 * half).join().unwrap();
-    let child = spawn();
-    let (expected, _) = expected_of(2 * half);
+    feed(&connection, &source, |_| 1, part..2 * part).join().unwrap();
+    kafka::create_topic(&connection, &later, 1);
+    feed(&connection, &later, |_| 0, 2 * part..3 * part).join().unwrap();
+    let child = start(&["auth", "later"]);
+    let (expected, _) = expected_of(3 * part);
     let found = read_all(&connection, &names.alerts, expected.len());
     child.terminate();
     assert_eq!(found.len(), expected.len());

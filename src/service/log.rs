@@ -248,8 +248,8 @@ pub trait Log {
     /// [`Failure::Retry`] while one is open.
     fn committed(&mut self, partitions: &[TopicPartition]) -> Result<Vec<Option<i64>>, Failure>;
 
-    /// Whether the group had offsets of this topic when this member was opened, of lower partitions alone: partitions are
-    /// only ever added behind the others.
+    /// Whether the partition came to a group that had begun to read: when this member was opened the group had offsets of
+    /// lower ones of the topic alone (partitions are only ever added behind the others), or of other topics alone.
     fn was_added(&self, partition: &TopicPartition) -> bool;
 
     /// First offset and end offset of a partition.

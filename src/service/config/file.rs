@@ -34,7 +34,8 @@ pub struct Config {
     pub guarantee: Guarantee,
     /// Every part of the state is written to `checkpoints` once in this time, s.
     pub checkpoint_period_s: u64,
-    /// Where a group without offsets begins: `earliest`, `latest` or an RFC 3339 time.
+    /// Where the first start begins: `earliest`, `latest` or an RFC 3339 time. Sources and partitions that come later are
+    /// read from their beginning.
     pub start_from: String,
     /// How members of a group agree.
     pub group_protocol: GroupProtocol,

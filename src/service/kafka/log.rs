@@ -131,7 +131,7 @@ pub struct KafkaLog {
     fixed: Option<Vec<TopicPartition>>,
     /// What [`Log::wait_paused`] came upon.
     failure: Option<Failure>,
-    /// Topics of which the group had offsets when this was opened, each with the highest partition that had one.
+    /// See [`topics_read_before`].
     read_before: BTreeMap<String, i32>,
     /// Partitions were assigned, so records come to the queue of batches.
     has_partitions: bool,
