@@ -22,6 +22,7 @@ use falsefront::service::supervisor::Stages;
 use falsefront::service::worker::stage::Role;
 
 use crate::support::counting;
+use broker::SECOND;
 use mutants::Mutant;
 use random::Dice;
 use town::{Faults, HASH_KEY, Kinds, SOURCE, SOURCE_PARTITIONS, Town};
@@ -208,6 +209,27 @@ fn number(name: &str) -> Option<u64> {
 #[test]
 fn a_quiet_run_is_what_the_oracle_says() {
     assert_eq!(run(1, Mutant::Sound, Kinds::None), Ok(0));
+}
+
+#[test]
+fn a_topic_that_was_created_anew_is_not_taken_for_the_one_that_was_read() {
+    for topic in [SOURCE, "links"] {
+        let town = Town::new(3, Mutant::Sound, counting::stages(HASH_KEY), Kinds::None);
+        town.feed(records(&mut Dice::new(3), RECORDS));
+        town.run_until_quiet().unwrap();
+        let name = match topic {
+            "links" => town.names.links.to_string(),
+            source => source.to_owned(),
+        };
+        town.create_anew(&name);
+        town.restart_all();
+        town.go_on_for(30 * SECOND);
+        let lacks = town.metrics.lacks().join("; ");
+        assert!(
+            lacks.contains("partitions cannot be restored and stay paused"),
+            "{name}: {lacks}"
+        );
+    }
 }
 
 #[test]

@@ -19,7 +19,7 @@ use falsefront::service::worker::checkpoint::{CheckpointKey, ChunkPart, DigestRe
 use falsefront::service::worker::stage::{Role, Stage};
 use falsefront::service::worker::{StartFrom, Stop, Worker, WorkerSettings};
 
-use super::broker::{Answer, Broker, Envelope, MS, Micros, SECOND};
+use super::broker::{Answer, Broker, Envelope, MS, Micros, Partition, SECOND};
 use super::client::{CRASHED, SimulatedLog};
 use super::group::Group;
 use super::mutants::Mutant;
@@ -397,6 +397,20 @@ impl Town {
             }
         }
         Ok(())
+    }
+
+    /// As if a topic had been deleted and created.
+    pub(super) fn create_anew(&self, topic: &str) {
+        for partition in self.broker.borrow_mut().topics.get_mut(topic).unwrap() {
+            *partition = Partition::default();
+        }
+    }
+
+    pub(super) fn go_on_for(self: &Rc<Self>, time: Micros) {
+        let until = self.now() + time;
+        while self.now() < until {
+            self.go_on(None);
+        }
     }
 
     fn has_passed_all(&self) -> bool {

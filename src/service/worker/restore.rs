@@ -321,6 +321,9 @@ impl<L: Log> Worker<L> {
                 "the group has no offset of this partition, so it begins here"
             );
         }
+        if committed.is_some() && restore.target > end && self.settings.is_durable {
+            return Ok(Progress::Refuse(self.created_anew(at, restore.target, end, is_fold)));
+        }
         if !is_fold {
             if restore.target < start {
                 return Ok(Progress::Refuse(format!(
@@ -340,6 +343,25 @@ impl<L: Log> Worker<L> {
             return Ok(Progress::On);
         }
         self.plan_replay(at, restore)
+    }
+
+    /// Why a partition that ends before the group's offset is not read.
+    fn created_anew(&self, at: &TopicPartition, committed: i64, end: i64, is_fold: bool) -> String {
+        let checkpoints = &self.settings.topics.checkpoints;
+        let remedy = if is_fold {
+            format!(
+                "to begin anew, choose another `application`, or stop, delete `{checkpoints}` and the group's offsets of \
+                 this topic"
+            )
+        } else {
+            "to read it from its beginning, stop and run kafka-consumer-groups.sh --reset-offsets --to-earliest for this \
+             topic and group"
+                .to_owned()
+        };
+        let topic = &at.topic;
+        format!(
+            "the group stands at offset {committed} and {topic} ends at {end}: it was deleted and created anew; {remedy}"
+        )
     }
 
     /// Whether a partition without an offset came to a topic that the group reads already.
@@ -606,36 +628,4 @@ impl Task {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::model::key::HashKey;
-    use crate::pipeline::accounts::Accounts;
-
-    #[test]
-    fn a_record_of_another_release_is_not_passed_over() {
-        let fold = Accounts::new(std::sync::Arc::default(), HashKey([0; 16]));
-        let mut restore = Restore {
-            resume: vec![0; usize::from(fold.chunk_count())],
-            fold: Some(Box::new(fold)),
-            step: Step::Replay,
-            target: 10,
-            ..Restore::new(Duration::ZERO)
-        };
-        let record = |offset, value| Record {
-            topic: "observations",
-            partition: 3,
-            offset,
-            append_ms: 0,
-            key: None,
-            value: Some(value),
-            replays: &0,
-        };
-        // What was refused the first time as well.
-        restore.replay(&[record(4, b"{}")]);
-        assert!(restore.stopped.is_none() && !restore.is_read());
-        restore.replay(&[record(5, &[10; 40]), record(6, &[1; 40]), record(7, b"{}")]);
-        assert!(restore.is_read());
-        let why = restore.stopped.map(|failure| failure.detail().to_owned());
-        assert!(why.is_some_and(|why| why.starts_with("observations/3 at offset 6: ") && why.contains("version 1,")));
-    }
-}
+mod tests;
