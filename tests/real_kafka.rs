@@ -1,6 +1,6 @@
 //! The whole service against a real Apache Kafka, killed in the middle: nothing lost, nothing twice.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -18,6 +18,7 @@ use falsefront::service::kafka::io::{ReadRecord, Reader, Writer};
 use falsefront::service::log::Record;
 use falsefront::service::metrics::Metrics;
 use falsefront::service::supervisor::{Service, ServiceSettings};
+use falsefront::service::topic_watch::TopicWatch;
 use falsefront::service::topics::{self, TopicNames};
 use falsefront::service::worker::stage::Role;
 use falsefront::service::{config, logging, run, settings};
@@ -440,6 +441,42 @@ fn a_source_that_was_added_is_read_after_a_restart() {
         child.terminate();
         feeder.join().unwrap();
     }
+}
+
+#[test]
+fn a_topic_that_is_changed_under_a_service_is_named() {
+    let Some(connection) = kafka::broker("topics deleted under a service") else {
+        return;
+    };
+    let names = TopicNames::new(&format!("changed-{}", std::process::id()), PARTITIONS);
+    let admin = Admin::new(&connection).unwrap();
+    topics::apply(&admin, &topics::plan(&admin, &names, kafka::ASK).unwrap(), kafka::ASK).unwrap();
+    let writer = Writer::new(&connection).unwrap();
+    writer.send(&names.links, Some(0), None, b"x").unwrap();
+    writer.flush(kafka::ASK).unwrap();
+    let metrics = Metrics::new().unwrap();
+    let mut watch = TopicWatch::new(&connection, &names, BTreeSet::new()).unwrap();
+    let mut told = || {
+        let mut looks = (0..50).map(|_| {
+            std::thread::sleep(Duration::from_millis(200));
+            watch.look(&metrics).ok().flatten()
+        });
+        looks.find_map(|trouble| trouble).unwrap_or_default()
+    };
+    assert_eq!(told(), "");
+    kafka::delete_topic(&connection, &names.links);
+    let links = &names.links;
+    let trouble = told();
+    assert!(
+        trouble.starts_with(&format!("topic {links} was deleted while")),
+        "{trouble}"
+    );
+    topics::apply(&admin, &topics::plan(&admin, &names, kafka::ASK).unwrap(), kafka::ASK).unwrap();
+    let trouble = told();
+    assert!(
+        trouble.starts_with(&format!("topic {links} was created anew while")),
+        "{trouble}"
+    );
 }
 
 #[test]

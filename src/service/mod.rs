@@ -15,6 +15,7 @@ pub mod fail_point;
 pub mod log;
 pub mod kafka;
 pub mod topics;
+pub mod topic_watch;
 pub mod dead_letter;
 pub mod dead_letter_replay;
 pub mod metrics;

@@ -19,6 +19,7 @@ use super::kafka::{Connection, refused_settings};
 use super::log::{Failure, Guarantee, TopicPartition};
 use super::metrics::{Metrics, WorkerMetrics};
 use super::outage::Outage;
+use super::topic_watch::{self, TopicWatch};
 use super::topics::TopicNames;
 use super::worker::stage::{FoldFactory, LiveIntake, Role, SharedReference, Stage, Take};
 use super::worker::{Fused, StartFrom, Stop, Worker, WorkerSettings};
@@ -165,6 +166,9 @@ impl ServiceSettings {
     }
 }
 
+/// Where a thread says by which name and how it ended.
+type Ended = Sender<(String, Result<(), Failure>)>;
+
 /// Running workers.
 pub struct Service {
     stop: Stop,
@@ -185,7 +189,7 @@ impl Service {
         for role in settings.roles() {
             for index in 0..settings.workers.max(1) {
                 let job = Job::new(settings, stages, metrics, &stop, role, index);
-                let sender: Sender<_> = sender.clone();
+                let sender: Ended = sender.clone();
                 let name = job.name();
                 threads.push(std::thread::Builder::new().name(name.clone()).spawn(move || {
                     // A panic is a bug of ours; the transaction it was in is never committed.
@@ -200,6 +204,7 @@ impl Service {
         }
         // Nobody waits for it: it holds nothing, and a question to slow brokers must not keep the process from ending.
         watch_groups(settings, stages, metrics, &stop)?;
+        watch_topics(settings, metrics, &stop, sender)?;
         Ok(Self {
             stop,
             metrics: metrics.clone(),
@@ -319,6 +324,38 @@ fn watch_groups(settings: &ServiceSettings, stages: &Stages, metrics: &Metrics, 
         }
     };
     let thread = std::thread::Builder::new().name("group-watch".to_owned());
+    thread.spawn(look_after).map(drop)
+}
+
+/// Looks after the topics, on a thread of its own: see [`TopicWatch`]. What the service cannot go on with ends it as the
+/// failure of a worker does.
+fn watch_topics(settings: &ServiceSettings, metrics: &Metrics, stop: &Stop, ended: Ended) -> std::io::Result<()> {
+    if settings.fixed_sources.is_some() {
+        return Ok(());
+    }
+    let sources = settings.sources.iter().map(|source| source.topic.clone());
+    let watch = TopicWatch::new(&settings.connection, &settings.topics, sources.collect());
+    let mut watch = watch.map_err(std::io::Error::other)?;
+    let (metrics, stop) = (metrics.clone(), stop.clone());
+    let look_after = move || {
+        let mut looked = Instant::now();
+        while !stop.is_requested() {
+            std::thread::sleep(Duration::from_millis(200));
+            if looked.elapsed() < topic_watch::LOOK_EVERY {
+                continue;
+            }
+            match watch.look(&metrics) {
+                Ok(None) => {}
+                Ok(Some(trouble)) => {
+                    let _ = ended.send(("topics".to_owned(), Err(Failure::Stop(trouble))));
+                    return;
+                }
+                Err(error) => tracing::debug!(%error, "topics are not looked at"),
+            }
+            looked = Instant::now();
+        }
+    };
+    let thread = std::thread::Builder::new().name("topic-watch".to_owned());
     thread.spawn(look_after).map(drop)
 }
 

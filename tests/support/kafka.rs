@@ -203,6 +203,13 @@ pub(crate) fn add_partition(connection: &Connection, topic: &str, count: usize) 
     added.into_iter().for_each(|topic| drop(topic.unwrap()));
 }
 
+/// Deletes a topic.
+pub(crate) fn delete_topic(connection: &Connection, topic: &str) {
+    let admin = admin(connection);
+    let deleted = wait_for(admin.delete_topics(&[topic], &AdminOptions::new())).unwrap();
+    deleted.into_iter().for_each(|topic| drop(topic.unwrap()));
+}
+
 fn admin(connection: &Connection) -> AdminClient<DefaultClientContext> {
     let mut config = ClientConfig::new();
     config.set("bootstrap.servers", &connection.brokers);

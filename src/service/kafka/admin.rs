@@ -120,6 +120,15 @@ impl Admin {
             .count())
     }
 
+    /// First offset and end of a partition, records of open transactions included.
+    ///
+    /// # Errors
+    /// [`AdminError::Unreachable`].
+    pub fn bounds(&self, topic: &str, partition: i32, timeout: Duration) -> Result<(i64, i64), AdminError> {
+        let asked = self.client.inner().fetch_watermarks(topic, partition, timeout);
+        asked.map_err(|error| self.unreachable(&error))
+    }
+
     /// What the existing ones of `topics` are.
     ///
     /// # Errors

@@ -26,6 +26,7 @@ use families::{Flow, Holdings, Protocol};
 use lag::Lag;
 use readiness::Beat;
 
+pub use lag::Endangered;
 pub use readiness::Standing;
 
 /// Every metric of the process.
@@ -116,6 +117,23 @@ impl Metrics {
     /// Sets how long a topic keeps its records, ms; below 0 for ever.
     pub fn set_retention(&self, topic: &str, retention_ms: i64) {
         self.0.lag.set_retention(topic, retention_ms);
+    }
+
+    /// Partitions of a topic of which something is not read yet.
+    #[must_use]
+    pub fn waiting_partitions(&self, topic: &str) -> Vec<i32> {
+        self.0.lag.waiting(topic)
+    }
+
+    /// Sets first offset and end of a partition that is kept up to a number of bytes.
+    pub fn set_kept(&self, topic: &str, partition: i32, first: i64, end: i64) {
+        self.0.lag.set_kept(topic, partition, first, end);
+    }
+
+    /// Topics of which records that were not read are deleted soon.
+    #[must_use]
+    pub fn endangered(&self) -> BTreeMap<String, Endangered> {
+        self.0.lag.endangered(now_ms())
     }
 
     /// The handle of one worker.
@@ -233,7 +251,8 @@ impl Metrics {
     pub fn lacks(&self) -> Vec<String> {
         let workers = self.workers();
         if workers.is_empty() {
-            let why = "no worker has started: brokers, topics or the roster's topic are waited for, as the log says";
+            let why =
+                "no worker is at work: the process starts (it waits for brokers and topics, as the log says) or stops";
             return vec![why.to_owned()];
         }
         let lacks = workers.iter().filter_map(|(name, beat)| Some((name, beat.lacks()?)));

@@ -102,7 +102,7 @@ mod tests {
             let lacks = metrics.lacks().join("\n");
             assert!(lacks.contains(what) && !metrics.is_ready(), "{lacks:?}");
         };
-        lacks("no worker has started");
+        lacks("no worker is at work");
         let worker = metrics.worker("accounts-0", Role::Accounts);
         worker.connecting();
         lacks("accounts-0 is not connected to the brokers yet");
@@ -127,7 +127,7 @@ mod tests {
         worker.beat(at_work(0, 0));
         assert!(metrics.is_ready(), "a group may have more members than partitions");
         worker.gone();
-        lacks("no worker has started");
+        lacks("no worker is at work");
     }
 
     #[test]
