@@ -338,19 +338,34 @@ fn watch_topics(settings: &ServiceSettings, metrics: &Metrics, stop: &Stop, ende
     let mut watch = watch.map_err(std::io::Error::other)?;
     let (metrics, stop) = (metrics.clone(), stop.clone());
     let look_after = move || {
-        let mut looked = Instant::now();
+        let (began, mut outage) = (Instant::now(), Outage::default());
+        let (mut looked, mut pause) = (began, topic_watch::LOOK_EVERY);
         while !stop.is_requested() {
             std::thread::sleep(Duration::from_millis(200));
-            if looked.elapsed() < topic_watch::LOOK_EVERY {
+            if looked.elapsed() < pause {
                 continue;
             }
-            match watch.look(&metrics) {
+            let asked = began.elapsed();
+            let seen = watch.look(&metrics);
+            if seen.is_ok() {
+                pause = topic_watch::LOOK_EVERY;
+                if let Some(long) = outage.is_over(began.elapsed()) {
+                    tracing::warn!(seconds = long.as_secs(), "the brokers answer again");
+                }
+            }
+            match seen {
                 Ok(None) => {}
                 Ok(Some(trouble)) => {
                     let _ = ended.send(("topics".to_owned(), Err(Failure::Stop(trouble))));
                     return;
                 }
-                Err(error) => tracing::debug!(%error, "topics are not looked at"),
+                Err(error) => {
+                    // Its end is to be told soon.
+                    pause = RETRY_MAX;
+                    if let Some(long) = outage.goes_on(asked, began.elapsed()) {
+                        tracing::warn!(%error, seconds = long.as_secs(), "an outage of the brokers");
+                    }
+                }
             }
             looked = Instant::now();
         }

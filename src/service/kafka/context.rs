@@ -53,8 +53,8 @@ pub(super) fn forward(level: RDKafkaLogLevel, facility: &str, message: &str) {
 
 /// An error of a worker's client.
 fn complain(client: &str, error: &KafkaError, reason: &str) {
-    // librdkafka says the same as a line of its log.
-    if let Some(held_back) = seldom::admit(&format!("{client} {reason}")) {
+    // librdkafka has mostly said the same as a line of its log.
+    if let Some(held_back) = seldom::admit(reason) {
         tracing::warn!(target: "librdkafka", client, %error, reason, held_back, "client error");
     }
 }
