@@ -201,7 +201,7 @@ impl ReferenceWatch {
         let roster = reading.roster(state, &self.files, &geography);
         let Reading { problems, failed, .. } = reading;
         let is_same = Arc::ptr_eq(&geography, before.geography()) && Arc::ptr_eq(&roster, before.roster());
-        let failed = state.note(seen, failed);
+        let failed = state.note(seen, &failed);
         if is_same {
             return if failed.is_empty() {
                 Polled::Unchanged
@@ -252,7 +252,7 @@ impl State {
     }
 
     /// Notes what was read of each kind. Returns the failures that were not told before.
-    fn note(&mut self, seen: &Stamps, failed: Vec<Failed>) -> Vec<Failed> {
+    fn note(&mut self, seen: &Stamps, failed: &[Failed]) -> Vec<Failed> {
         let mut untold = Vec::new();
         for kind in FileKind::ALL {
             let Some(stamp) = seen.get(&kind).cloned() else {

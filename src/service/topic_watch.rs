@@ -59,20 +59,20 @@ impl TopicWatch {
         let found = self.admin.describe(&all, ASK)?;
         let mut ends = BTreeMap::new();
         for topic in [&self.names.observations, &self.names.links, &self.names.checkpoints] {
-            if found.contains_key(&**topic) {
-                if let Ok((_, end)) = self.admin.bounds(topic, 0, ASK) {
-                    ends.insert(topic.to_string(), end);
-                }
+            if found.contains_key(&**topic)
+                && let Ok((_, end)) = self.admin.bounds(topic, 0, ASK)
+            {
+                ends.insert(topic.to_string(), end);
             }
         }
         let trouble = self.own.judge(&found, &ends);
         if trouble.is_none() {
-            self.look_at_retention(&found, metrics)?;
+            self.look_at_retention(&found, metrics);
         }
         Ok(trouble)
     }
 
-    fn look_at_retention(&mut self, found: &BTreeMap<String, FoundTopic>, metrics: &Metrics) -> Result<(), AdminError> {
+    fn look_at_retention(&mut self, found: &BTreeMap<String, FoundTopic>, metrics: &Metrics) {
         for (topic, is) in found {
             let Some(kept_ms) = is.number("retention.ms") else {
                 continue;
@@ -80,13 +80,14 @@ impl TopicWatch {
             metrics.set_retention(topic, kept_ms);
             let is_bounded = is.number("retention.bytes").is_some_and(|bytes| bytes >= 0);
             for partition in metrics.waiting_partitions(topic).into_iter().filter(|_| is_bounded) {
-                let (first, end) = self.admin.bounds(topic, partition, ASK)?;
-                metrics.set_kept(topic, partition, first, end);
+                if let Ok((first, end)) = self.admin.bounds(topic, partition, ASK) {
+                    metrics.set_kept(topic, partition, first, end);
+                }
             }
         }
         let endangered = metrics.endangered();
         if endangered.is_empty() || self.warned.is_some_and(|warned| warned.elapsed() < WARN_EVERY) {
-            return Ok(());
+            return;
         }
         self.warned = Some(Instant::now());
         for (topic, worst) in endangered {
@@ -99,7 +100,6 @@ impl TopicWatch {
                 "records that were not read are deleted soon; raise the topic's retention, or see why the stage is behind"
             );
         }
-        Ok(())
     }
 }
 

@@ -51,7 +51,7 @@ impl Standing {
 
     /// Seconds until retention deletes what was not read, if anything says so: after the time that the topic keeps records,
     /// or once as many have come as were read and are still kept, which come as fast as the backlog grew.
-    fn to_loss(&self, kept: Option<f64>, now_ms: i64) -> Option<f64> {
+    fn left(&self, kept: Option<f64>, now_ms: i64) -> Option<f64> {
         let (age, is_known) = self.age(now_ms);
         let by_time = kept.map(|kept| kept - age);
         let has_grown = self.records > 0 && age >= GROWTH_S_MIN;
@@ -143,7 +143,7 @@ impl Lag {
             let ((topic, partition), standing) = entry.pair();
             let kept = self.retention.get(topic).map(|kept| *kept);
             let little = kept.map_or(LITTLE_S, |kept| (kept * LITTLE_SHARE).min(LITTLE_S));
-            let to_loss = standing.to_loss(kept, now_ms).filter(|_| standing.records > 0);
+            let to_loss = standing.left(kept, now_ms).filter(|_| standing.records > 0);
             let Some(seconds) = to_loss.filter(|seconds| *seconds < little) else {
                 continue;
             };
@@ -179,7 +179,7 @@ impl Lag {
             let labels = [topic.as_str(), &partition.to_string()];
             self.seconds.with_label_values(&labels).set(age);
             let kept = self.retention.get(topic).map(|kept| *kept);
-            if let Some(to_loss) = standing.to_loss(kept, now_ms) {
+            if let Some(to_loss) = standing.left(kept, now_ms) {
                 self.to_loss.with_label_values(&labels).set(to_loss);
             }
         }
