@@ -1,5 +1,6 @@
 //! `falsefront check`: everything that could keep `run` from working, found without starting it.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::config::Config;
@@ -124,27 +125,40 @@ fn cluster(config: &Config, service: &ServiceSettings, report: &mut Report) {
             }
         }
     }
-    let sources: Vec<&str> = service.sources.iter().map(|source| source.topic.as_str()).collect();
-    match admin.partition_counts(&sources, ASK) {
+    let sources = service.sources.iter().map(|source| source.topic.as_str());
+    let topics: Vec<&str> = sources.chain(config.roster.topic.as_deref()).collect();
+    match admin.partition_counts(&topics, ASK) {
         Err(error) => not_asked(&error, report),
-        Ok(found) => {
-            for source in sources {
-                match found.get(source) {
-                    Some(partitions) => report.fine.push(format!("source {source}: {partitions} partitions")),
-                    None => report.warnings.push(format!(
-                        "source {source}: no such topic yet, `run` waits for it; create it or correct [[sources]]"
-                    )),
-                }
-            }
-            report.problems.extend(keyed_source_refusal(config, &found));
+        Ok(found) => read_topics(config, &found, report),
+    }
+}
+
+/// What is read, by the partitions that were `found`.
+fn read_topics(config: &Config, found: &BTreeMap<String, usize>, report: &mut Report) {
+    for source in config.sources.iter().map(|source| &source.topic) {
+        match found.get(source) {
+            Some(partitions) => report.fine.push(format!("source {source}: {partitions} partitions")),
+            None => report.warnings.push(format!(
+                "source {source}: no such topic yet, `run` waits for it; create it or correct [[sources]]"
+            )),
         }
     }
+    if let Some(topic) = &config.roster.topic {
+        match found.get(topic) {
+            Some(_) => report.fine.push(format!("roster.topic {topic} is there")),
+            None => report.problems.push(format!(
+                "roster.topic {topic}: no such topic, and `run` ends without it; create it compacted or correct the name"
+            )),
+        }
+    }
+    report.problems.extend(keyed_source_refusal(config, found));
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::service::config::Scalar;
+    use crate::intake::Format;
+    use crate::service::config::{Scalar, SourceConfig};
 
     fn examined(roster: &str, networks: &str) -> Report {
         let directory = tempfile::tempdir().unwrap();
@@ -225,6 +239,24 @@ mod tests {
                 "{refused:?}"
             );
         }
+    }
+
+    #[test]
+    fn a_roster_s_topic_that_is_missing_keeps_run_from_working_and_a_source_does_not() {
+        let mut config = Config::default();
+        config.roster.topic = Some("hr.roster".to_owned());
+        config.sources = vec![SourceConfig {
+            topic: "auth".to_owned(),
+            format: Format::Auto,
+        }];
+        let counts = |topics: &[&str]| {
+            let mut report = Report::default();
+            let found = topics.iter().map(|topic| ((*topic).to_owned(), 3)).collect();
+            read_topics(&config, &found, &mut report);
+            [report.problems.len(), report.warnings.len(), report.fine.len()]
+        };
+        assert_eq!(counts(&["auth", "hr.roster"]), [0, 0, 2]);
+        assert_eq!(counts(&[]), [1, 1, 0]);
     }
 
     #[test]

@@ -11,6 +11,6 @@ mod suggest;
 mod conceal;
 mod print;
 
-pub use file::{Config, Fetch, Kafka, SaslMechanism, Scalar, SecurityProtocol, is_there};
+pub use file::{Config, Fetch, Kafka, SaslMechanism, Scalar, SecurityProtocol, SourceConfig, is_there};
 pub use layers::{ConfigError, Problem, environment, load, load_offline};
 pub use print::print;
