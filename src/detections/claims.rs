@@ -4,8 +4,9 @@ use crate::detections::settings::ClaimSettings;
 use crate::model::claim::ClaimedPoint;
 use crate::model::geo::Point;
 use crate::model::link::LinkClaim;
-use crate::model::{Place, Terms, Travel};
+use crate::model::{AccountKind, Place, Terms, Travel};
 use crate::window::account::ClaimDistance;
+use crate::window::entity::Tie;
 
 /// Kilometers around an approved city that count as being there: a metropolitan area and its airports.
 const TRAVEL_CITY_KM: f64 = 150.0;
@@ -67,11 +68,20 @@ fn covers(travel: &Travel, place: &Place) -> bool {
     travel.city.is_empty() || travel.city.eq_ignore_ascii_case(&place.city)
 }
 
-/// Whether another of the accounts is the same one with its domain: `r.lee` beside `r.lee@corp.example`, which two
-/// sources spell differently and no roster joins.
-pub(super) fn is_short_form<'t>(account: &str, mut others: impl Iterator<Item = &'t str>) -> bool {
-    let is_long_form = |other: &str| other.strip_prefix(account).is_some_and(|rest| rest.starts_with('@'));
-    !account.contains('@') && others.any(is_long_form)
+/// Whether another of the accounts is the same one spelled otherwise, and the better known: `r.lee` beside
+/// `r.lee@corp.example`, which two sources spell differently and no roster joins. Who the roster names is better known, then
+/// who was there on more days: one sign-in under a made-up domain takes nobody's place.
+pub(super) fn is_spelled_better<'t>(tie: &Tie<'_>, mut others: impl Iterator<Item = &'t Tie<'t>>) -> bool {
+    let known = |tie: &Tie<'_>| (tie.latest.claim.kind != AccountKind::Unknown, tie.days());
+    others.any(|other| {
+        let (one, other_name) = (tie.latest.account, other.latest.account);
+        is_short_form(one, other_name) && known(other) >= known(tie)
+            || is_short_form(other_name, one) && known(other) > known(tie)
+    })
+}
+
+fn is_short_form(short: &str, long: &str) -> bool {
+    !short.contains('@') && long.strip_prefix(short).is_some_and(|rest| rest.starts_with('@'))
 }
 
 /// Whether two accounts claim places that one person's address cannot both be.

@@ -12,12 +12,16 @@
 //! | a commercial VPN brand | 1 |
 //!
 //! A farm is two such accounts with devices of their own, one of them away from its claim; or steady for a working
-//! week without any; or all contradicting their claims for days without any tool seen.
+//! week without any; or all contradicting their claims for days without any tool seen. Where many others come by (a hotel, an
+//! airport) only those count who stay for a working week; where many employees work steadily and as they claim, it is an
+//! office. Neither is made with a few sign-ins.
 //! Blind to: one line per laptop, with nothing installed and a claim in the farm's own town.
 
-use crate::detections::claims::{contradict, is_short_form};
+use crate::detections::claims::{contradict, is_spelled_better};
 use crate::detections::settings::FarmSettings;
 use crate::detections::shared_network;
+use crate::detections::{Judgement, Quiet};
+use crate::model::link::Latest;
 use crate::model::{
     AccountKind, Detection, EntityKind, Evidence, Finding, Guard, Link, Measure, Rule, Severity, Strength, attack,
 };
@@ -40,17 +44,51 @@ pub const RULE: Rule = Rule {
 };
 
 /// Judges the network after one more link to it.
-#[must_use]
-pub fn detect(link: &Link<'_>, facts: &EntityFacts, settings: &FarmSettings) -> Option<Finding> {
+///
+/// # Errors
+/// [`Quiet`] if there is nothing to tell.
+pub fn detect(link: &Link<'_>, facts: &EntityFacts, settings: &FarmSettings) -> Judgement {
     if link.entity_kind != EntityKind::Network || link.latest.class.is_shared_by_design() {
-        return None;
+        return Err(Quiet::Nothing);
     }
-    let suspects = suspects(link, facts, settings);
-    if suspects.len() < 2 {
-        return None;
+    let mut suspects = suspects(link, facts, settings);
+    if suspects.len() < ACCOUNTS_MIN {
+        return Err(Quiet::Nothing);
+    }
+    let others = facts
+        .count_since(since_ms(link, settings))
+        .saturating_sub(suspects.len());
+    if others >= settings.hub_accounts {
+        suspects.retain(|suspect| suspect.tie.days() >= settings.steady_days);
     }
     let group = Group::of(&suspects, settings);
-    group.is_farm().then(|| finding(link, &suspects, &group, settings))
+    if !group.is_farm() {
+        return Err(Quiet::Nothing);
+    }
+    let locals = match others >= settings.hub_accounts {
+        true => count_locals(link, facts, settings),
+        false => 0,
+    };
+    if locals >= settings.hub_accounts {
+        return Err(Quiet::Silenced("office_of_many_accounts"));
+    }
+    Ok(finding(link, &suspects, &group, (others, locals), settings))
+}
+
+fn since_ms(link: &Link<'_>, settings: &FarmSettings) -> i64 {
+    link.time_ms - i64::from(settings.window_days) * DAY_MS
+}
+
+/// Employees who work here steadily, where they claim to, with nothing that speaks against them: who runs a farm cannot
+/// have them hired.
+fn count_locals(link: &Link<'_>, facts: &EntityFacts, settings: &FarmSettings) -> usize {
+    let ties = facts.ties_since(since_ms(link, settings));
+    let is_local = |tie: &Tie<'_>| {
+        let (claim, summary) = (&tie.latest.claim, &tie.latest.account_facts);
+        let is_near = claim.names_a_place() && summary.days_located > 0 && !summary.is_remarkable();
+        claim.kind == AccountKind::Employee && is_near && tie.days() >= settings.steady_days
+    };
+    ties.filter(is_local).count()
 }
 
 /// Whether the network may yet turn out to be a farm, so that findings about one account on it should wait: two
@@ -59,11 +97,13 @@ pub fn detect(link: &Link<'_>, facts: &EntityFacts, settings: &FarmSettings) -> 
 pub fn is_candidate(link: &Link<'_>, facts: &EntityFacts, settings: &FarmSettings) -> bool {
     link.entity_kind == EntityKind::Network
         && !link.latest.class.is_shared_by_design()
-        && suspects(link, facts, settings).len() >= 2
+        && suspects(link, facts, settings).len() >= ACCOUNTS_MIN
 }
 
 struct Suspect<'a> {
     tie: Tie<'a>,
+    /// What speaks for it, with the points of each.
+    tells: Vec<(&'static str, u16)>,
     points: u16,
     is_away: bool,
     has_tool: bool,
@@ -71,21 +111,28 @@ struct Suspect<'a> {
 }
 
 fn suspects<'a>(link: &Link<'_>, facts: &'a EntityFacts, settings: &FarmSettings) -> Vec<Suspect<'a>> {
-    let since_ms = link.time_ms - i64::from(settings.window_days) * DAY_MS;
     // One account is no farm.
-    if facts.tie_count() < 2 {
+    if facts.tie_count() < ACCOUNTS_MIN {
         return Vec::new();
     }
     // The others have no points.
-    let with_points = facts.remarkable_ties_since(since_ms).filter_map(suspect);
-    let mut found: Vec<Suspect<'a>> = with_points
-        .filter(|suspect| suspect.points >= 2)
-        .filter(|suspect| !is_short_form(suspect.tie.latest.account, facts.accounts_since(since_ms)))
-        .collect();
+    let with_points = facts
+        .remarkable_ties_since(since_ms(link, settings))
+        .filter_map(suspect);
+    let found: Vec<Suspect<'a>> = with_points.filter(|suspect| suspect.points >= 2).collect();
+    let ties = || found.iter().map(|suspect| &suspect.tie);
+    let are_people: Vec<bool> = ties().map(|tie| !is_spelled_better(tie, ties())).collect();
+    let found = keep(found, are_people);
     // Two accounts on one device are `shared_device`; a farm has a laptop for each.
-    let mut keep = have_own_device(&found).into_iter();
-    found.retain(|_| keep.next().unwrap_or(false));
-    found
+    let have_devices = have_own_device(&found);
+    keep(found, have_devices)
+}
+
+fn keep<'a>(suspects: Vec<Suspect<'a>>, are_kept: Vec<bool>) -> Vec<Suspect<'a>> {
+    let judged = suspects.into_iter().zip(are_kept);
+    judged
+        .filter_map(|(suspect, is_kept)| is_kept.then_some(suspect))
+        .collect()
 }
 
 /// Whether each has a device that nobody else needs for one of their own. In order of name each is given one of its
@@ -150,18 +197,28 @@ fn suspect(tie: Tie<'_>) -> Option<Suspect<'_>> {
     let summary = &link.account_facts;
     let is_away = shared_network::is_away(&tie);
     let has_tool = !summary.remote_tools.is_empty() || !summary.kvm.is_empty() || summary.rdp_relays > 0;
-    let mut points = if is_away { 2 } else { 0 };
-    points += if summary.remote_tools.is_empty() { 0 } else { 2 };
-    points += if summary.kvm.is_empty() { 0 } else { 3 };
-    points += if summary.rdp_relays > 0 { 3 } else { 0 };
-    points += u16::from(!summary.vpn_brands.is_empty());
+    let tells = tells(link, is_away);
     Some(Suspect {
-        points,
+        points: tells.iter().map(|(_, points)| points).sum(),
+        tells,
         is_away,
         has_tool,
         has_device: !tie.companions.is_empty(),
         tie,
     })
+}
+
+fn tells(link: &Latest<'_>, is_away: bool) -> Vec<(&'static str, u16)> {
+    let summary = &link.account_facts;
+    let all = [
+        (is_away, "away from its claim", 2),
+        (!summary.remote_tools.is_empty(), "unapproved remote-access tool", 2),
+        (!summary.kvm.is_empty(), "KVM-over-IP", 3),
+        (summary.rdp_relays > 0, "remote-desktop logon during a VPN session", 3),
+        (!summary.vpn_brands.is_empty(), "commercial VPN brand", 1),
+    ];
+    let shown = all.into_iter().filter(|(is_shown, ..)| *is_shown);
+    shown.map(|(_, name, points)| (name, points)).collect()
 }
 
 struct Group {
@@ -263,7 +320,14 @@ fn number(count: usize) -> f64 {
     f64::from(u32::try_from(count).unwrap_or(u32::MAX))
 }
 
-fn finding(link: &Link<'_>, suspects: &[Suspect<'_>], group: &Group, settings: &FarmSettings) -> Finding {
+/// `(others, locals)`: accounts on the network that are no suspects, and those of them that make an office.
+fn finding(
+    link: &Link<'_>,
+    suspects: &[Suspect<'_>],
+    group: &Group,
+    (others, locals): (usize, usize),
+    settings: &FarmSettings,
+) -> Finding {
     let accounts: Vec<String> = suspects.iter().map(|s| s.tie.latest.account.to_string()).collect();
     let severity = if group.any_away && group.any_tool {
         Severity::Critical
@@ -293,7 +357,7 @@ fn finding(link: &Link<'_>, suspects: &[Suspect<'_>], group: &Group, settings: &
         first_ms: suspects.iter().map(|s| s.tie.first_ms).min().unwrap_or(link.time_ms),
         last_ms: suspects.iter().map(|s| s.tie.last_ms).max().unwrap_or(link.time_ms),
         evidence: std::iter::once(network_evidence(link))
-            .chain(suspects.iter().map(|s| shared_network::evidence(&s.tie)))
+            .chain(suspects.iter().map(account_evidence))
             .collect(),
         measures: [
             Measure::against("accounts", number(suspects.len()), number(ACCOUNTS_MIN)),
@@ -306,7 +370,7 @@ fn finding(link: &Link<'_>, suspects: &[Suspect<'_>], group: &Group, settings: &
         .into_iter()
         .chain(group.measures())
         .collect(),
-        guards: guards(link, suspects, group, settings),
+        guards: guards(link, suspects, group, (others, locals), settings),
         data_versions: link.data_versions.to_owned(),
         degraded: false,
     }
@@ -354,7 +418,29 @@ fn network_evidence(link: &Link<'_>) -> Evidence {
     }
 }
 
-fn guards(link: &Link<'_>, suspects: &[Suspect<'_>], group: &Group, settings: &FarmSettings) -> Vec<Guard> {
+/// Evidence about one account, with what speaks for it in the terms of the rule's table.
+fn account_evidence(suspect: &Suspect<'_>) -> Evidence {
+    let mut evidence = shared_network::evidence(&suspect.tie);
+    let tells: Vec<String> = (suspect.tells.iter())
+        .map(|(name, points)| format!("{name} ({points})"))
+        .collect();
+    let facts = [
+        ("indicators", tells.join("; ")),
+        ("indicator_points", suspect.points.to_string()),
+    ];
+    evidence
+        .facts
+        .extend(facts.map(|(name, value)| (name.to_owned(), value)));
+    evidence
+}
+
+fn guards(
+    link: &Link<'_>,
+    suspects: &[Suspect<'_>],
+    group: &Group,
+    (others, locals): (usize, usize),
+    settings: &FarmSettings,
+) -> Vec<Guard> {
     let away = suspects.iter().filter(|s| s.is_away).count();
     vec![
         Guard::ran(
@@ -364,9 +450,18 @@ fn guards(link: &Link<'_>, suspects: &[Suspect<'_>], group: &Group, settings: &F
         Guard::ran(
             "household",
             format!(
-                "{away} accounts are away from their claims, {} are not on the payroll; told from a household by: {}",
+                "{away} accounts are away from their claims, {} are not on the payroll; told from a household by: {}; \
+                 people of one home would be left out without unapproved tools and with claims that name this place",
                 group.outsiders,
                 group.branches()
+            ),
+        ),
+        Guard::ran(
+            "office",
+            format!(
+                "of {others} other accounts {locals} are employees who work here steadily and as they claim, {} would \
+                 make it an office",
+                settings.hub_accounts
             ),
         ),
         Guard::ran("approved_tools", "approved tools were not counted"),
@@ -395,6 +490,7 @@ mod tests {
                 companions: devices.to_vec(),
                 latest: Latest::default(),
             },
+            tells: Vec::new(),
             points: 2,
             is_away: true,
             has_tool: false,

@@ -13,7 +13,7 @@ pub mod laptop_farm;
 pub mod indicators;
 mod claims;
 
-use crate::model::{Detection, Rule};
+use crate::model::{Detection, Finding, Rule};
 
 /// Every detection, in the order of [`Detection::ALL`].
 pub const RULES: [&Rule; 6] = [
@@ -24,6 +24,18 @@ pub const RULES: [&Rule; 6] = [
     &shared_network::RULE,
     &laptop_farm::RULE,
 ];
+
+/// What a rule over several accounts says of one more link.
+pub type Judgement = Result<Finding, Quiet>;
+
+/// Why a rule over several accounts says nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Quiet {
+    /// There is nothing to say.
+    Nothing,
+    /// There would be an alert, were there not so many accounts: a reason of `falsefront_findings_suppressed_total`.
+    Silenced(&'static str),
+}
 
 /// What is constant about a detection.
 #[must_use]

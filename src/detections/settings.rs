@@ -166,11 +166,11 @@ pub struct DeviceSettings {
     pub shared_devices: Vec<String>,
     /// Days looked back over.
     pub window_days: u16,
-    /// Accounts on one device from which it is a kiosk nobody listed.
+    /// Accounts that use one device on more than one day from which it is a kiosk nobody listed.
     pub hub_accounts: usize,
     /// The second account follows the first within this many hours, or they alternate; else the device was handed over.
     pub handover_hours: u32,
-    /// An account with more devices than this serves them (IT staff).
+    /// An employee, by the roster, with more devices than this serves them (IT staff).
     pub staff_devices: u16,
 }
 
@@ -196,7 +196,7 @@ pub struct NetworkSettings {
     pub days_min: u16,
     /// Accounts whose claims are not where the network is, of which two must contradict each other.
     pub accounts_min: usize,
-    /// Accounts from which the address is a carrier's or a venue's gateway.
+    /// Accounts that use it on more than one day from which the address is a carrier's or a venue's gateway.
     pub hub_accounts: usize,
 }
 
@@ -223,6 +223,9 @@ pub struct FarmSettings {
     pub steady_days: u16,
     /// Days on the network after which accounts that all contradict their claims are a farm without any tool seen.
     pub claim_days: u16,
+    /// Others on the line from which it is a hotel's or an airport's, where only those count who are steady; and employees
+    /// steady on it, where they claim to be, from which it is an office.
+    pub hub_accounts: usize,
     /// Days a finding about one account is withheld while its network may turn out to be a farm.
     pub withhold_days: u16,
 }
@@ -234,6 +237,7 @@ impl Default for FarmSettings {
             account_points: 3,
             steady_days: 5,
             claim_days: 5,
+            hub_accounts: 12,
             withhold_days: 3,
         }
     }

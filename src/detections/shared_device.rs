@@ -5,8 +5,9 @@
 //! or alternating. Kiosks, IT staff, hand-overs and browser fingerprints stay quiet or are signals.
 //! Blind to: a different device per account, or ids that the worker can change.
 
-use crate::detections::claims::{contradict, is_short_form};
+use crate::detections::claims::{contradict, is_spelled_better};
 use crate::detections::settings::DeviceSettings;
+use crate::detections::{Judgement, Quiet};
 use crate::model::link::Latest;
 use crate::model::{
     AccountKind, Detection, EntityKind, Evidence, Finding, Guard, Link, Measure, NetworkClass, Rule, Severity,
@@ -26,28 +27,29 @@ pub const RULE: Rule = Rule {
 };
 
 /// Judges the device after one more link to it.
-#[must_use]
-pub fn detect(link: &Link<'_>, facts: &EntityFacts, settings: &DeviceSettings) -> Option<Finding> {
+///
+/// # Errors
+/// [`Quiet`] if there is nothing to tell.
+pub fn detect(link: &Link<'_>, facts: &EntityFacts, settings: &DeviceSettings) -> Judgement {
     if link.entity_kind != EntityKind::Device || is_listed(link.entity, settings) {
-        return None;
+        return Err(Quiet::Nothing);
     }
     let since_ms = link.time_ms - i64::from(settings.window_days) * DAY_MS;
     // One account shares with nobody.
     if facts.tie_count() < 2 {
-        return None;
+        return Err(Quiet::Nothing);
     }
     let all: Vec<Tie<'_>> = facts
         .ties_since(since_ms)
         .filter(|tie| is_user(tie, settings))
         .collect();
-    let users: Vec<&Tie<'_>> = all
-        .iter()
-        .filter(|tie| !is_short_form(tie.latest.account, all.iter().map(|other| other.latest.account)))
-        .collect();
-    if users.len() < 2 || users.len() + overflow(facts) >= settings.hub_accounts {
-        return None;
+    let mut users: Vec<&Tie<'_>> = all.iter().filter(|tie| !is_spelled_better(tie, all.iter())).collect();
+    // Many who came by once neither make a kiosk of it nor share it.
+    if users.len() + overflow(facts) >= settings.hub_accounts {
+        users.retain(|tie| !was_brief(tie));
     }
-    let latest = users.iter().find(|tie| tie.latest.account == link.latest.account)?;
+    let latest = users.iter().find(|tie| tie.latest.account == link.latest.account);
+    let latest = latest.ok_or(Quiet::Nothing)?;
     let together: Vec<&Tie<'_>> = users
         .iter()
         .copied()
@@ -57,7 +59,7 @@ pub fn detect(link: &Link<'_>, facts: &EntityFacts, settings: &DeviceSettings) -
         .iter()
         .all(|tie| tie.latest.network.class == NetworkClass::Corporate)
     {
-        return None;
+        return Err(Quiet::Nothing);
     }
     let contractors = together
         .iter()
@@ -65,9 +67,17 @@ pub fn detect(link: &Link<'_>, facts: &EntityFacts, settings: &DeviceSettings) -
         .count();
     let is_pair_of_interest = together.len() >= 2 && contractors >= 1;
     if !is_pair_of_interest {
-        return None;
+        return Err(Quiet::Nothing);
     }
-    let is_strong = together.iter().filter(|tie| is_contractor(tie)).count() >= 2 && !is_fingerprint(&together);
+    let is_strong =
+        together.iter().filter(|tie| is_contractor(tie, settings)).count() >= 2 && !is_fingerprint(&together);
+    if users.len() >= settings.hub_accounts {
+        return Err(if is_strong {
+            Quiet::Silenced("device_of_many_accounts")
+        } else {
+            Quiet::Nothing
+        });
+    }
     let claims_contradict = pairs(&together).any(|(a, b)| contradict(&a.latest.claim, &b.latest.claim));
     let relayed = together.iter().any(|tie| has_relay(&tie.latest));
     let severity = match (is_strong, claims_contradict, relayed) {
@@ -76,12 +86,12 @@ pub fn detect(link: &Link<'_>, facts: &EntityFacts, settings: &DeviceSettings) -
         (true, false, false) => Severity::Medium,
         (true, ..) => Severity::High,
     };
-    Some(finding(link, facts, &together, is_strong, severity, settings))
+    Ok(finding(link, &users, &together, is_strong, severity, settings))
 }
 
 fn finding(
     link: &Link<'_>,
-    facts: &EntityFacts,
+    users: &[&Tie<'_>],
     together: &[&Tie<'_>],
     is_strong: bool,
     severity: Severity,
@@ -108,7 +118,7 @@ fn finding(
             Measure::against("accounts", f64::from(count), 2.0),
             Measure::shown("days_looked_back", f64::from(settings.window_days)),
         ],
-        guards: guards(facts, together, settings),
+        guards: guards(users, together, settings),
         data_versions: link.data_versions.to_owned(),
         degraded: false,
     }
@@ -122,14 +132,22 @@ fn is_listed(device: &str, settings: &DeviceSettings) -> bool {
 }
 
 /// Accounts of no person, staff who serve many devices, and somebody with a device of their own who was here for one
-/// day (setting it up, lending a hand) are no users of this one.
+/// day (setting it up, lending a hand) are no users of this one. Staff are who the roster says are employees: a few
+/// sign-ins on other devices excuse nobody.
 fn is_user(tie: &Tie<'_>, settings: &DeviceSettings) -> bool {
-    let devices = tie.latest.account_facts.devices;
     let claim = &tie.latest.claim;
-    // Seen through a gateway elsewhere, one sitting may fall on two days.
-    let was_brief = tie.days() < 2 || tie.last_ms - tie.first_ms < DAY_MS;
-    let is_visitor = (devices > 1 || claim.has_device) && was_brief && !claim.owns_device;
-    tie.latest.claim.kind != AccountKind::Service && devices <= settings.staff_devices && !is_visitor
+    let is_visitor = (tie.latest.account_facts.devices > 1 || claim.has_device) && was_brief(tie) && !claim.owns_device;
+    let is_staff = claim.kind == AccountKind::Employee && serves_many(tie, settings);
+    claim.kind != AccountKind::Service && !is_staff && !is_visitor
+}
+
+/// Seen through a gateway elsewhere, one sitting may fall on two days.
+fn was_brief(tie: &Tie<'_>) -> bool {
+    tie.days() < 2 || tie.last_ms - tie.first_ms < DAY_MS
+}
+
+fn serves_many(tie: &Tie<'_>, settings: &DeviceSettings) -> bool {
+    tie.latest.account_facts.devices > settings.staff_devices
 }
 
 fn overflow(facts: &EntityFacts) -> usize {
@@ -152,11 +170,11 @@ fn side_by_side(one: &Tie<'_>, other: &Tie<'_>, settings: &DeviceSettings) -> bo
     both_new_hires && apart_ms <= handover_ms
 }
 
-/// Known to be a contractor; or nothing is known, and it was no one-day affair.
-fn is_contractor(tie: &Tie<'_>) -> bool {
+/// Known to be a contractor; or nothing is known, it was no one-day affair, and it does not look like staff.
+fn is_contractor(tie: &Tie<'_>, settings: &DeviceSettings) -> bool {
     match tie.latest.claim.kind {
         AccountKind::Contractor => true,
-        AccountKind::Unknown => tie.days() > 1,
+        AccountKind::Unknown => tie.days() > 1 && !serves_many(tie, settings),
         AccountKind::Employee | AccountKind::Service => false,
     }
 }
@@ -198,7 +216,7 @@ fn evidence(tie: &Tie<'_>, device: &str) -> Evidence {
     }
 }
 
-fn guards(facts: &EntityFacts, together: &[&Tie<'_>], settings: &DeviceSettings) -> Vec<Guard> {
+fn guards(users: &[&Tie<'_>], together: &[&Tie<'_>], settings: &DeviceSettings) -> Vec<Guard> {
     let owners = together.iter().filter(|tie| tie.latest.claim.owns_device).count();
     vec![
         Guard::ran(
@@ -208,8 +226,8 @@ fn guards(facts: &EntityFacts, together: &[&Tie<'_>], settings: &DeviceSettings)
         Guard::ran(
             "hub",
             format!(
-                "{} accounts, from {} on it would count as a kiosk",
-                facts.tie_count() + overflow(facts),
+                "{} accounts, from {} on that come again it would count as a kiosk",
+                users.len(),
                 settings.hub_accounts
             ),
         ),
@@ -226,7 +244,10 @@ fn guards(facts: &EntityFacts, together: &[&Tie<'_>], settings: &DeviceSettings)
         ),
         Guard::ran(
             "support_staff",
-            format!("no account counted serves more than {} devices", settings.staff_devices),
+            format!(
+                "no account counted is an employee's with more than {} devices",
+                settings.staff_devices
+            ),
         ),
         Guard::ran(
             "roster_owner",

@@ -8,6 +8,7 @@
 
 use crate::detections::claims::contradict;
 use crate::detections::settings::NetworkSettings;
+use crate::detections::{Judgement, Quiet};
 use crate::model::{
     AccountKind, Detection, EntityKind, Evidence, EvidencePlace, Finding, Guard, Link, Measure, Rule, Severity,
     Strength, attack,
@@ -26,18 +27,25 @@ pub const RULE: Rule = Rule {
 };
 
 /// Judges the network after one more link to it.
-#[must_use]
-pub fn detect(link: &Link<'_>, facts: &EntityFacts, settings: &NetworkSettings) -> Option<Finding> {
+///
+/// # Errors
+/// [`Quiet`] if there is nothing to tell.
+pub fn detect(link: &Link<'_>, facts: &EntityFacts, settings: &NetworkSettings) -> Judgement {
     if link.entity_kind != EntityKind::Network || link.latest.class.is_shared_by_design() {
-        return None;
+        return Err(Quiet::Nothing);
     }
     let since_ms = link.time_ms - i64::from(settings.window_days) * DAY_MS;
     let crowd = facts.count_since(since_ms) + usize::try_from(facts.story().overflow).unwrap_or(usize::MAX);
     // One account contradicts nobody.
-    if crowd < 2 || crowd >= settings.hub_accounts {
-        return None;
+    if crowd < 2 {
+        return Err(Quiet::Nothing);
     }
-    let away: Vec<Tie<'_>> = facts.remarkable_ties_since(since_ms).filter(is_away).collect();
+    let mut away: Vec<Tie<'_>> = facts.remarkable_ties_since(since_ms).filter(is_away).collect();
+    // Where many come by, of those who are away only the steady count.
+    let is_crowded = crowd >= settings.hub_accounts;
+    if is_crowded {
+        away.retain(|tie| tie.days() >= settings.days_min);
+    }
     let is_strange = away
         .iter()
         .any(|a| away.iter().any(|b| contradict(&a.latest.claim, &b.latest.claim)));
@@ -46,7 +54,7 @@ pub fn detect(link: &Link<'_>, facts: &EntityFacts, settings: &NetworkSettings) 
         .filter(|tie| tie.latest.claim.kind != AccountKind::Employee)
         .count();
     if away.len() < settings.accounts_min || !is_strange || contractors == 0 {
-        return None;
+        return Err(Quiet::Nothing);
     }
     let steady = away.iter().filter(|tie| tie.days() >= settings.days_min).count();
     let is_alert = steady >= settings.accounts_min && (contractors >= 2 || steady >= 3);
@@ -55,7 +63,16 @@ pub fn detect(link: &Link<'_>, facts: &EntityFacts, settings: &NetworkSettings) 
         (true, 2) => Severity::Medium,
         (true, _) => Severity::High,
     };
-    Some(finding(link, &away, crowd, is_alert, severity, settings))
+    // Those who came by once make no hub: a few sign-ins are easily had.
+    let came_again = |tie: &Tie<'_>| tie.days() > 1;
+    if is_crowded && facts.ties_since(since_ms).filter(came_again).count() >= settings.hub_accounts {
+        return Err(if is_alert {
+            Quiet::Silenced("network_of_many_accounts")
+        } else {
+            Quiet::Nothing
+        });
+    }
+    Ok(finding(link, &away, crowd, is_alert, severity, settings))
 }
 
 /// Whether the account is on this network although it lives, by its claim, elsewhere and is not merely visiting.
@@ -183,7 +200,7 @@ fn guards(link: &Link<'_>, away: &[Tie<'_>], crowd: usize, settings: &NetworkSet
         Guard::ran(
             "hub",
             format!(
-                "{crowd} accounts, from {} on it would count as a gateway or venue",
+                "{crowd} accounts, from {} on that come again it would count as a gateway or venue",
                 settings.hub_accounts
             ),
         ),

@@ -218,6 +218,12 @@ impl<'a> LinkClaim<'a> {
         }
     }
 
+    /// Whether the roster names any place.
+    #[must_use]
+    pub fn names_a_place(&self) -> bool {
+        self.point.is_some() || !self.country.is_empty() || !self.region.is_empty() || !self.city.is_empty()
+    }
+
     /// `Austin, Texas, US`; empty if the roster names no place.
     #[must_use]
     pub fn label(&self) -> String {

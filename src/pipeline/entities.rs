@@ -11,7 +11,7 @@ use super::publish::{self, Publisher};
 use super::settings::DetectionSettings;
 use super::state::{Chunks, TOUCHED_MAX, Windowed};
 use super::{CodecError, Fold, Outputs, Position, StateSize};
-use crate::detections::{laptop_farm, shared_device, shared_network};
+use crate::detections::{Judgement, Quiet, laptop_farm, shared_device, shared_network};
 use crate::model::codec::{Malformed, Reader, Writer};
 use crate::model::link::Offer;
 use crate::model::{Detection, Finding, Key, Link, Strength};
@@ -171,7 +171,7 @@ impl Judge<'_> {
             self.outputs.counts.add("facts_dropped", "ties_full");
         }
         self.outputs.counts.add("links_folded", link.entity_kind.as_str());
-        let farm = laptop_farm::detect(link, facts, &self.settings.farm);
+        let farm = self.found(laptop_farm::detect(link, facts, &self.settings.farm));
         let is_farm = farm.is_some() || self.is_open(Detection::LaptopFarm, link, facts);
         if let Some(farm) = farm {
             self.publisher.publish(
@@ -181,7 +181,7 @@ impl Judge<'_> {
                 self.outputs,
             );
         }
-        if let Some(finding) = shared_network::detect(link, facts, &self.settings.network) {
+        if let Some(finding) = self.found(shared_network::detect(link, facts, &self.settings.network)) {
             let is_alert = finding.strength == Strength::Alert;
             if is_farm {
                 self.outputs.counts.add("findings_suppressed", "part_of_laptop_farm");
@@ -196,7 +196,7 @@ impl Judge<'_> {
                 );
             }
         }
-        if let Some(finding) = shared_device::detect(link, facts, &self.settings.device) {
+        if let Some(finding) = self.found(shared_device::detect(link, facts, &self.settings.device)) {
             self.publisher.publish(
                 &finding,
                 &mut facts.story_mut().episodes,
@@ -208,6 +208,14 @@ impl Judge<'_> {
             self.offer(offer, link, facts, is_farm);
         }
         self.end_waits(link, facts, is_farm);
+    }
+
+    /// The finding, if there is one; what a guard silenced is counted.
+    fn found(&mut self, judgement: Judgement) -> Option<Finding> {
+        if let Err(Quiet::Silenced(reason)) = judgement {
+            self.outputs.counts.add("findings_suppressed", reason);
+        }
+        judgement.ok()
     }
 
     /// Whether an alert about this very thing is open.

@@ -152,5 +152,6 @@ fn detections(settings: &DetectionSettings, range: &mut Ranges<'_>) {
     range.of("account_points", farm.account_points, 1, POINTS);
     range.of("steady_days", farm.steady_days, 1, DAYS);
     range.of("claim_days", farm.claim_days, 1, DAYS);
+    range.of("hub_accounts", farm.hub_accounts, 2, 10_000);
     range.of("withhold_days", farm.withhold_days, 0, DAYS);
 }

@@ -35,7 +35,7 @@ const GIVEN_UP: [&str; 4] = ["connection", "broker", "unreadable", "leader"];
 pub(super) const TROUBLE: [&str; 3] = ["torn", "hanging", "refused"];
 
 /// What the core counts and an operator is alerted by: stage, name and reason.
-pub(super) const OF_THE_CORE: [(Role, &str, &str); 15] = [
+pub(super) const OF_THE_CORE: [(Role, &str, &str); 18] = [
     (Role::Intake, "events_time_suspect", "future"),
     (Role::Accounts, "events_late", "within_lateness"),
     (Role::Accounts, "events_late", "beyond_lateness"),
@@ -51,6 +51,9 @@ pub(super) const OF_THE_CORE: [(Role, &str, &str); 15] = [
     (Role::Entities, "windows_dropped", "room_for_another"),
     (Role::Entities, "links_folded", "no_room"),
     (Role::Entities, "facts_dropped", "ties_full"),
+    (Role::Entities, "findings_suppressed", "device_of_many_accounts"),
+    (Role::Entities, "findings_suppressed", "network_of_many_accounts"),
+    (Role::Entities, "findings_suppressed", "office_of_many_accounts"),
 ];
 
 /// What no stage is named in.
