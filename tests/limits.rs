@@ -8,7 +8,7 @@ use falsefront::intake::Format;
 use falsefront::model::codec::Writer;
 use falsefront::model::event_id::EventId;
 use falsefront::model::link::{Latest, PackedLatest};
-use falsefront::model::{EntityKind, Link, Severity};
+use falsefront::model::{Detection, EntityKind, Finding, Link, Severity, Strength};
 use falsefront::pipeline::intake::{Intake, RawRecord};
 use falsefront::pipeline::settings::{DetectionSettings, IntakeSettings};
 use falsefront::pipeline::unpacked::Unpacked;
@@ -289,11 +289,31 @@ fn link(account: usize, number: usize) -> Link<'static> {
     }
 }
 
+fn finding() -> Finding {
+    Finding {
+        detection: Detection::ClaimedLocation,
+        strength: Strength::Alert,
+        severity: Severity::Medium,
+        confidence: 50,
+        subject: String::new(),
+        accounts: Vec::new(),
+        message: String::new(),
+        first_ms: START_MS,
+        last_ms: START_MS,
+        evidence: Vec::new(),
+        measures: Vec::new(),
+        guards: Vec::new(),
+        data_versions: String::new(),
+        degraded: false,
+    }
+}
+
 #[test]
 fn one_network_keeps_every_list_within_its_limit() {
     let limits = WindowSettings::default();
     let mut facts = EntityFacts::default();
     let mut scratch = Writer::default();
+    let finding = finding();
     for number in 0..HOSTILE {
         let stranger = link(number, number);
         facts.apply(&stranger, stranger.clock_ms, &limits, &mut scratch);
@@ -301,7 +321,7 @@ fn one_network_keeps_every_list_within_its_limit() {
         let again = link(0, number);
         facts.apply(&again, again.clock_ms, &limits, &mut scratch);
         let story = facts.story_mut();
-        story.withhold(number as u128 + 10, stranger.time_ms, 1, None);
+        story.withhold(number as u128 + 10, stranger.time_ms, 1, &finding);
         story.take_offer((number as u128 + 10) << 3, Severity::Medium);
         assert!(story.withheld.len() <= OFFERS_MAX && story.taken_offers.len() <= TAKEN_OFFERS_MAX);
         assert!(facts.tie_count() <= limits.ties_max);

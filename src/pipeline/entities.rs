@@ -2,7 +2,7 @@
 //!
 //! One story is one alert: what a farm explains (claims, relays, a shared line) is its evidence, not alerts beside it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use uuid::Uuid;
@@ -25,6 +25,9 @@ pub struct Entities {
     settings: Arc<DetectionSettings>,
     publisher: Publisher,
     chunks: Chunks<Box<EntityFacts>>,
+    /// Windows in which findings wait, by the event time, ms, from which the first does. It follows from the windows, so it
+    /// is in no checkpoint; one whose findings were told meanwhile does no harm.
+    waits: BTreeSet<(i64, u16, Key)>,
     scratch: Writer,
 }
 
@@ -68,6 +71,7 @@ impl Entities {
             settings,
             publisher,
             chunks: Chunks::new(windows_max),
+            waits: BTreeSet::new(),
             scratch: Writer::default(),
         }
     }
@@ -93,6 +97,7 @@ impl Entities {
             self.chunks.touch(group.iter().map(|(key, _)| *key));
             for (index, (key, link)) in (start..).zip(group) {
                 position.append_ms = link.clock_ms;
+                self.end_waits(position, link.time_ms, resume, outputs);
                 let chunk = self.chunks.chunk_of(*key);
                 if Chunks::<Box<EntityFacts>>::takes_part(resume, chunk, position.offset) {
                     let index = u32::try_from(index).unwrap_or(u32::MAX);
@@ -132,7 +137,46 @@ impl Entities {
             outputs,
         }
         .link(link, facts, &mut self.scratch);
+        if let Some(since_ms) = facts.story().waits_since() {
+            self.waits.insert((since_ms, chunk, key));
+        }
     }
+
+    /// Tells what has waited long enough in any window when a link comes of that event time, whatever it is about. The
+    /// allowed lateness is granted to the network's own links, so that it does not matter who else is in the partition.
+    fn end_waits(&mut self, position: Position, time_ms: i64, resume: Option<&[i64]>, outputs: &mut Outputs) {
+        let at_ms = time_ms.saturating_sub(self.settings.window.allowed_lateness_ms);
+        let since_ms = at_ms.saturating_sub(wait_ms(&self.settings));
+        if self.waits.first().is_none_or(|(first_ms, ..)| *first_ms > since_ms) {
+            return;
+        }
+        let due = self.waits.range(..=(since_ms, u16::MAX, Key(u128::MAX)));
+        // The state of the others is of later records than this one.
+        let takes_part = |chunk| Chunks::<Box<EntityFacts>>::takes_part(resume, chunk, position.offset);
+        let due: Vec<(i64, u16, Key)> = due.filter(|(_, chunk, _)| takes_part(*chunk)).copied().collect();
+        for wait in due {
+            self.waits.remove(&wait);
+            let (_, chunk, key) = wait;
+            let Some(facts) = self.chunks.windows(chunk).get_or_begin(key, false) else {
+                continue;
+            };
+            Judge {
+                settings: &self.settings,
+                publisher: &self.publisher,
+                position,
+                outputs,
+            }
+            .end_waits(facts, at_ms, false);
+            if let Some(since_ms) = facts.story().waits_since() {
+                self.waits.insert((since_ms, chunk, key));
+            }
+        }
+    }
+}
+
+/// How long a finding waits, ms.
+fn wait_ms(settings: &DetectionSettings) -> i64 {
+    i64::from(settings.farm.withhold_days) * DAY_MS
 }
 
 /// The links of a record, each with the key of its thing.
@@ -154,7 +198,7 @@ fn parse(record: &[u8]) -> Result<Vec<(Key, Link<'_>)>, CodecError> {
     }
 }
 
-/// The network's own alert among the withheld ones; alert identities are UUIDs of version 5 and never this small.
+/// The network's own alert among those that wait; alert identities are UUIDs of version 5 and never this small.
 const SHARED_NETWORK: u128 = 1;
 
 /// One link's judgement.
@@ -167,47 +211,27 @@ struct Judge<'a> {
 
 impl Judge<'_> {
     fn link(&mut self, link: &Link<'_>, facts: &mut EntityFacts, scratch: &mut Writer) {
+        // What was due before this link is told as if it had been asked for then.
+        self.end_waits(facts, link.time_ms, false);
         if !facts.apply(link, self.position.append_ms, &self.settings.window, scratch) {
             self.outputs.counts.add("facts_dropped", "ties_full");
         }
         self.outputs.counts.add("links_folded", link.entity_kind.as_str());
         let farm = self.found(laptop_farm::detect(link, facts, &self.settings.farm));
-        let is_farm = farm.is_some() || self.is_open(Detection::LaptopFarm, link, facts);
+        let is_farm = farm.is_some() || self.is_open(Detection::LaptopFarm, link.time_ms, facts);
         if let Some(farm) = farm {
-            self.publisher.publish(
-                &farm,
-                &mut facts.story_mut().episodes,
-                self.position.append_ms,
-                self.outputs,
-            );
+            self.publish(&farm, facts);
         }
         if let Some(finding) = self.found(shared_network::detect(link, facts, &self.settings.network)) {
-            let is_alert = finding.strength == Strength::Alert;
-            if is_farm {
-                self.outputs.counts.add("findings_suppressed", "part_of_laptop_farm");
-            } else if is_alert && self.is_withheld(SHARED_NETWORK, finding.last_ms, None, link, facts) {
-                self.outputs.counts.add("findings_withheld", "laptop_farm_candidate");
-            } else {
-                self.publisher.publish(
-                    &finding,
-                    &mut facts.story_mut().episodes,
-                    self.position.append_ms,
-                    self.outputs,
-                );
-            }
+            self.shared_network(&finding, link, facts, is_farm);
         }
         if let Some(finding) = self.found(shared_device::detect(link, facts, &self.settings.device)) {
-            self.publisher.publish(
-                &finding,
-                &mut facts.story_mut().episodes,
-                self.position.append_ms,
-                self.outputs,
-            );
+            self.publish(&finding, facts);
         }
         if let Some(offer) = &link.offer {
             self.offer(offer, link, facts, is_farm);
         }
-        self.end_waits(link, facts, is_farm);
+        self.end_waits(facts, link.time_ms, is_farm);
     }
 
     /// The finding, if there is one; what a guard silenced is counted.
@@ -218,42 +242,70 @@ impl Judge<'_> {
         judgement.ok()
     }
 
-    /// Whether an alert about this very thing is open.
-    fn is_open(&self, detection: Detection, link: &Link<'_>, facts: &EntityFacts) -> bool {
+    fn publish(&mut self, finding: &Finding, facts: &mut EntityFacts) {
+        let episodes = &mut facts.story_mut().episodes;
+        self.publisher
+            .publish(finding, episodes, self.position.append_ms, self.outputs);
+    }
+
+    fn shared_network(&mut self, finding: &Finding, link: &Link<'_>, facts: &mut EntityFacts, is_farm: bool) {
+        let is_alert = finding.strength == Strength::Alert;
+        if is_farm {
+            self.outputs.counts.add("findings_suppressed", "part_of_laptop_farm");
+        } else if is_alert && self.is_withheld(SHARED_NETWORK, finding.last_ms, finding, link, facts) {
+            self.outputs.counts.add("findings_withheld", "laptop_farm_candidate");
+        } else {
+            if is_alert {
+                // In place of what waited.
+                facts.story_mut().tell(SHARED_NETWORK);
+            }
+            self.publish(finding, facts);
+        }
+    }
+
+    /// Whether an alert about this thing is open at that time. Its window has alerts about nothing else but accounts.
+    fn is_open(&self, detection: Detection, at_ms: i64, facts: &EntityFacts) -> bool {
         let gap_ms = self.publisher.policy(detection).gap_ms;
-        let episodes = &facts.story().episodes;
-        episodes.is_open(detection, link.entity, link.time_ms, gap_ms)
+        facts.story().episodes.is_open(detection, at_ms, gap_ms)
     }
 
     /// Whether a finding should wait because the network may yet turn out to be a farm, for as long as the configuration
-    /// says. One `kept` is told with whatever link comes then; another is judged again with each.
+    /// says. It is told with whatever link comes then.
     fn is_withheld(
         &self,
         alert: u128,
         at_ms: i64,
-        kept: Option<&Finding>,
+        finding: &Finding,
         link: &Link<'_>,
         facts: &mut EntityFacts,
     ) -> bool {
         laptop_farm::is_candidate(link, facts, &self.settings.farm)
-            && facts.story_mut().withhold(alert, at_ms, self.wait_ms(), kept)
+            && facts
+                .story_mut()
+                .withhold(alert, at_ms, wait_ms(self.settings), finding)
     }
 
-    fn wait_ms(&self) -> i64 {
-        i64::from(self.settings.farm.withhold_days) * DAY_MS
-    }
-
-    /// Tells of what has waited long enough, whoever the link is about; nothing waits any more once there is a farm.
-    fn end_waits(&mut self, link: &Link<'_>, facts: &mut EntityFacts, is_farm: bool) {
+    /// Tells of what has waited long enough at that event time; nothing waits any more once there is a farm.
+    fn end_waits(&mut self, facts: &mut EntityFacts, at_ms: i64, is_farm: bool) {
         if facts.story().withheld.is_empty() {
             return;
         }
-        let wait_ms = self.wait_ms();
-        let is_due = |since_ms: i64| is_farm || link.time_ms - since_ms >= wait_ms;
-        for (alert, finding) in facts.story_mut().take_due(is_due) {
-            if !self.is_explained(&finding, link, facts, is_farm) {
-                self.take_offer(Uuid::from_u128(alert), &finding, facts);
+        let wait_ms = wait_ms(self.settings);
+        let is_due = |since_ms: i64| is_farm || at_ms.saturating_sub(since_ms) >= wait_ms;
+        for waited in facts.story_mut().take_due(is_due) {
+            let due_ms = waited.since_ms.saturating_add(wait_ms);
+            let is_farm = is_farm || self.is_open(Detection::LaptopFarm, due_ms, facts);
+            if self.is_explained(&waited.finding, due_ms, facts, is_farm) {
+                continue;
             }
+            // As of when it was due, whichever link it is told with.
+            let told = std::mem::replace(&mut self.position.append_ms, due_ms);
+            if waited.alert == SHARED_NETWORK {
+                self.publish(&waited.finding, facts);
+            } else {
+                self.take_offer(Uuid::from_u128(waited.alert), &waited.finding, facts);
+            }
+            self.position.append_ms = told;
         }
     }
 
@@ -263,13 +315,13 @@ impl Judge<'_> {
             self.outputs.counts.add("findings_suppressed", "malformed_offer");
             return;
         };
-        if self.is_explained(&offer.finding, link, facts, is_farm) {
+        if self.is_explained(&offer.finding, link.time_ms, facts, is_farm) {
             return;
         }
         // By the time of what it is offered with: the finding's own stands still until there is news.
         let at_ms = offer.finding.last_ms.max(link.time_ms);
         if offer.finding.strength == Strength::Alert
-            && self.is_withheld(uid.as_u128(), at_ms, Some(&offer.finding), link, facts)
+            && self.is_withheld(uid.as_u128(), at_ms, &offer.finding, link, facts)
         {
             self.outputs.counts.add("findings_withheld", "laptop_farm_candidate");
             return;
@@ -281,11 +333,11 @@ impl Judge<'_> {
     }
 
     /// Whether the network's own alert says what an alert about one of its accounts would.
-    fn is_explained(&mut self, finding: &Finding, link: &Link<'_>, facts: &EntityFacts, is_farm: bool) -> bool {
+    fn is_explained(&mut self, finding: &Finding, at_ms: i64, facts: &EntityFacts, is_farm: bool) -> bool {
         let is_claim = finding.detection == Detection::ClaimedLocation;
         let reason = match finding.strength {
             Strength::Alert if is_farm => "part_of_laptop_farm",
-            Strength::Alert if is_claim && self.is_open(Detection::SharedNetwork, link, facts) => {
+            Strength::Alert if is_claim && self.is_open(Detection::SharedNetwork, at_ms, facts) => {
                 "part_of_shared_network"
             }
             _ => return false,
@@ -318,7 +370,12 @@ impl Fold for Entities {
         self.chunks.write(chunk, &Interner::default(), bytes);
     }
     fn read_chunk(&mut self, chunk: u16, bytes: &[u8]) -> Result<(), CodecError> {
-        self.chunks.read(chunk, bytes, &mut Interner::default())
+        self.chunks.read(chunk, bytes, &mut Interner::default())?;
+        self.waits.retain(|(_, other, _)| *other != chunk);
+        let windows = self.chunks.windows(chunk).iter();
+        let waiting = windows.filter_map(|(key, facts)| Some((facts.story().waits_since()?, chunk, key)));
+        self.waits.extend(waiting);
+        Ok(())
     }
     fn digest(&self) -> u128 {
         self.chunks.digest()

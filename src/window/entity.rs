@@ -41,8 +41,19 @@ pub struct Withheld {
     pub alert: u128,
     /// Since when, in event time, ms.
     pub since_ms: i64,
-    /// The gravest finding that waits; `None` once it was told, or where it is judged again with each link.
+    /// The gravest finding that waits; `None` once it was told.
     pub finding: Option<Box<Finding>>,
+}
+
+/// A finding that has waited long enough.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Waited {
+    /// See [`Withheld`]; so the next.
+    pub alert: u128,
+    /// Since when.
+    pub since_ms: i64,
+    /// What waited.
+    pub finding: Box<Finding>,
 }
 
 /// One account's use of the thing, as it is kept.
@@ -91,7 +102,7 @@ impl Story {
 
     /// Whether an alert waits at that time: for `wait_ms` from when this was first asked. The gravest `finding` is kept
     /// meanwhile, for [`Story::take_due`]. One for which there is no room does not wait.
-    pub fn withhold(&mut self, alert: u128, at_ms: i64, wait_ms: i64, finding: Option<&Finding>) -> bool {
+    pub fn withhold(&mut self, alert: u128, at_ms: i64, wait_ms: i64, finding: &Finding) -> bool {
         let index = match self.withheld.iter().position(|known| known.alert == alert) {
             Some(index) => index,
             None => {
@@ -112,7 +123,7 @@ impl Story {
         let known = &mut self.withheld[index];
         known.since_ms = known.since_ms.min(at_ms);
         let is_waiting = at_ms - known.since_ms < wait_ms;
-        if let Some(finding) = finding.filter(|_| is_waiting) {
+        if is_waiting {
             let is_graver = |kept: &Finding| (kept.severity, kept.last_ms) > (finding.severity, finding.last_ms);
             if !known.finding.as_deref().is_some_and(is_graver) {
                 known.finding = Some(Box::new(finding.clone()));
@@ -136,12 +147,25 @@ impl Story {
         known.and_then(|known| known.finding.take())
     }
 
-    /// The findings that wait since a moment that `is_due`, each with the identity of its alert, in the order in which they
-    /// began to. They wait no longer.
-    pub fn take_due(&mut self, is_due: impl Fn(i64) -> bool) -> Vec<(u128, Box<Finding>)> {
+    /// The findings that wait since a moment that `is_due`, in the order in which they were first offered. They wait no
+    /// longer.
+    pub fn take_due(&mut self, is_due: impl Fn(i64) -> bool) -> Vec<Waited> {
         let due = self.withheld.iter_mut().filter(|known| is_due(known.since_ms));
-        due.filter_map(|known| Some((known.alert, known.finding.take()?)))
-            .collect()
+        due.filter_map(|known| {
+            Some(Waited {
+                alert: known.alert,
+                since_ms: known.since_ms,
+                finding: known.finding.take()?,
+            })
+        })
+        .collect()
+    }
+
+    /// Since when the finding that waits longest does, in event time, ms.
+    #[must_use]
+    pub fn waits_since(&self) -> Option<i64> {
+        let waiting = self.withheld.iter().filter(|known| known.finding.is_some());
+        waiting.map(|known| known.since_ms).min()
     }
 
     /// Remembers that an offer was published with that severity, and gives the revision to publish it as; none if it was
@@ -453,19 +477,22 @@ mod tests {
     fn what_waits_is_taken_once_when_it_is_due_and_as_grave_as_it_became() {
         let mut story = Story::none();
         let (high, low) = (finding(Severity::High, 2), finding(Severity::Low, 3));
-        assert!(story.withhold(1, 100, 50, Some(&high)));
-        assert!(story.withhold(1, 120, 50, Some(&low)), "milder news waits behind it");
-        assert!(story.withhold(2, 110, 50, Some(&low)));
-        assert!(story.withhold(3, 100, 50, None), "judged again with each link");
-        assert!(story.withhold(1, 90, 50, Some(&high)), "a late one moves the beginning");
+        assert!(story.withhold(1, 100, 50, &high));
+        assert!(story.withhold(1, 120, 50, &low), "milder news waits behind it");
+        assert!(story.withhold(2, 110, 50, &low));
+        assert!(story.withhold(1, 90, 50, &high), "a late one moves the beginning");
+        assert_eq!(story.waits_since(), Some(90));
         let due = |story: &mut Story, at_ms: i64| story.take_due(|since_ms| at_ms - since_ms >= 50);
         assert_eq!(due(&mut story, 139), []);
-        assert_eq!(due(&mut story, 140), [(1, Box::new(high.clone()))]);
+        let waited = Waited {
+            alert: 1,
+            since_ms: 90,
+            finding: Box::new(high.clone()),
+        };
+        assert_eq!(due(&mut story, 140), [waited]);
+        assert_eq!(story.waits_since(), Some(110));
         assert_eq!(due(&mut story, 140), []);
-        assert!(
-            !story.withhold(1, 145, 50, Some(&high)),
-            "one that was told waits no more"
-        );
+        assert!(!story.withhold(1, 145, 50, &high), "one that was told waits no more");
         story.tell(2);
         assert_eq!(due(&mut story, 1_000), []);
     }
@@ -475,14 +502,11 @@ mod tests {
         let mut story = Story::none();
         let high = finding(Severity::High, 2);
         for alert in 0..OFFERS_MAX as u128 {
-            assert!(story.withhold(alert, 100, 50, Some(&high)));
+            assert!(story.withhold(alert, 100, 50, &high));
         }
-        assert!(!story.withhold(99, 100, 50, Some(&high)));
+        assert!(!story.withhold(99, 100, 50, &high));
         story.tell(7);
-        assert!(
-            story.withhold(99, 100, 50, Some(&high)),
-            "in place of one that was told"
-        );
+        assert!(story.withhold(99, 100, 50, &high), "in place of one that was told");
         assert_eq!(story.take_due(|_| true).len(), OFFERS_MAX);
     }
 

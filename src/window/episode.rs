@@ -276,15 +276,11 @@ impl Episodes {
             .filter(|home| !home.is_empty())
     }
 
-    /// Whether an alert (not a signal) of this detection is open for the subject at that time.
+    /// Whether an alert (not a signal) of this detection is open at that time, whatever its subject.
     #[must_use]
-    pub fn is_open(&self, detection: Detection, subject: &str, at_ms: i64, gap_ms: i64) -> bool {
-        let subject = hash(&[subject]);
+    pub fn is_open(&self, detection: Detection, at_ms: i64, gap_ms: i64) -> bool {
         self.0.iter().any(|e| {
-            e.detection == detection
-                && e.strength == Strength::Alert
-                && e.subject == subject
-                && at_ms <= e.last_ms.saturating_add(gap_ms)
+            e.detection == detection && e.strength == Strength::Alert && at_ms <= e.last_ms.saturating_add(gap_ms)
         })
     }
 
