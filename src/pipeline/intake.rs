@@ -123,6 +123,16 @@ pub struct Intake {
 /// Events that wait for one another, so that what is known of their accounts and addresses comes near together.
 type Waiting<'r> = ArrayVec<Decoded<'r>, NEAR_MAX>;
 
+/// Spells a device's id in lower case: one product gives a GUID in upper case, another in lower. A fingerprint is no
+/// product's to spell.
+fn fold_case_of_device(event: &mut Event<'_>) {
+    if let Some(device) = event.device.as_mut().filter(|device| !device.fingerprint)
+        && device.id.bytes().any(|byte| byte.is_ascii_uppercase())
+    {
+        device.id.to_mut().make_ascii_lowercase();
+    }
+}
+
 /// An event, its index in its record, and the record.
 struct Decoded<'r> {
     event: Event<'r>,
@@ -240,7 +250,8 @@ impl Intake {
             self.often.received += 1;
             let is_beyond = usize::try_from(index).is_ok_and(|index| index >= self.settings.events_per_record_max);
             let rejection = match event {
-                Ok(event) if !is_beyond => {
+                Ok(mut event) if !is_beyond => {
+                    fold_case_of_device(&mut event);
                     if waiting.is_full() {
                         self.join(waiting);
                     }
