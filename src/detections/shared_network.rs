@@ -4,7 +4,8 @@
 //! laptops behind one address in Nevada). ATT&CK: T1078, T1656.
 //! Households, co-working spaces and offices claim to be where they are; travellers are also seen at home; venues and
 //! carriers gather many. What is left is several people, steady on one line, none of whom says they live there.
-//! Blind to: claims that name the farm's own town, and one address per account.
+//! Blind to: claims that name the farm's own town, one address (or IPv6 /64) per account, and what stands out on a line
+//! that many come back to, which is counted.
 
 use crate::detections::claims::contradict;
 use crate::detections::settings::NetworkSettings;
@@ -23,7 +24,7 @@ pub const RULE: Rule = Rule {
     description: "Several accounts that claim different places work steadily from one access line where none of them claims to be.",
     version: "1",
     attacks: &[attack::VALID_ACCOUNTS, attack::IMPERSONATION],
-    blind_to: "claims that name the shared line's own town, and a line of its own for every account",
+    blind_to: "claims that name the shared line's own town, a line of its own for every account, lines that many accounts come back to, and households of which each device has an IPv6 /64 of its own",
 };
 
 /// Judges the network after one more link to it.
@@ -152,6 +153,7 @@ pub fn evidence(tie: &Tie<'_>) -> Evidence {
         ("remote_access_tools", &latest.account_facts.remote_tools),
         ("vpn_brands", &latest.account_facts.vpn_brands),
         ("kvm", &latest.account_facts.kvm),
+        ("remote_desktop_from", &latest.account_facts.operators),
     ];
     facts.extend(
         lists

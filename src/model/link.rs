@@ -182,6 +182,8 @@ pub struct AccountSummary<'a> {
     pub kvm: Vec<&'a str>,
     /// Remote-desktop logons into the account's device while it was at work.
     pub rdp_relays: u16,
+    /// Where remote-desktop logons came from: address, provider and place as a person would write them.
+    pub operators: Vec<&'a str>,
     /// Devices the account used within its window.
     pub devices: u16,
 }

@@ -153,6 +153,8 @@ const HAS_POINT: u8 = 1 << 3;
 const HAS_HIRE_DAY: u8 = 1 << 4;
 const HAS_PLACE: u8 = 1 << 5;
 const HAS_NAMES: u8 = 1 << 6;
+/// A release before the one that wrote it refuses such a link, because it is longer than it knows.
+const HAS_OPERATORS: u8 = 1 << 7;
 
 impl<'a> Latest<'a> {
     /// Appends it.
@@ -167,6 +169,7 @@ impl<'a> Latest<'a> {
             (HAS_HIRE_DAY, self.claim.hire_day.is_some()),
             (HAS_PLACE, self.place.is_some()),
             (HAS_NAMES, names.iter().any(|list| !list.is_empty())),
+            (HAS_OPERATORS, !summary.operators.is_empty()),
         ];
         writer.str(self.account);
         writer.str(self.device);
@@ -194,11 +197,15 @@ impl<'a> Latest<'a> {
             writer.uint(u64::from(count));
         }
         writer.uint(u64::from(summary.claim_gap_km));
+        let write_list = |writer: &mut Writer, list: &[&str]| {
+            writer.uint(list.len() as u64);
+            list.iter().for_each(|name| writer.str(name));
+        };
         if flags[6].1 {
-            for list in names {
-                writer.uint(list.len() as u64);
-                list.iter().for_each(|name| writer.str(name));
-            }
+            names.iter().for_each(|list| write_list(writer, list));
+        }
+        if flags[7].1 {
+            write_list(writer, &summary.operators);
         }
     }
 
@@ -236,7 +243,7 @@ impl<'a> Latest<'a> {
             } else {
                 None
             },
-            account_facts: AccountSummary::read(reader, is(HAS_NAMES))?,
+            account_facts: AccountSummary::read(reader, is(HAS_NAMES), is(HAS_OPERATORS))?,
         })
     }
 }
@@ -328,7 +335,7 @@ impl<'a> LinkNetwork<'a> {
 
 impl<'a> AccountSummary<'a> {
     #[inline]
-    fn read(reader: &mut Reader<'a>, has_names: bool) -> Result<Self, Malformed> {
+    fn read(reader: &mut Reader<'a>, has_names: bool, has_operators: bool) -> Result<Self, Malformed> {
         let mut summary = Self {
             days_on_entity: reader.u16()?,
             days_located: reader.u16()?,
@@ -343,6 +350,11 @@ impl<'a> AccountSummary<'a> {
                 for _ in 0..reader.count()? {
                     list.push(reader.str()?);
                 }
+            }
+        }
+        if has_operators {
+            for _ in 0..reader.count()? {
+                summary.operators.push(reader.str()?);
             }
         }
         Ok(summary)
@@ -385,6 +397,7 @@ mod tests {
                 claim_gap_km: 1_700,
                 remote_tools: names.to_vec(),
                 kvm: names.to_vec(),
+                operators: names.to_vec(),
                 ..AccountSummary::default()
             },
         }

@@ -5,7 +5,7 @@
 
 use super::settings::DetectionSettings;
 use crate::detections::claimed_location;
-use crate::detections::indicators::{self, Class};
+use crate::detections::indicators::{self, Class, Indicator};
 use crate::model::link::{AccountSummary, Latest, LinkClaim, LinkNetwork, LinkPlace};
 use crate::model::{EntityKind, Link, Observation, ToolKind};
 use crate::window::account::{AccountFacts, Change, NetworkFact, Told};
@@ -162,6 +162,22 @@ struct Names {
     remote_tools: Vec<String>,
     vpn_brands: Vec<String>,
     kvm: Vec<String>,
+    operators: Vec<String>,
+}
+
+/// Where a logon from outside came from.
+fn operator(indicator: &Indicator<'_>) -> Option<String> {
+    let logon = indicator.logon?;
+    let address = logon.address?;
+    let place = logon.place.as_ref().map(|place| place.label());
+    let known = [&logon.network.label, &logon.network.organization].map(Clone::clone);
+    let known: Vec<String> = (known.into_iter().chain(place))
+        .filter(|text| !text.is_empty())
+        .collect();
+    Some(match known.is_empty() {
+        true => address.to_string(),
+        false => format!("{address} ({})", known.join(", ")),
+    })
 }
 
 impl Known {
@@ -202,14 +218,15 @@ impl Known {
             remote_tools: labels(|class| class == Class::RemoteTool),
             vpn_brands: distinct(brands.map(|t| t.name.to_string()).collect()),
             kvm: labels(Class::is_kvm),
+            operators: distinct(found.iter().filter_map(operator).collect()),
         }));
     }
 
-    /// Remote-access tools, VPN brands, KVM hardware.
-    fn names(&self) -> [&[String]; 3] {
+    /// Remote-access tools, VPN brands, KVM hardware, where logons came from.
+    fn names(&self) -> [&[String]; 4] {
         match &self.names {
-            Some(names) => [&names.remote_tools, &names.vpn_brands, &names.kvm],
-            None => [&[], &[], &[]],
+            Some(names) => [&names.remote_tools, &names.vpn_brands, &names.kvm, &names.operators],
+            None => [&[], &[], &[], &[]],
         }
     }
 
@@ -230,7 +247,8 @@ impl Known {
     }
 
     fn summary(&self, days_on_entity: u16, claim_gap_km: u32) -> AccountSummary<'_> {
-        let [remote_tools, vpn_brands, kvm] = self.names().map(|list| list.iter().map(String::as_str).collect());
+        let [remote_tools, vpn_brands, kvm, operators] =
+            self.names().map(|list| list.iter().map(String::as_str).collect());
         AccountSummary {
             days_on_entity,
             days_located: self.days_located,
@@ -240,6 +258,7 @@ impl Known {
             vpn_brands,
             kvm,
             rdp_relays: self.rdp_relays,
+            operators,
             devices: self.devices,
         }
     }
