@@ -15,7 +15,8 @@
 //! week without any; or all contradicting their claims for days without any tool seen. Where many others come by (a hotel, an
 //! airport) only those count who stay for a working week; where many employees work steadily and as they claim, it is an
 //! office. Neither is made with a few sign-ins.
-//! Blind to: one line per laptop, with nothing installed and a claim in the farm's own town.
+//! Blind to: one line (or IPv6 /64) per laptop, with nothing installed and a claim in the farm's own town; laptops swapped
+//! among all accounts that no roster assigns. An off-site of a working week in one hotel looks like a farm.
 
 use crate::detections::claims::{contradict, is_spelled_better};
 use crate::detections::settings::FarmSettings;
@@ -40,7 +41,7 @@ pub const RULE: Rule = Rule {
         attack::REMOTE_ACCESS_HARDWARE,
         attack::EXTERNAL_PROXY,
     ],
-    blind_to: "one line per laptop, with nothing installed and a claim in the farm's own town",
+    blind_to: "one line (or IPv6 /64) per laptop, with nothing installed and a claim in the farm's own town; laptops that all of its accounts used, unless the roster assigns them; what an office of many employees hides",
 };
 
 /// Judges the network after one more link to it.
@@ -137,15 +138,18 @@ fn keep<'a>(suspects: Vec<Suspect<'a>>, are_kept: Vec<bool>) -> Vec<Suspect<'a>>
 
 /// Whether each has a device that nobody else needs for one of their own. In order of name each is given one of its
 /// devices, and who holds it moves on to another if they have one: a single sign-in on another's laptop takes nobody's
-/// away. Who has just the devices of one before them has none: one laptop has as many ids as products name it. An account of
-/// which no device is known needs none.
+/// away. Who has just the devices of one before them has none: one laptop has as many ids as products name it; unless the
+/// roster assigns the latest to them. An account of which no device is known needs none.
 fn have_own_device(suspects: &[Suspect<'_>]) -> Vec<bool> {
     let mut given = Vec::new();
     let all = suspects.iter().enumerate();
     all.map(|(index, suspect)| {
         let devices = &suspect.tie.companions;
         let is_like = |other: &Suspect<'_>| are_same(&other.tie.companions, devices);
+        let latest = &suspect.tie.latest;
+        let has_it = |other: &Suspect<'_>| other.tie.latest.device.eq_ignore_ascii_case(latest.device);
         devices.is_empty()
+            || latest.claim.owns_device && !suspects[..index].iter().any(has_it)
             || !suspects[..index].iter().any(is_like) && give_device(index, suspects, &mut given, &mut Vec::new())
     })
     .collect()
@@ -521,6 +525,39 @@ mod tests {
             "one laptop that two products name"
         );
         assert_eq!(own(&[&[], &["a"], &[], &["a"]]), [true, true, true, false]);
+    }
+
+    #[test]
+    fn laptops_that_were_swapped_once_are_theirs_to_whom_the_roster_assigns_them() {
+        let suspect = |device: &'static str, owns_device: bool| {
+            let mut latest = Latest {
+                device,
+                ..Latest::default()
+            };
+            latest.claim.owns_device = owns_device;
+            Suspect {
+                tie: Tie {
+                    first_ms: 0,
+                    last_ms: 1,
+                    companions: vec!["a", "b"],
+                    latest,
+                },
+                tells: Vec::new(),
+                points: 2,
+                is_away: true,
+                has_tool: false,
+                has_device: true,
+            }
+        };
+        assert_eq!(have_own_device(&[suspect("a", true), suspect("b", true)]), [true, true]);
+        assert_eq!(
+            have_own_device(&[suspect("a", true), suspect("a", true)]),
+            [true, false]
+        );
+        assert_eq!(
+            have_own_device(&[suspect("a", false), suspect("b", false)]),
+            [true, false]
+        );
     }
 
     #[test]
