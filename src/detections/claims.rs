@@ -98,3 +98,44 @@ pub(super) fn contradict(a: &LinkClaim<'_>, b: &LinkClaim<'_>) -> bool {
             .any(|(a, b)| !a.is_empty() && !b.is_empty() && !a.eq_ignore_ascii_case(b)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::link::Latest;
+
+    #[test]
+    fn of_two_spellings_the_better_known_stands() {
+        let tie = |account, kind, days| {
+            let mut latest = Latest {
+                account,
+                ..Latest::default()
+            };
+            latest.claim.kind = kind;
+            latest.account_facts.days_on_entity = days;
+            Tie {
+                first_ms: 0,
+                last_ms: 0,
+                companions: Vec::new(),
+                latest,
+            }
+        };
+        let (short, long) = ("r.lee", "r.lee@corp.example");
+        let (unknown, listed) = (AccountKind::Unknown, AccountKind::Contractor);
+        let goes = |ties: [Tie<'_>; 2]| ties.each_ref().map(|tie| is_spelled_better(tie, ties.iter()));
+        assert_eq!(goes([tie(short, unknown, 5), tie(long, listed, 1)]), [true, false]);
+        assert_eq!(goes([tie(short, unknown, 5), tie(long, unknown, 5)]), [true, false]);
+        assert_eq!(
+            goes([tie(short, listed, 5), tie(long, unknown, 9)]),
+            [false, true],
+            "made up"
+        );
+        assert_eq!(
+            goes([tie(short, unknown, 5), tie(long, unknown, 1)]),
+            [false, true],
+            "made up"
+        );
+        assert_eq!(goes([tie("r.le", unknown, 5), tie(long, listed, 5)]), [false, false]);
+        assert_eq!(goes([tie("r.lee@x", unknown, 5), tie(long, listed, 5)]), [false, false]);
+    }
+}

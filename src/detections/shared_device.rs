@@ -3,7 +3,8 @@
 //! Advisory flags: one device used for several accounts (US Treasury, State and FBI, May 2022; Microsoft 2025).
 //! ATT&CK: T1078.004. Fires when two accounts use one device side by side: the second within two days of the first,
 //! or alternating. Kiosks, IT staff, hand-overs and browser fingerprints stay quiet or are signals.
-//! Blind to: a different device per account, or ids that the worker can change.
+//! Blind to: a different device per account, ids that the worker can change, and a device that many come back to, which is
+//! counted.
 
 use crate::detections::claims::{contradict, is_spelled_better};
 use crate::detections::settings::DeviceSettings;
@@ -23,7 +24,7 @@ pub const RULE: Rule = Rule {
     description: "One device is used side by side by accounts of several contractors.",
     version: "1",
     attacks: &[attack::CLOUD_ACCOUNTS],
-    blind_to: "a device of its own for every account, and device ids that the client may choose",
+    blind_to: "a device of its own for every account, device ids that the client may choose, devices that many accounts come back to, and sharing seen only through the company's own networks",
 };
 
 /// Judges the device after one more link to it.
@@ -216,6 +217,16 @@ fn evidence(tie: &Tie<'_>, device: &str) -> Evidence {
     }
 }
 
+/// Whether people of one home may share the device.
+fn household(together: &[&Tie<'_>]) -> String {
+    match pairs(together).any(|(a, b)| contradict(&a.latest.claim, &b.latest.claim)) {
+        true => "the accounts claim different places, so no home explains it".to_owned(),
+        false => "the accounts claim no different places: people of one home may share it, and the configuration can \
+                  list it as shared (device.shared_devices)"
+            .to_owned(),
+    }
+}
+
 fn guards(users: &[&Tie<'_>], together: &[&Tie<'_>], settings: &DeviceSettings) -> Vec<Guard> {
     let owners = together.iter().filter(|tie| tie.latest.claim.owns_device).count();
     vec![
@@ -235,6 +246,7 @@ fn guards(users: &[&Tie<'_>], together: &[&Tie<'_>], settings: &DeviceSettings) 
             "office_machine",
             "not everybody uses it from the company's own networks",
         ),
+        Guard::ran("household", household(together)),
         Guard::ran(
             "hand_over",
             format!(
