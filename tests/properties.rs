@@ -24,7 +24,7 @@ use crate::support::core::{self, Core, HASH_KEY, Lane};
 use crate::support::ocsf::{
     HOUR_MS, MINUTE_MS, START_MS, Who, failed_login, login, process, remote_desktop, tunnel, usb,
 };
-use crate::support::scenario::{lines, same};
+use crate::support::scenario::{Scenario, lines, same};
 
 /// The seed where none is given: a test that fails only sometimes helps nobody.
 const SEED: u64 = 20_260_302;
@@ -302,6 +302,29 @@ fn chunks_of_different_ages_and_the_log_give_the_state_back() {
             Ok(())
         },
     );
+}
+
+#[test]
+fn what_others_made_a_network_tell_comes_back_from_chunks_of_different_ages() {
+    let claim = "fires_with_whoever_signs_in_after_the_wait";
+    let all = Scenario::all();
+    let scenario = all.iter().find(|scenario| scenario.claim == claim).unwrap();
+    for step in [1, 5, 23, 64] {
+        let mut core = Core::new(&scenario.settings, &scenario.reference, 1);
+        let mut checkpoint = Checkpoint {
+            chunks: vec![(0, Vec::new()); 256],
+        };
+        for (round, record) in scenario.records().into_iter().enumerate() {
+            core.record(record);
+            roll(&mut checkpoint, &core.entities[0], round, step);
+            let fresh = Entities::new(Arc::clone(&scenario.settings));
+            let restored = checkpoint.restore(fresh, &core.entities[0].log);
+            assert!(
+                restored == core::state_of(&core.entities[0].fold),
+                "by {step}, after {round}"
+            );
+        }
+    }
 }
 
 #[test]

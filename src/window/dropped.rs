@@ -9,7 +9,7 @@
 //! | `tools_full` | `sightings_max` | the tool or VPN brand not seen for longest |
 //! | `peripherals_full` | `sightings_max` | the peripheral not attached for longest |
 //! | `logons_full` | `rdp_logons_max` | the oldest remote-desktop logon |
-//! | `ties_full` | `ties_max` | a further account of a device or network (`entity`) |
+//! | `ties_full` | `ties_max` | an account of a device or network (`entity`): one that came by once, else a further one |
 
 /// A list of limited length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -291,6 +291,10 @@ impl StoredTie {
     }
 }
 
+fn is_passing(latest: &Latest<'_>, is_remarkable: bool) -> bool {
+    !is_remarkable && latest.account_facts.days_on_entity <= 1
+}
+
 /// The first tie of an account; `scratch` is emptied first, it saves an allocation.
 fn first_tie(link: &Link<'_>, companion: &str, scratch: &mut Writer) -> StoredTie {
     scratch.clear();
@@ -311,7 +315,7 @@ fn first_tie(link: &Link<'_>, companion: &str, scratch: &mut Writer) -> StoredTi
 }
 
 impl EntityFacts {
-    /// Folds one link. False if all places were taken by other accounts. `scratch` saves an allocation.
+    /// Folds one link. False if an account found no place, or gave its own up. `scratch` saves an allocation.
     pub fn apply(&mut self, link: &Link<'_>, append_ms: i64, settings: &WindowSettings, scratch: &mut Writer) -> bool {
         let append_ms = self.last_append_ms.max(append_ms);
         self.last_append_ms = append_ms;
@@ -320,16 +324,36 @@ impl EntityFacts {
             EntityKind::Network => link.latest.device,
             EntityKind::Device | EntityKind::Factor => "",
         };
-        let found = self.ties.binary_search_by(|tie| tie.account().cmp(link.latest.account));
-        match found {
+        let is_full = self.ties.len() >= settings.ties_max.max(2);
+        match self.place_of(link.latest.account) {
             Ok(index) => self.ties[index].update(link, companion, scratch),
-            Err(_) if self.ties.len() >= settings.ties_max.max(2) => {
+            Err(index) if !is_full => self.ties.insert(index, first_tie(link, companion, scratch)),
+            Err(_) => {
                 self.story_mut().overflow += 1;
+                let passing = self
+                    .passing_tie()
+                    .filter(|_| !is_passing(&link.latest.read(), link.latest.is_remarkable));
+                if let Some(passing) = passing {
+                    self.ties.remove(passing);
+                    let (Ok(index) | Err(index)) = self.place_of(link.latest.account);
+                    self.ties.insert(index, first_tie(link, companion, scratch));
+                }
                 return false;
             }
-            Err(index) => self.ties.insert(index, first_tie(link, companion, scratch)),
         }
         true
+    }
+
+    fn place_of(&self, account: &str) -> Result<usize, usize> {
+        self.ties.binary_search_by(|tie| tie.account().cmp(account))
+    }
+
+    /// The tie of an account that only came by, and longest ago: it goes for one that stays or of which anything is known,
+    /// so that no number of sign-ins hides those.
+    fn passing_tie(&self) -> Option<usize> {
+        let all = self.ties.iter().enumerate();
+        let passing = all.filter(|(_, tie)| read(tie).is_some_and(|read| is_passing(&read.latest, tie.is_remarkable)));
+        passing.min_by_key(|(_, tie)| tie.last_ms).map(|(index, _)| index)
     }
 
     fn forget(&mut self, append_ms: i64, settings: &WindowSettings) {
@@ -534,6 +558,49 @@ mod tests {
     fn remarkable(facts: &EntityFacts) -> Vec<&str> {
         let ties = facts.remarkable_ties_since(0);
         ties.map(|tie| tie.latest.account).collect()
+    }
+
+    #[test]
+    fn those_who_came_by_make_room_for_those_who_stay_or_stand_out() {
+        let full = WindowSettings::default().ties_max;
+        let days = |days_on_entity| AccountSummary {
+            days_on_entity,
+            ..AccountSummary::default()
+        };
+        let mut facts = EntityFacts::default();
+        fold(&mut facts, "steady", 1, days(2));
+        for number in 1..full {
+            fold(
+                &mut facts,
+                &format!("passing-{number:02}"),
+                10 + i64::try_from(number).unwrap(),
+                days(1),
+            );
+        }
+        fold(&mut facts, "one-more", 90, days(1));
+        assert_eq!((facts.tie_count(), facts.story().overflow), (full, 1), "found no place");
+        fold(&mut facts, "a-regular", 100, days(2));
+        fold(
+            &mut facts,
+            "tooled",
+            100,
+            AccountSummary {
+                rdp_relays: 1,
+                ..days(1)
+            },
+        );
+        let known: Vec<&str> = facts.accounts_since(0).collect();
+        assert_eq!((known.len(), facts.story().overflow), (full, 3));
+        assert!(
+            ["a-regular", "steady", "tooled", "passing-03"]
+                .iter()
+                .all(|name| known.contains(name))
+        );
+        assert!(
+            ["passing-01", "passing-02", "one-more"]
+                .iter()
+                .all(|name| !known.contains(name))
+        );
     }
 
     #[test]

@@ -51,6 +51,11 @@ impl<T> Few<T> {
         list.insert(index, item);
     }
 
+    /// Takes the item at `index` out.
+    pub fn remove(&mut self, index: usize) {
+        self.several().remove(index);
+    }
+
     /// Keeps what `is_kept` says.
     pub fn retain(&mut self, mut is_kept: impl FnMut(&T) -> bool) {
         if !self.iter().all(&mut is_kept) {
@@ -103,7 +108,7 @@ mod tests {
         few.insert(0, 1);
         few.insert(2, 3);
         assert_eq!(*few, [1, 2, 3]);
-        few.retain(|item| *item != 2);
+        few.remove(1);
         few.retain(|item| *item != 1);
         assert_eq!(*few, [3]);
         few[0] += 1;
