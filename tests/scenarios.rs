@@ -117,6 +117,19 @@ fn replay_and_service_say_the_same() {
 }
 
 #[test]
+fn a_replay_says_what_waits_when_its_records_end() {
+    let all = Scenario::all();
+    for (claim, waiting) in [
+        ("quiet_while_it_may_be_a_farm", 1),
+        ("fires_with_whoever_signs_in_after_the_wait", 0),
+    ] {
+        let scenario = all.iter().find(|scenario| scenario.claim == claim).unwrap();
+        let replayed = core::replay(&scenario.settings, &scenario.reference, &scenario.records(), 1);
+        assert_eq!(replayed.waiting, Some(waiting), "{claim}");
+    }
+}
+
+#[test]
 fn every_alert_explains_itself() {
     check_all("unexplained", |scenario| {
         for record in scenario.run() {

@@ -312,6 +312,7 @@ mod core {
                 output.summary.discard(reason, count);
             }
             output.warn(self.order.batch(made.span.times_ms.map(|(_, newest_ms)| newest_ms)));
+            output.summary.waiting = made.waiting.unwrap_or(output.summary.waiting);
             output.summary.span_ms = made.span.times_ms.or(output.summary.span_ms);
             Ok(true)
         }

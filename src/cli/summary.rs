@@ -21,6 +21,8 @@ pub struct Summary {
     pub updates: u64,
     /// Signals.
     pub signals: u64,
+    /// Alerts that wait at the end, because their networks may turn out to be farms.
+    pub waiting: usize,
     /// Records, or events of them, that could not be used, by reason.
     pub discarded: BTreeMap<&'static str, u64>,
     /// Earliest and latest event time seen, ms.
@@ -100,6 +102,10 @@ impl Summary {
                 thousands(self.updates)
             ),
         );
+        if self.waiting > 0 {
+            let why = "the records end before it shows whether their networks are farms (farm.withhold_days)";
+            row("waiting", format!("{}: {why}", self.waiting));
+        }
         let discarded: u64 = self.discarded.values().sum();
         row("discarded", thousands(discarded));
         for (reason, count) in &self.discarded {
@@ -130,12 +136,13 @@ mod tests {
     fn the_table_names_every_reason() {
         let mut summary = Summary {
             records: 12_345,
+            waiting: 2,
             span_ms: Some((0, 86_400_000)),
             ..Summary::default()
         };
         summary.discard("account_masked", 1);
         let table = summary.table();
-        for part in ["12,345", "account_masked", "1970-01-02T00:00:00Z"] {
+        for part in ["12,345", "account_masked", "1970-01-02T00:00:00Z", "2: the records end"] {
             assert!(table.contains(part), "{table}");
         }
     }

@@ -109,6 +109,16 @@ impl Entities {
         Ok(())
     }
 
+    /// How many findings wait because their networks may yet turn out to be farms.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        let windows: BTreeSet<(u16, Key)> = self.waits.iter().map(|(_, chunk, key)| (*chunk, *key)).collect();
+        let windows = windows
+            .iter()
+            .filter_map(|(chunk, key)| self.chunks.window(*chunk, *key));
+        windows.map(|facts| facts.story().waits().count()).sum()
+    }
+
     /// Brings the windows of those keys near, at most [`TOUCHED_MAX`], before their links are folded.
     pub fn touch(&self, keys: impl Iterator<Item = Key> + Clone) {
         self.chunks.touch(keys);
@@ -137,7 +147,7 @@ impl Entities {
             outputs,
         }
         .link(link, facts, &mut self.scratch);
-        if let Some(since_ms) = facts.story().waits_since() {
+        if let Some(since_ms) = facts.story().waits().min() {
             self.waits.insert((since_ms, chunk, key));
         }
     }
@@ -167,7 +177,7 @@ impl Entities {
                 outputs,
             }
             .end_waits(facts, at_ms, false);
-            if let Some(since_ms) = facts.story().waits_since() {
+            if let Some(since_ms) = facts.story().waits().min() {
                 self.waits.insert((since_ms, chunk, key));
             }
         }
@@ -373,7 +383,7 @@ impl Fold for Entities {
         self.chunks.read(chunk, bytes, &mut Interner::default())?;
         self.waits.retain(|(_, other, _)| *other != chunk);
         let windows = self.chunks.windows(chunk).iter();
-        let waiting = windows.filter_map(|(key, facts)| Some((facts.story().waits_since()?, chunk, key)));
+        let waiting = windows.filter_map(|(key, facts)| Some((facts.story().waits().min()?, chunk, key)));
         self.waits.extend(waiting);
         Ok(())
     }

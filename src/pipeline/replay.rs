@@ -48,6 +48,8 @@ pub struct ReplayOutputs {
     pub counts: Counts,
     /// What was covered so far.
     pub span: Span,
+    /// Findings that still wait because their networks may turn out to be farms; `None` where no batch was folded.
+    pub waiting: Option<usize>,
 }
 
 /// What a replay covered.
@@ -154,6 +156,7 @@ impl Replay {
         drop(packed);
         self.fold_entities(folded, &mut outputs);
         outputs.span = self.span;
+        outputs.waiting = Some(self.entities.iter().map(Entities::waiting).sum());
         outputs
     }
 

@@ -136,9 +136,8 @@ impl Story {
     fn bytes_apart(&self) -> usize {
         /// Of a finding with its evidence.
         const FINDING: usize = 2_048;
-        let waiting = self.withheld.iter().filter(|known| known.finding.is_some());
         let lists = size_of_val(&*self.withheld) + size_of_val(&*self.taken_offers);
-        self.episodes.bytes() + lists + waiting.count() * FINDING
+        self.episodes.bytes() + lists + self.waits().count() * FINDING
     }
 
     /// Remembers that an alert is told and waits no longer. Gives the finding that waited.
@@ -161,11 +160,10 @@ impl Story {
         .collect()
     }
 
-    /// Since when the finding that waits longest does, in event time, ms.
-    #[must_use]
-    pub fn waits_since(&self) -> Option<i64> {
+    /// Since when each finding that waits does, in event time, ms.
+    pub fn waits(&self) -> impl Iterator<Item = i64> {
         let waiting = self.withheld.iter().filter(|known| known.finding.is_some());
-        waiting.map(|known| known.since_ms).min()
+        waiting.map(|known| known.since_ms)
     }
 
     /// Remembers that an offer was published with that severity, and gives the revision to publish it as; none if it was
@@ -505,7 +503,7 @@ mod tests {
         assert!(story.withhold(1, 120, 50, &low), "milder news waits behind it");
         assert!(story.withhold(2, 110, 50, &low));
         assert!(story.withhold(1, 90, 50, &high), "a late one moves the beginning");
-        assert_eq!(story.waits_since(), Some(90));
+        assert_eq!(story.waits().min(), Some(90));
         let due = |story: &mut Story, at_ms: i64| story.take_due(|since_ms| at_ms - since_ms >= 50);
         assert_eq!(due(&mut story, 139), []);
         let waited = Waited {
@@ -514,7 +512,7 @@ mod tests {
             finding: Box::new(high.clone()),
         };
         assert_eq!(due(&mut story, 140), [waited]);
-        assert_eq!(story.waits_since(), Some(110));
+        assert_eq!(story.waits().min(), Some(110));
         assert_eq!(due(&mut story, 140), []);
         assert!(!story.withhold(1, 145, 50, &high), "one that was told waits no more");
         story.tell(2);
