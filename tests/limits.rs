@@ -15,9 +15,10 @@ use falsefront::pipeline::unpacked::Unpacked;
 use falsefront::pipeline::{Counts, Fold};
 use falsefront::service::reference::ReferenceBytes;
 use falsefront::window::account::{AccountFacts, ClaimDistance};
-use falsefront::window::entity::{COMPANIONS_MAX, EntityFacts, OFFERS_MAX, TAKEN_OFFERS_MAX};
+use falsefront::window::entity::{COMPANIONS_MAX, EntityFacts};
 use falsefront::window::intern::Interner;
 use falsefront::window::settings::WindowSettings;
+use falsefront::window::story::{OFFERS_MAX, TAKEN_OFFERS_MAX};
 use serde_json::Value;
 
 use crate::support::core::{self, Core, HASH_KEY};
@@ -322,7 +323,7 @@ fn one_network_keeps_every_list_within_its_limit() {
         facts.apply(&again, again.clock_ms, &limits, &mut scratch);
         let story = facts.story_mut();
         story.withhold(number as u128 + 10, stranger.time_ms, 1, &finding);
-        story.take_offer((number as u128 + 10) << 3, Severity::Medium);
+        story.take_offer((number as u128 + 10) << 3, Severity::Medium, std::iter::empty());
         assert!(story.withheld.len() <= OFFERS_MAX && story.taken_offers.len() <= TAKEN_OFFERS_MAX);
         assert!(facts.tie_count() <= limits.ties_max);
         let mut ties = facts.ties_since(i64::MIN);

@@ -274,6 +274,7 @@ impl Leg {
             severity: self.severity,
             subject: account,
             accounts: &[],
+            evidence: &[],
             first_ms: self.times_ms[0],
             last_ms: self.times_ms[1],
             news: self.lines,

@@ -17,6 +17,7 @@ use crate::model::link::Offer;
 use crate::model::{Detection, Finding, Key, Link, Strength};
 use crate::window::DAY_MS;
 use crate::window::entity::EntityFacts;
+use crate::window::episode::Brief;
 use crate::window::intern::Interner;
 use crate::window::shared::{SharedReader, SharedWriter};
 
@@ -357,7 +358,11 @@ impl Judge<'_> {
     }
 
     fn take_offer(&mut self, uid: Uuid, finding: &Finding, facts: &mut EntityFacts) {
-        if let Some(revision) = facts.story_mut().take_offer(uid.as_u128(), finding.severity) {
+        let brief = Brief::of(finding, self.publisher.policy(finding.detection).renewal);
+        let taken = facts
+            .story_mut()
+            .take_offer(uid.as_u128(), finding.severity, brief.named());
+        if let Some(revision) = taken {
             let record = self.publisher.record(finding, uid, revision, self.position.append_ms);
             self.outputs.alerts.push(record);
         } else {

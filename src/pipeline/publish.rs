@@ -25,6 +25,7 @@ pub fn fresh(brief: &Brief<'_>) -> u128 {
 pub struct Publisher {
     travel: EpisodePolicy,
     farm: EpisodePolicy,
+    relay: EpisodePolicy,
     other: EpisodePolicy,
     topic: String,
 }
@@ -48,6 +49,10 @@ impl Publisher {
                 renewal: Renewal::Wording,
                 ..policy(i64::from(settings.gap_days) * DAY_MS)
             },
+            relay: EpisodePolicy {
+                renewal: Renewal::Evidence,
+                ..policy(i64::from(settings.gap_days) * DAY_MS)
+            },
             other: policy(i64::from(settings.gap_days) * DAY_MS),
             topic: topic.to_owned(),
         }
@@ -59,6 +64,7 @@ impl Publisher {
         match detection {
             Detection::ImpossibleTravel => self.travel,
             Detection::LaptopFarm => self.farm,
+            Detection::RemoteDesktopRelay => self.relay,
             _ => self.other,
         }
     }

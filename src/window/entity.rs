@@ -1,12 +1,12 @@
 //! The window of one shared thing, a device or a network: which accounts used it, when, and what each claims.
 
 use super::DAY_MS;
-use super::episode::Episodes;
 use super::few::Few;
 use super::settings::WindowSettings;
+use super::story::Story;
 use crate::model::codec::{Malformed, Reader, Writer};
 use crate::model::link::Latest;
-use crate::model::{EntityKind, Finding, Link, Severity};
+use crate::model::{EntityKind, Link};
 
 /// Facts about one shared thing.
 ///
@@ -19,41 +19,6 @@ pub struct EntityFacts {
     pub(super) ties: Few<StoredTie>,
     /// What few things have; `None` where that is nothing.
     pub(super) story: Option<Box<Story>>,
-}
-
-/// Facts that most things have none of, so that their windows have no room for them.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Story {
-    /// Accounts that found no place among the ties.
-    pub overflow: u64,
-    /// Open alerts.
-    pub episodes: Episodes,
-    /// Offers withheld because this network may be a farm.
-    pub withheld: Vec<Withheld>,
-    /// Alerts already published from offers, by identity and severity.
-    pub taken_offers: Vec<u128>,
-}
-
-/// An alert that waits, or waited, because its network may turn out to be a farm.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Withheld {
-    /// Its identity.
-    pub alert: u128,
-    /// Since when, in event time, ms.
-    pub since_ms: i64,
-    /// The gravest finding that waits; `None` once it was told.
-    pub finding: Option<Box<Finding>>,
-}
-
-/// A finding that has waited long enough.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Waited {
-    /// See [`Withheld`]; so the next.
-    pub alert: u128,
-    /// Since when.
-    pub since_ms: i64,
-    /// What waited.
-    pub finding: Box<Finding>,
 }
 
 /// One account's use of the thing, as it is kept.
@@ -82,114 +47,7 @@ pub struct Tie<'a> {
 
 /// Devices remembered per tie.
 pub const COMPANIONS_MAX: usize = 4;
-/// Withheld offers remembered per thing.
-pub const OFFERS_MAX: usize = 32;
-/// Taken offers remembered per thing: one that was forgotten would be published again. Far more accounts than a thing's window
-/// remembers (`window.ties_max`), each with several alerts.
-pub const TAKEN_OFFERS_MAX: usize = 256;
-
 static NO_STORY: Story = Story::none();
-
-impl Story {
-    const fn none() -> Self {
-        Self {
-            overflow: 0,
-            episodes: Episodes::none(),
-            withheld: Vec::new(),
-            taken_offers: Vec::new(),
-        }
-    }
-
-    /// Whether an alert waits at that time: for `wait_ms` from when this was first asked. The gravest `finding` is kept
-    /// meanwhile, for [`Story::take_due`]. One for which there is no room does not wait.
-    pub fn withhold(&mut self, alert: u128, at_ms: i64, wait_ms: i64, finding: &Finding) -> bool {
-        let index = match self.withheld.iter().position(|known| known.alert == alert) {
-            Some(index) => index,
-            None => {
-                if self.withheld.len() >= OFFERS_MAX {
-                    let Some(told) = self.withheld.iter().position(|known| known.finding.is_none()) else {
-                        return false;
-                    };
-                    self.withheld.remove(told);
-                }
-                self.withheld.push(Withheld {
-                    alert,
-                    since_ms: at_ms,
-                    finding: None,
-                });
-                self.withheld.len() - 1
-            }
-        };
-        let known = &mut self.withheld[index];
-        known.since_ms = known.since_ms.min(at_ms);
-        let is_waiting = at_ms - known.since_ms < wait_ms;
-        if is_waiting {
-            let is_graver = |kept: &Finding| (kept.severity, kept.last_ms) > (finding.severity, finding.last_ms);
-            if !known.finding.as_deref().is_some_and(is_graver) {
-                known.finding = Some(Box::new(finding.clone()));
-            }
-        }
-        is_waiting
-    }
-
-    /// Bytes on the heap, estimated.
-    fn bytes_apart(&self) -> usize {
-        /// Of a finding with its evidence.
-        const FINDING: usize = 2_048;
-        let lists = size_of_val(&*self.withheld) + size_of_val(&*self.taken_offers);
-        self.episodes.bytes() + lists + self.waits().count() * FINDING
-    }
-
-    /// Remembers that an alert is told and waits no longer. Gives the finding that waited.
-    pub fn tell(&mut self, alert: u128) -> Option<Box<Finding>> {
-        let known = self.withheld.iter_mut().find(|known| known.alert == alert);
-        known.and_then(|known| known.finding.take())
-    }
-
-    /// The findings that wait since a moment that `is_due`, in the order in which they were first offered. They wait no
-    /// longer.
-    pub fn take_due(&mut self, is_due: impl Fn(i64) -> bool) -> Vec<Waited> {
-        let due = self.withheld.iter_mut().filter(|known| is_due(known.since_ms));
-        due.filter_map(|known| {
-            Some(Waited {
-                alert: known.alert,
-                since_ms: known.since_ms,
-                finding: known.finding.take()?,
-            })
-        })
-        .collect()
-    }
-
-    /// Since when each finding that waits does, in event time, ms.
-    pub fn waits(&self) -> impl Iterator<Item = i64> {
-        let waiting = self.withheld.iter().filter(|known| known.finding.is_some());
-        waiting.map(|known| known.since_ms)
-    }
-
-    /// Remembers that an offer was published with that severity, and gives the revision to publish it as; none if it was
-    /// published as grave before.
-    pub fn take_offer(&mut self, alert: u128, severity: Severity) -> Option<u32> {
-        let is_taken = |severity: &Severity| self.taken_offers.contains(&taken(alert, *severity));
-        // A release before this one remembered the identity alone.
-        if self.taken_offers.contains(&alert) || Severity::ALL[severity as usize..].iter().any(is_taken) {
-            return None;
-        }
-        let milder = Severity::ALL[..severity as usize]
-            .iter()
-            .filter(|milder| is_taken(milder));
-        let revision = milder.count() + 1;
-        if self.taken_offers.len() >= TAKEN_OFFERS_MAX {
-            self.taken_offers.remove(0);
-        }
-        self.taken_offers.push(taken(alert, severity));
-        u32::try_from(revision).ok()
-    }
-}
-
-/// An offer as it is remembered: identities are random but for their version, so no two meet.
-fn taken(alert: u128, severity: Severity) -> u128 {
-    alert ^ (severity as u128 + 1)
-}
 
 impl<'a> Tie<'a> {
     /// Days of use within the account's window.
@@ -453,84 +311,8 @@ impl EntityFacts {
 mod tests {
     use super::*;
     use crate::model::link::{AccountSummary, PackedLatest};
-    use crate::model::{Detection, Strength};
     use crate::window::intern::Interner;
     use crate::window::shared::{SharedReader, SharedWriter};
-
-    #[test]
-    fn an_offer_is_taken_once_and_again_when_it_is_graver() {
-        let mut story = Story::none();
-        let (one, other) = (0x1234_5678_u128 << 64, 0x8765_4321_u128 << 64);
-        assert_eq!(story.take_offer(one, Severity::Medium), Some(1));
-        assert_eq!(story.take_offer(one, Severity::Medium), None);
-        assert_eq!(story.take_offer(other, Severity::High), Some(1));
-        assert_eq!(story.take_offer(one, Severity::High), Some(2));
-        for milder in [Severity::High, Severity::Medium, Severity::Low] {
-            assert_eq!(story.take_offer(one, milder), None, "{milder:?}");
-        }
-        story.taken_offers.push(7);
-        assert_eq!(
-            story.take_offer(7, Severity::Critical),
-            None,
-            "taken by an earlier release"
-        );
-    }
-
-    fn finding(severity: Severity, last_ms: i64) -> Finding {
-        Finding {
-            detection: Detection::RemoteDesktopRelay,
-            strength: Strength::Alert,
-            severity,
-            confidence: 50,
-            subject: String::new(),
-            accounts: Vec::new(),
-            message: String::new(),
-            first_ms: 0,
-            last_ms,
-            evidence: Vec::new(),
-            measures: Vec::new(),
-            guards: Vec::new(),
-            data_versions: String::new(),
-            degraded: false,
-        }
-    }
-
-    #[test]
-    fn what_waits_is_taken_once_when_it_is_due_and_as_grave_as_it_became() {
-        let mut story = Story::none();
-        let (high, low) = (finding(Severity::High, 2), finding(Severity::Low, 3));
-        assert!(story.withhold(1, 100, 50, &high));
-        assert!(story.withhold(1, 120, 50, &low), "milder news waits behind it");
-        assert!(story.withhold(2, 110, 50, &low));
-        assert!(story.withhold(1, 90, 50, &high), "a late one moves the beginning");
-        assert_eq!(story.waits().min(), Some(90));
-        let due = |story: &mut Story, at_ms: i64| story.take_due(|since_ms| at_ms - since_ms >= 50);
-        assert_eq!(due(&mut story, 139), []);
-        let waited = Waited {
-            alert: 1,
-            since_ms: 90,
-            finding: Box::new(high.clone()),
-        };
-        assert_eq!(due(&mut story, 140), [waited]);
-        assert_eq!(story.waits().min(), Some(110));
-        assert_eq!(due(&mut story, 140), []);
-        assert!(!story.withhold(1, 145, 50, &high), "one that was told waits no more");
-        story.tell(2);
-        assert_eq!(due(&mut story, 1_000), []);
-    }
-
-    #[test]
-    fn an_alert_without_room_to_wait_does_not() {
-        let mut story = Story::none();
-        let high = finding(Severity::High, 2);
-        for alert in 0..OFFERS_MAX as u128 {
-            assert!(story.withhold(alert, 100, 50, &high));
-        }
-        assert!(!story.withhold(99, 100, 50, &high));
-        story.tell(7);
-        assert!(story.withhold(99, 100, 50, &high), "in place of one that was told");
-        assert_eq!(story.take_due(|_| true).len(), OFFERS_MAX);
-    }
 
     fn fold(facts: &mut EntityFacts, account: &str, time_ms: i64, account_facts: AccountSummary<'_>) {
         let latest = Latest {

@@ -1,10 +1,11 @@
 //! The window of a shared thing as bytes of a checkpoint chunk.
 
 use super::account_codec::{items, list};
-use super::entity::{EntityFacts, StoredTie, Story, Withheld};
+use super::entity::{EntityFacts, StoredTie};
 use super::episode::Episodes;
 use super::few::Few;
 use super::shared::{SharedReader, SharedWriter};
+use super::story::{Story, Withheld};
 use crate::model::codec::Malformed;
 
 impl EntityFacts {

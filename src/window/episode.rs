@@ -2,7 +2,7 @@
 
 use super::day_of;
 use crate::model::codec::{Malformed, Reader, Writer};
-use crate::model::{Detection, Finding, Severity, Strength};
+use crate::model::{Detection, Evidence, Finding, Severity, Strength};
 
 /// One open alert, or one open signal.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,7 +28,7 @@ pub struct Episode {
     /// What was news of the finding last published, as [`Brief::news`].
     pub news: u64,
     /// Under [`Renewal::Daily`] each news with the day on which it was last published, under [`Renewal::Wording`] a hash
-    /// of each account named with the day of the finding that first did.
+    /// of each account named with the day of the finding that first did, under [`Renewal::Evidence`] one of each role.
     pub told: Vec<(u64, i32)>,
     /// Network the alert is offered to; empty if it is published where it was found.
     pub home: Box<str>,
@@ -79,6 +79,8 @@ pub enum Renewal {
     /// Where it is worded otherwise than the last and no less grave: the wording names everything seen (a farm's tools).
     /// Where it names an account that was not told of yet, however grave.
     Wording,
+    /// Where its evidence plays a role that was not told of yet (a KVM beside a logon), however grave.
+    Evidence,
     /// Where it is about two lines that were not told of yet, or not on that day (a leg of travel): to and fro between the
     /// same two is one story.
     Daily,
@@ -97,6 +99,8 @@ pub struct Brief<'a> {
     pub subject: &'a str,
     /// Accounts it is about, where that may be news.
     pub accounts: &'a [String],
+    /// What it rests on, where that may be news.
+    pub evidence: &'a [Evidence],
     /// Time of the first event in evidence, ms.
     pub first_ms: i64,
     /// Time of the last event in evidence, ms.
@@ -116,15 +120,25 @@ impl<'a> Brief<'a> {
             subject: &finding.subject,
             accounts: match renewal {
                 Renewal::Wording => &finding.accounts,
-                Renewal::Accounts | Renewal::Daily => &[],
+                Renewal::Accounts | Renewal::Evidence | Renewal::Daily => &[],
+            },
+            evidence: match renewal {
+                Renewal::Evidence => &finding.evidence,
+                Renewal::Accounts | Renewal::Wording | Renewal::Daily => &[],
             },
             first_ms: finding.first_ms,
             last_ms: finding.last_ms,
             news: match renewal {
                 Renewal::Wording => hash(&[&finding.message]),
-                Renewal::Accounts | Renewal::Daily => hash(&finding.accounts),
+                Renewal::Accounts | Renewal::Evidence | Renewal::Daily => hash(&finding.accounts),
             },
         }
+    }
+
+    /// Hashes of what is told once each: accounts and roles of evidence.
+    pub fn named(&self) -> impl Iterator<Item = u64> {
+        let roles = self.evidence.iter().map(|evidence| hash(&[&evidence.role]));
+        self.accounts.iter().map(|account| hash(&[account])).chain(roles)
     }
 }
 
@@ -141,11 +155,8 @@ impl Episode {
         let is_other = finding.news != self.news;
         let is_renewed = match renewal {
             Renewal::Accounts => is_other,
-            Renewal::Wording => {
-                // A release before this one did not remember whom it told of; with the next record all are.
-                let is_any_new = self.told.is_empty() || finding.accounts.iter().any(|account| !self.has_told(account));
-                is_other && (finding.severity >= self.severity || is_any_new)
-            }
+            Renewal::Wording => is_other && (finding.severity >= self.severity || self.is_any_new(finding)),
+            Renewal::Evidence => self.is_any_new(finding),
             Renewal::Daily => {
                 let day = day_of(finding.last_ms);
                 !self
@@ -157,9 +168,13 @@ impl Episode {
         finding.severity > self.severity || is_renewed
     }
 
-    fn has_told(&self, account: &str) -> bool {
-        let account = hash(&[account]);
-        self.told.iter().any(|(told, _)| *told == account)
+    /// A release before this one did not remember what it told of; with the next record all is.
+    fn is_any_new(&self, finding: &Brief<'_>) -> bool {
+        self.told.is_empty() || finding.named().any(|named| !self.has_told(named))
+    }
+
+    fn has_told(&self, named: u64) -> bool {
+        self.told.iter().any(|(told, _)| *told == named)
     }
 
     /// Notes what is published.
@@ -168,10 +183,10 @@ impl Episode {
         let day = day_of(finding.last_ms);
         match renewal {
             Renewal::Accounts => {}
-            Renewal::Wording => {
-                for account in finding.accounts {
-                    if !self.has_told(account) {
-                        self.told.push((hash(&[account]), day));
+            Renewal::Wording | Renewal::Evidence => {
+                for named in finding.named() {
+                    if !self.has_told(named) {
+                        self.told.push((named, day));
                     }
                 }
             }
@@ -435,6 +450,7 @@ mod tests {
             severity: Severity::Medium,
             subject: "ann",
             accounts: &[],
+            evidence: &[],
             first_ms: (hour - 1) * HOUR_MS,
             last_ms: hour * HOUR_MS,
             news,
@@ -488,6 +504,33 @@ mod tests {
             assert_eq!(verdict(&milder(7, 2, &names[..2])), first);
             assert_eq!(verdict(&milder(8, 3, &names)), Verdict::Update, "another account");
             assert_eq!(verdict(&milder(9, 4, &names[1..])), Verdict::Fold, "all were told");
+        }
+    }
+
+    #[test]
+    fn evidence_of_another_role_is_told_and_more_of_the_same_is_not() {
+        let policy = EpisodePolicy {
+            renewal: Renewal::Evidence,
+            ..DAILY
+        };
+        let roles = ["logon", "tool", "kvm"].map(|role| Evidence {
+            role: role.to_owned(),
+            ..Evidence::default()
+        });
+        let relay = |hour, evidence| Brief {
+            evidence,
+            ..leg(hour, 1)
+        };
+        let mut episodes = Episodes::none();
+        assert_eq!(episodes.take(&relay(5, &roles[..1]), || 7, &policy).0, Verdict::Create);
+        // State of a release that remembered no role: one record tells of all.
+        let mut older = episodes.clone();
+        older.0[0].told.clear();
+        for (episodes, first) in [(&mut episodes, Verdict::Fold), (&mut older, Verdict::Update)] {
+            let mut verdict = |brief: &Brief<'_>| episodes.take(brief, || 7, &policy).0;
+            assert_eq!(verdict(&relay(6, &roles[..1])), first);
+            assert_eq!(verdict(&relay(7, &roles[1..])), Verdict::Update, "other roles");
+            assert_eq!(verdict(&relay(8, &roles)), Verdict::Fold, "all were told");
         }
     }
 

@@ -30,6 +30,7 @@ mod account_networks;
 pub mod shared;
 pub mod account_codec;
 pub mod entity;
+pub mod story;
 pub mod entity_codec;
 pub mod episode;
 pub mod intern;
