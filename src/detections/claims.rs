@@ -8,9 +8,6 @@ use crate::model::{AccountKind, Place, Terms, Travel};
 use crate::window::account::ClaimDistance;
 use crate::window::entity::Tie;
 
-/// Kilometers around an approved city that count as being there: a metropolitan area and its airports.
-const TRAVEL_CITY_KM: f64 = 150.0;
-
 /// How a place stands to a claim on a day with that approved travel.
 pub(super) fn compare(
     place: &Place,
@@ -32,7 +29,7 @@ pub(super) fn compare(
     };
     match (is_away, travel) {
         (false, _) => ClaimDistance::Near,
-        (true, Some(travel)) if covers(travel, place) => ClaimDistance::Traveling,
+        (true, Some(travel)) if travel.covers(place) => ClaimDistance::Traveling,
         (true, _) => ClaimDistance::Away,
     }
 }
@@ -55,17 +52,6 @@ fn explained_km(claimed: ClaimedPoint, place: &Place, settings: &ClaimSettings) 
 
 fn radii_km(claimed: ClaimedPoint, place: &Place) -> f64 {
     f64::from(claimed.radius_km) + f64::from(place.radius_km)
-}
-
-fn covers(travel: &Travel, place: &Place) -> bool {
-    if let Some(point) = travel.point {
-        return point.distance_km(place.point) <= TRAVEL_CITY_KM + f64::from(place.radius_km);
-    }
-    if !travel.country.is_empty() {
-        return travel.country == place.country;
-    }
-    // An approval that names no place approves the days.
-    travel.city.is_empty() || travel.city.eq_ignore_ascii_case(&place.city)
 }
 
 /// Whether another of the accounts is the same one spelled otherwise, and the better known: `r.lee` beside

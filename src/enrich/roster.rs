@@ -6,7 +6,7 @@ use std::hash::BuildHasher as _;
 use arrayvec::{ArrayString, ArrayVec};
 use foldhash::fast::FixedState;
 
-use crate::model::{Claim, Travel};
+use crate::model::{Claim, Place, Travel};
 
 use super::{Dataset, Summary};
 
@@ -115,13 +115,20 @@ impl<'r> Rostered<'r> {
         &self.member.claim
     }
 
-    /// Travel approved for `day`, days since the epoch; of several, the one that began last.
+    /// Travel approved for `day`, days since the epoch. Of several it is one that covers the place, which is asked for only
+    /// then, else the one that began last.
     #[must_use]
     #[inline]
-    pub fn travel_on(self, day: i32) -> Option<&'r Travel> {
+    pub fn travel_on(self, day: i32, place: impl FnOnce() -> Option<Place>) -> Option<&'r Travel> {
         let travels = &self.member.travels;
         let begun = travels.partition_point(|travel| travel.from_day <= day);
-        travels[..begun].iter().rev().find(|travel| travel.to_day >= day)
+        let mut approved = (travels[..begun].iter().rev()).filter(move |travel| travel.to_day >= day);
+        let latest = approved.clone().next()?;
+        let is_one_of_several = approved.clone().nth(1).is_some();
+        let place = is_one_of_several.then(place).flatten();
+        place
+            .and_then(|place| approved.find(|travel| travel.covers(&place)))
+            .or(Some(latest))
     }
 }
 

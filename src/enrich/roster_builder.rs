@@ -316,7 +316,8 @@ fn none_usable(lines: u64, first: Problem) -> Problem {
 mod tests {
     use super::*;
     use crate::enrich::{Reference, Rostered};
-    use crate::model::{AccountKind, Scale};
+    use crate::model::geo::Point;
+    use crate::model::{AccountKind, Place, Scale};
 
     const CSV: &str = "\
 Account,aliases,kind,employer,country,region,city,latitude,longitude,radius_km,time_zone,allowed_countries,hire_date,devices
@@ -500,7 +501,7 @@ b.two,,,,,,,,,,,,,
     }
 
     #[test]
-    fn travel_is_never_open_ended_and_the_latest_begun_counts() {
+    fn travel_is_never_open_ended_and_that_which_covers_the_place_or_began_last_counts() {
         let mut builder = RosterBuilder::default();
         read(&mut builder, "account,aliases\na,a@x.example\n");
         let travel = "\
@@ -520,13 +521,27 @@ nobody,2026-03-09,2026-03-09,FR,,,,
         assert_eq!(problems.len(), 1);
         assert_eq!(problems[0].line, Some(7));
         let listed = roster.find("a").unwrap();
-        let ticket = |day: i32| listed.travel_on(day).map(|travel| travel.ticket.as_str());
+        let ticket = |day: i32| Some(listed.travel_on(day, || None)?.ticket.as_str());
         let first = 20_513;
         let days = [first - 1, first, first + 8, first + 9, first + 11, first + 12];
         assert_eq!(
             days.map(ticket),
             [None, Some("T1"), Some("T2"), Some("T2"), Some("T2"), None]
         );
+        let in_country = |country: &str| Place {
+            point: Point::new(51.0, 9.0).unwrap(),
+            radius_km: 50,
+            scale: Scale::City,
+            country: country.to_owned(),
+            region: String::new(),
+            region_name: String::new(),
+            city: String::new(),
+        };
+        let ticket = |country: &str| {
+            let travel = listed.travel_on(first + 8, || Some(in_country(country)))?;
+            Some(travel.ticket.as_str())
+        };
+        assert_eq!(["DE", "RO"].map(ticket), [Some("T1"), Some("T2")]);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use arrayvec::ArrayString;
 use serde::{Deserialize, Serialize};
 
 use super::geo::Point;
-use super::place::Scale;
+use super::place::{Place, Scale};
 
 /// How the person is employed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -185,6 +185,25 @@ pub struct Travel {
     pub ticket: String,
 }
 
+/// Kilometers around an approved city that count as being there: a metropolitan area and its airports.
+const TRAVEL_CITY_KM: f64 = 150.0;
+
+impl Travel {
+    /// Whether it approves of being in that place. An approval that names no place approves the days.
+    #[must_use]
+    pub fn covers(&self, place: &Place) -> bool {
+        if let Some(point) = self.point {
+            return point.distance_km(place.point) <= TRAVEL_CITY_KM + f64::from(place.radius_km);
+        }
+        let in_country = self.country.is_empty() || self.country == place.country;
+        // A city that no database knows, misspelled perhaps, is not the whole country. But where a place has no city, nobody
+        // can tell that it is another.
+        let is_untold = place.city.is_empty() && !self.country.is_empty();
+        let in_city = self.city.is_empty() || is_untold || self.city.eq_ignore_ascii_case(&place.city);
+        in_country && in_city
+    }
+}
+
 impl Terms {
     /// Whether the roster says anything about where the person works.
     #[must_use]
@@ -208,6 +227,42 @@ impl Terms {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_approval_covers_what_it_names() {
+        let place = |country: &str, city: &str| Place {
+            point: Point::new(36.17, -115.14).unwrap(),
+            radius_km: 20,
+            scale: Scale::City,
+            country: country.to_owned(),
+            region: String::new(),
+            region_name: String::new(),
+            city: city.to_owned(),
+        };
+        let travel = |country: &str, city: &str, point| Travel {
+            country: country.to_owned(),
+            city: city.to_owned(),
+            point,
+            ..Travel::default()
+        };
+        let (las_vegas, somewhere) = (place("US", "Las Vegas"), place("US", ""));
+        let seattle = Point::new(47.61, -122.33);
+        for (country, city, point, covers) in [
+            ("", "", None, [true, true]),
+            ("US", "", None, [true, true]),
+            ("CA", "", None, [false, false]),
+            ("US", "LAS VEGAS", None, [true, true]),
+            ("US", "Seatle", None, [false, true]),
+            ("CA", "Las Vegas", None, [false, false]),
+            ("", "Las Vegas", None, [true, false]),
+            ("US", "Seattle", seattle, [false, false]),
+            ("", "", Point::new(36.0, -114.0), [true, true]),
+        ] {
+            let travel = travel(country, city, point);
+            let found = [&las_vegas, &somewhere].map(|place| travel.covers(place));
+            assert_eq!(found, covers, "{travel:?}");
+        }
+    }
 
     #[test]
     fn device_ids_come_back_whatever_their_number_and_length() {

@@ -339,7 +339,10 @@ impl Intake {
             place: located.place.map(|id| reference.place_entry(id)),
             network: reference.network_entry(located.network),
             claim: listed.map_or(&self.unknown_claim, Rostered::claim),
-            travel: listed.and_then(|listed| listed.travel_on(day_of(order_ms))),
+            travel: listed.and_then(|listed| {
+                let place = || located.place.map(|id| reference.place(id));
+                listed.travel_on(day_of(order_ms), place)
+            }),
         };
         let partitions = u32::try_from(self.packers.len()).unwrap_or(1);
         let partition = self.hash_key.account(account).partition(partitions);

@@ -161,7 +161,7 @@ impl AccountFacts {
         self.block.list()
     }
 
-    /// Days with a located sign-in.
+    /// Days with a located sign-in near the claim or away from it: on approved travel it is neither.
     #[must_use]
     pub fn located(&self) -> Days {
         self.block.head().located
@@ -329,18 +329,18 @@ impl AccountFacts {
         }
     }
 
-    /// Marks a day of located work.
+    /// Marks a day of work that tells where the person is. Days of approved travel, and those that tell nothing, would make
+    /// a share of the days away look small.
     fn apply_day(&mut self, day: i32, distance: ClaimDistance, change: &mut Change) {
         let head = self.block.head_mut();
-        change.day_added = head.located.mark(day);
-        match distance {
-            ClaimDistance::Near => change.day_added |= head.near.mark(day),
-            ClaimDistance::Away => {
-                change.is_away = true;
-                change.day_added |= head.away.mark(day);
-            }
-            ClaimDistance::Traveling | ClaimDistance::Unknown => {}
-        }
+        let ledger = match distance {
+            ClaimDistance::Near => &mut head.near,
+            ClaimDistance::Away => &mut head.away,
+            ClaimDistance::Traveling | ClaimDistance::Unknown => return,
+        };
+        change.is_away = distance == ClaimDistance::Away;
+        change.day_added = ledger.mark(day);
+        change.day_added |= head.located.mark(day);
     }
 
     #[expect(clippy::too_many_arguments, reason = "what was found out about one sign-in")]

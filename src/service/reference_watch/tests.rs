@@ -180,7 +180,7 @@ fn travel_from_a_file_is_joined_to_a_topic_s_roster_and_read_again_when_it_chang
     let ticket = |day: i32| {
         let current = watch.current();
         let listed = current.resolve(std::iter::once("a")).unwrap();
-        listed.travel_on(day).map(|travel| travel.ticket.clone())
+        listed.travel_on(day, || None).map(|travel| travel.ticket.clone())
     };
     let first_of_march = 20_513;
     assert_eq!(watch.use_topic_roster(topic()), []);
