@@ -27,11 +27,23 @@ pub(super) fn compare(
             .is_beyond(place.point, explained_km(claimed, place, settings)),
         None => !place.country.is_empty() && place.country != terms.country,
     };
+    if !is_away && !can_be_near(place, terms, settings) {
+        return ClaimDistance::Unknown;
+    }
     match (is_away, travel) {
         (false, _) => ClaimDistance::Near,
         (true, Some(travel)) if travel.covers(place) => ClaimDistance::Traveling,
         (true, _) => ClaimDistance::Away,
     }
+}
+
+/// Whether a place says that somebody is near the claim if it is not away from it. One that is known by its country alone
+/// is not away from any city there.
+fn can_be_near(place: &Place, terms: &Terms, settings: &ClaimSettings) -> bool {
+    terms.point.is_none_or(|claimed| {
+        let told_km = settings.distance_km_min.max(f64::from(claimed.radius_km));
+        f64::from(place.radius_km) <= told_km
+    })
 }
 
 /// Kilometers between claim and place that neither error radius nor the threshold explains; 0 if explained.
@@ -88,6 +100,7 @@ pub(super) fn contradict(a: &LinkClaim<'_>, b: &LinkClaim<'_>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Scale;
     use crate::model::link::Latest;
 
     #[test]
@@ -123,5 +136,48 @@ mod tests {
         );
         assert_eq!(goes([tie("r.le", unknown, 5), tie(long, listed, 5)]), [false, false]);
         assert_eq!(goes([tie("r.lee@x", unknown, 5), tie(long, listed, 5)]), [false, false]);
+    }
+
+    /// A place of that radius, km, so far east of Greenwich, degrees on the equator.
+    fn place(country: &str, east: f64, radius_km: u16) -> Place {
+        Place {
+            point: Point::new(0.0, east).unwrap(),
+            radius_km,
+            scale: Scale::City,
+            country: country.to_owned(),
+            region: String::new(),
+            region_name: String::new(),
+            city: String::new(),
+        }
+    }
+
+    /// How a place stands to a claim of that country and, where a radius is given, of a place in Greenwich.
+    fn compared(claimed: &str, claimed_radius_km: Option<u16>, seen: &Place) -> ClaimDistance {
+        let terms = Terms {
+            country: claimed.to_owned(),
+            point: claimed_radius_km.map(|radius_km| ClaimedPoint {
+                point: Point::new(0.0, 0.0).unwrap(),
+                radius_km,
+                scale: Scale::City,
+            }),
+            ..Terms::default()
+        };
+        compare(seen, &terms, None, &ClaimSettings::default())
+    }
+
+    #[test]
+    fn a_place_that_may_be_anywhere_in_a_country_is_not_near_a_city_of_it() {
+        for (claimed_radius_km, east, radius_km, expected) in [
+            (20, 0.0, 300, ClaimDistance::Near),
+            (20, 0.0, 301, ClaimDistance::Unknown),
+            (20, 10.0, 2_500, ClaimDistance::Unknown),
+            (20, 30.0, 2_500, ClaimDistance::Away),
+            (700, 5.0, 700, ClaimDistance::Near),
+            (2_500, 10.0, 2_500, ClaimDistance::Near),
+        ] {
+            let seen = place("US", east, radius_km);
+            assert_eq!(compared("US", Some(claimed_radius_km), &seen), expected, "{seen:?}");
+        }
+        assert_eq!(compared("US", None, &place("US", 10.0, 2_500)), ClaimDistance::Near);
     }
 }

@@ -78,7 +78,7 @@ pub enum ClaimDistance {
     Away,
     /// Approved travel explains it.
     Traveling,
-    /// Nothing to compare.
+    /// Nothing to compare, or a place that is known too badly.
     Unknown,
 }
 
