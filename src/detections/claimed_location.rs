@@ -30,6 +30,10 @@ pub const RULE: Rule = Rule {
     blind_to: "a claim close to the place it is operated from, accounts only ever seen through corporate, VPN or mobile networks, and accounts also seen near the claim on each of the days",
 };
 
+/// Days away on other networks than the one of most days that make it unlikely that a database misplaces that: a day at a
+/// conference says nothing about a home.
+const CORROBORATING_DAYS_MIN: u16 = 2;
+
 /// How an observation stands to its account's claim.
 #[must_use]
 pub fn compare(seen: &Observation<'_>, settings: &ClaimSettings) -> ClaimDistance {
@@ -92,8 +96,11 @@ struct Away<'a> {
     spots: &'a Spots,
     networks: Vec<&'a NetworkFact>,
     /// Providers of the networks, or places where the provider is unknown: what a database misplaces at once. A line's
-    /// IPv4 address and its IPv6 prefix are one of them, and so are the addresses that a line gets day by day.
+    /// IPv4 address and its IPv6 prefix are one of them, and so are the addresses that a line gets day by day. What was
+    /// seen besides the first of them on a single day corroborates nothing.
     independent: usize,
+    /// Whether something was seen on a single day that is therefore none of them.
+    is_any_passing: bool,
     /// Days at the company's own egress and nowhere else: in the office, as far as anybody can tell.
     office_days: u16,
 }
@@ -101,16 +108,7 @@ struct Away<'a> {
 impl<'a> Away<'a> {
     fn of(facts: &'a AccountFacts, spots: &'a Spots) -> Self {
         let networks: Vec<&NetworkFact> = facts.networks().iter().filter(|n| n.away.count() > 0).collect();
-        let mut independent: Vec<(u32, String)> = networks
-            .iter()
-            .map(|n| spots.get(n.spot))
-            .map(|spot| match (spot.network.asn, &spot.place) {
-                (0, Some(place)) => (0, place.label()),
-                (asn, _) => (asn, String::new()),
-            })
-            .collect();
-        independent.sort_unstable();
-        independent.dedup();
+        let (independent, is_any_passing) = independent(&networks, spots);
         let corporate =
             (facts.networks().iter()).filter(|n| spots.get(n.spot).network.class == NetworkClass::Corporate);
         let corporate = corporate.fold(Days::default(), |all, n| all.with(&n.days));
@@ -118,7 +116,8 @@ impl<'a> Away<'a> {
             facts,
             spots,
             networks,
-            independent: independent.len(),
+            independent,
+            is_any_passing,
             office_days: corporate.without(&facts.located()).count(),
         }
     }
@@ -151,6 +150,28 @@ impl<'a> Away<'a> {
         }
         needed
     }
+}
+
+/// How many of the networks are independent of each other, and whether any was seen too shortly to be.
+fn independent(networks: &[&NetworkFact], spots: &Spots) -> (usize, bool) {
+    let mut providers: Vec<((u32, String), Days)> = Vec::new();
+    for network in networks {
+        let spot = spots.get(network.spot);
+        let provider = match (spot.network.asn, &spot.place) {
+            (0, Some(place)) => (0, place.label()),
+            (asn, _) => (asn, String::new()),
+        };
+        match providers.iter_mut().find(|(known, _)| *known == provider) {
+            Some((_, days)) => *days = days.with(&network.away),
+            None => providers.push((provider, network.away)),
+        }
+    }
+    providers.sort_by(|(one, days), (other, others)| (others.count(), one).cmp(&(days.count(), other)));
+    let besides_first = providers.iter().skip(1);
+    let besides_first = besides_first.fold(Days::default(), |all, (_, days)| all.with(days));
+    let is_any_passing = providers.len() > 1 && besides_first.count() < CORROBORATING_DAYS_MIN;
+    let independent = if is_any_passing { 1 } else { providers.len() };
+    (independent, is_any_passing)
 }
 
 /// Judges the ledger of days after one more day away: as it is on that day, and on a later one that was folded before.
@@ -288,6 +309,11 @@ fn guards(seen: &Observation<'_>, away: &Away<'_>, needed: u16, settings: &Claim
         Some(travel) => format!("approval {} is for another place", travel.ticket),
     };
     let near = away.facts.near().count();
+    let passing = if away.is_any_passing {
+        ", the others for a day"
+    } else {
+        ""
+    };
     vec![
         Guard::ran("approved_travel", travel),
         Guard::ran(
@@ -315,7 +341,7 @@ fn guards(seen: &Observation<'_>, away: &Away<'_>, needed: u16, settings: &Claim
         Guard::ran(
             "one_network",
             format!(
-                "{} networks away, {} of them independent; {needed} days were needed",
+                "{} networks away, {} of them independent{passing}; {needed} days were needed",
                 away.networks.len(),
                 away.independent
             ),
