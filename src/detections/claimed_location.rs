@@ -3,8 +3,8 @@
 //! Advisory flags: inconsistent claimed work location; sign-ins from places the worker did not name (US Treasury,
 //! State and FBI, May 2022). ATT&CK: T1078, T1656.
 //! Works at the scale of the claim (city, region, country) and inside one country; a border alone proves nothing.
-//! Blind to: a claim near the farm; a worker only ever behind corporate, VPN or mobile networks; one who also signs in near
-//! the claim on every such day.
+//! Blind to: a claim near the farm; a worker only ever, or every other day, behind corporate, VPN or mobile networks; one who
+//! also signs in near the claim on every such day.
 
 use std::cmp::Reverse;
 use std::sync::Arc;
@@ -54,7 +54,7 @@ pub fn gap_between_km(place: &Place, terms: &Terms, settings: &ClaimSettings) ->
 /// Days of located work in the window, and those of them that were only ever away.
 #[must_use]
 pub fn ledger(facts: &AccountFacts, day: i32, settings: &ClaimSettings) -> (u16, u16) {
-    let from = day.saturating_sub(i32::from(settings.window_days) - 1);
+    let from = first_day(day, settings);
     let away_only = facts.away().without(&facts.near());
     (
         facts.located().count_between(from, day),
@@ -62,11 +62,19 @@ pub fn ledger(facts: &AccountFacts, day: i32, settings: &ClaimSettings) -> (u16,
     )
 }
 
+/// First day of those that are looked back over from that one.
+fn first_day(day: i32, settings: &ClaimSettings) -> i32 {
+    day.saturating_sub(i32::from(settings.window_days) - 1)
+}
+
 /// What the ledger of days says on one of them.
 struct Judged {
     located: u16,
     away: u16,
     share: f64,
+    /// Share that an alert or a signal takes more than.
+    share_min: f64,
+    elsewhere: Elsewhere,
     /// Days away that an alert takes.
     needed: u16,
 }
@@ -75,18 +83,59 @@ impl Judged {
     /// `None` if the days up to that one are not even a signal.
     fn on(day: i32, seen: &Observation<'_>, away: &Away<'_>, settings: &ClaimSettings) -> Option<Self> {
         let (located, days_away) = ledger(away.facts, day, settings);
-        let share = f64::from(days_away) / f64::from(located.max(1));
-        let is_signal = days_away >= settings.signal_days_min && share > settings.share_min;
+        let elsewhere = away.elsewhere(day, settings);
+        let share = f64::from(days_away) / f64::from((located + elsewhere.days()).max(1));
+        let share_min = if elsewhere.is_usual(settings) {
+            settings.share_min.max(settings.share_min_after_office)
+        } else {
+            settings.share_min
+        };
+        let is_signal = days_away >= settings.signal_days_min && share > share_min;
         is_signal.then(|| Self {
             located,
             away: days_away,
             share,
-            needed: away.days_needed(seen, day, settings),
+            share_min,
+            needed: away.days_needed(seen, day, elsewhere, settings),
+            elsewhere,
         })
     }
 
     fn is_alert(&self) -> bool {
         self.away >= self.needed
+    }
+
+    /// `on 10 of 19 days (9 at the company's egress)`
+    fn label(&self) -> String {
+        let Elsewhere { office, untold } = self.elsewhere;
+        let seen = self.located + self.elsewhere.days();
+        let known = [(office, "at the company's egress"), (untold, "not located")].into_iter();
+        let known = known.filter(|(days, _)| *days > 0);
+        let known: Vec<String> = known.map(|(days, what)| format!("{days} {what}")).collect();
+        match known.join(", ") {
+            none if none.is_empty() => format!("on {} of {seen} days", self.away),
+            known => format!("on {} of {seen} days ({known})", self.away),
+        }
+    }
+}
+
+/// Days that say neither that the person was near the claim nor that they were away from it.
+#[derive(Clone, Copy)]
+struct Elsewhere {
+    /// At the company's own egress and nowhere else: in the office, as far as anybody can tell.
+    office: u16,
+    /// Only on networks that do not tell where the person is, or not well enough, and hide nobody on purpose.
+    untold: u16,
+}
+
+impl Elsewhere {
+    fn days(self) -> u16 {
+        self.office + self.untold
+    }
+
+    /// Whether they are so many that whoever is seen away may mostly be where they claim to be.
+    fn is_usual(self, settings: &ClaimSettings) -> bool {
+        self.days() >= settings.office_days_min
     }
 }
 
@@ -101,24 +150,50 @@ struct Away<'a> {
     independent: usize,
     /// Whether something was seen on a single day that is therefore none of them.
     is_any_passing: bool,
-    /// Days at the company's own egress and nowhere else: in the office, as far as anybody can tell.
-    office_days: u16,
+    /// Days at the company's own egress.
+    office: Days,
+    /// Days on networks of which nothing is known but that they hide nobody on purpose.
+    untold: Days,
 }
 
 impl<'a> Away<'a> {
-    fn of(facts: &'a AccountFacts, spots: &'a Spots) -> Self {
+    fn of(facts: &'a AccountFacts, spots: &'a Spots, terms: &Terms, settings: &ClaimSettings) -> Self {
         let networks: Vec<&NetworkFact> = facts.networks().iter().filter(|n| n.away.count() > 0).collect();
         let (independent, is_any_passing) = independent(&networks, spots);
-        let corporate =
-            (facts.networks().iter()).filter(|n| spots.get(n.spot).network.class == NetworkClass::Corporate);
-        let corporate = corporate.fold(Days::default(), |all, n| all.with(&n.days));
+        let (mut office, mut untold) = (Days::default(), Days::default());
+        for network in facts.networks() {
+            let spot = spots.get(network.spot);
+            let class = spot.network.class;
+            let place = spot.place.as_deref().filter(|_| class.locates_person());
+            let distance = place.map_or(ClaimDistance::Unknown, |place| {
+                claims::compare(place, terms, None, settings)
+            });
+            if class == NetworkClass::Corporate {
+                office = office.with(&network.days);
+            } else if distance == ClaimDistance::Unknown && !class.is_anonymizer() {
+                untold = untold.with(&network.days);
+            }
+        }
         Self {
             facts,
             spots,
             networks,
             independent,
             is_any_passing,
-            office_days: corporate.without(&facts.located()).count(),
+            office,
+            untold,
+        }
+    }
+
+    /// Days up to that one that are in no ledger.
+    fn elsewhere(&self, day: i32, settings: &ClaimSettings) -> Elsewhere {
+        let from = first_day(day, settings);
+        let located = self.facts.located();
+        let office = self.office.between(from, day).without(&located);
+        let untold = self.untold.between(from, day).without(&located).without(&office);
+        Elsewhere {
+            office: office.count(),
+            untold: untold.count(),
         }
     }
 
@@ -139,9 +214,9 @@ impl<'a> Away<'a> {
     }
 
     /// A week of evidence for most; more where something innocent explains a week.
-    fn days_needed(&self, seen: &Observation<'_>, day: i32, settings: &ClaimSettings) -> u16 {
+    fn days_needed(&self, seen: &Observation<'_>, day: i32, elsewhere: Elsewhere, settings: &ClaimSettings) -> u16 {
         let mut needed = settings.days_min;
-        let was_there = self.facts.near().count() > 0 || self.office_days >= settings.office_days_min;
+        let was_there = self.facts.near().count() > 0 || elsewhere.is_usual(settings);
         if was_there || is_onboarding(seen, day, settings) {
             needed = needed.max(settings.days_min_after_near);
         }
@@ -189,7 +264,7 @@ pub fn detect(
     let day = day_at(seen);
     let latest = facts.away().without(&facts.near()).latest();
     let days = [Some(day), latest.filter(|latest| *latest > day)];
-    let away = Away::of(facts, spots);
+    let away = Away::of(facts, spots, seen.claim.terms, settings);
     let judged = days
         .into_iter()
         .flatten()
@@ -214,24 +289,16 @@ pub fn detect(
         subject: account.to_owned(),
         accounts: vec![account.to_owned()],
         message: format!(
-            "Claimed location not observed: {account} claims {}, seen in {} on {} of {} days",
+            "Claimed location not observed: {account} claims {}, seen in {} {}",
             seen.claim.terms.label(),
             listed(&places, place),
-            judged.away,
-            judged.located,
+            judged.label(),
         ),
         first_ms: (away.networks.iter().map(|n| n.first.ms())).fold(seen.order_ms, i64::min),
         last_ms: (away.networks.iter().map(|n| n.last.ms())).fold(seen.order_ms, i64::max),
         evidence: evidence(seen, facts, spots, &away.networks),
-        measures: vec![
-            Measure::against("days_away", f64::from(judged.away), f64::from(judged.needed)),
-            Measure::shown("days_located", f64::from(judged.located)),
-            Measure::against("share_away", (judged.share * 100.0).round() / 100.0, settings.share_min),
-            Measure::against("unexplained_distance_km", gap_km.round(), 0.0),
-            Measure::shown("networks", cast(away.networks.len())),
-            Measure::shown("independent_networks", cast(away.independent)),
-        ],
-        guards: guards(seen, &away, judged.needed, settings),
+        measures: measures(&judged, gap_km, &away),
+        guards: guards(seen, &away, &judged, settings),
         data_versions: seen.data_versions.to_owned(),
         degraded: change.lateness == Lateness::Beyond,
     })
@@ -250,6 +317,20 @@ fn is_onboarding(seen: &Observation<'_>, day: i32, settings: &ClaimSettings) -> 
     seen.claim
         .hire_day
         .is_some_and(|hired| day >= hired && day - hired < i32::from(settings.onboarding_days))
+}
+
+fn measures(judged: &Judged, gap_km: f64, away: &Away<'_>) -> Vec<Measure> {
+    let elsewhere = judged.elsewhere.days();
+    let mut measures = vec![
+        Measure::against("days_away", f64::from(judged.away), f64::from(judged.needed)),
+        Measure::shown("days_located", f64::from(judged.located)),
+        Measure::against("share_away", (judged.share * 100.0).round() / 100.0, judged.share_min),
+        Measure::against("unexplained_distance_km", gap_km.round(), 0.0),
+        Measure::shown("networks", cast(away.networks.len())),
+        Measure::shown("independent_networks", cast(away.independent)),
+    ];
+    measures.extend((elsewhere > 0).then(|| Measure::shown("days_elsewhere", f64::from(elsewhere))));
+    measures
 }
 
 fn confidence(away: u16, networks: usize, radius_km: u16, crosses_border: bool) -> u8 {
@@ -303,12 +384,11 @@ fn evidence(seen: &Observation<'_>, facts: &AccountFacts, spots: &Spots, network
     std::iter::once(claim).chain(shown).collect()
 }
 
-fn guards(seen: &Observation<'_>, away: &Away<'_>, needed: u16, settings: &ClaimSettings) -> Vec<Guard> {
+fn guards(seen: &Observation<'_>, away: &Away<'_>, judged: &Judged, settings: &ClaimSettings) -> Vec<Guard> {
     let travel = match seen.travel {
         None => "none approved for that day".to_owned(),
         Some(travel) => format!("approval {} is for another place", travel.ticket),
     };
-    let near = away.facts.near().count();
     let passing = if away.is_any_passing {
         ", the others for a day"
     } else {
@@ -331,20 +411,29 @@ fn guards(seen: &Observation<'_>, away: &Away<'_>, needed: u16, settings: &Claim
             "explained_network",
             format!("{} says where the person is", seen.network.class.as_str()),
         ),
-        Guard::ran(
-            "seen_at_claim",
-            format!(
-                "on {near} days, and on {} only at the company's own egress; with any, or with {} of those, more days away are needed",
-                away.office_days, settings.office_days_min
-            ),
-        ),
+        Guard::ran("seen_at_claim", seen_at_claim(away, judged, settings)),
         Guard::ran(
             "one_network",
             format!(
-                "{} networks away, {} of them independent{passing}; {needed} days were needed",
+                "{} networks away, {} of them independent{passing}; {} days were needed",
                 away.networks.len(),
-                away.independent
+                away.independent,
+                judged.needed
             ),
         ),
     ]
+}
+
+fn seen_at_claim(away: &Away<'_>, judged: &Judged, settings: &ClaimSettings) -> String {
+    let Elsewhere { office, untold } = judged.elsewhere;
+    let untold = if untold > 0 {
+        format!(" or on networks that do not tell the place, {untold} days")
+    } else {
+        String::new()
+    };
+    format!(
+        "on {} days, and on {office} only at the company's own egress{untold}; with any, or with {} of those, more days away are needed",
+        away.facts.near().count(),
+        settings.office_days_min
+    )
 }

@@ -93,13 +93,15 @@ pub struct ClaimSettings {
     /// Days away before an alert where a single network carries the evidence against somebody on the payroll: one
     /// misplaced address could explain it.
     pub days_min_single_network: u16,
-    /// Days at the company's own egress and nowhere else from which somebody works in an office, and counts as seen where
-    /// they claim to be.
+    /// Days at the company's own egress, or on mobile and other networks that do not tell the place, and nowhere else, from
+    /// which somebody counts as seen where they claim to be.
     pub office_days_min: u16,
     /// Days away before a signal.
     pub signal_days_min: u16,
-    /// Share of located days that were away.
+    /// Share of the days seen that were away, more than which is a signal. Days on a VPN and on approved travel do not count.
     pub share_min: f64,
+    /// The same for somebody with `office_days_min` such days: weekly commuters are half of theirs at home elsewhere.
+    pub share_min_after_office: f64,
     /// Days after hiring in which only `days_min_after_near` counts: onboarding weeks are spent in hotels.
     pub onboarding_days: u16,
 }
@@ -115,6 +117,7 @@ impl Default for ClaimSettings {
             office_days_min: 3,
             signal_days_min: 3,
             share_min: 0.5,
+            share_min_after_office: 0.66,
             onboarding_days: 10,
         }
     }

@@ -128,6 +128,7 @@ fn detections(settings: &DetectionSettings, range: &mut Ranges<'_>) {
     }
     // No share is larger than 1, and a larger one is asked for.
     range.of_real("share_min", claim.share_min, 0.0, 0.99);
+    range.of_real("share_min_after_office", claim.share_min_after_office, 0.0, 0.99);
     range.of("onboarding_days", claim.onboarding_days, 0, TENURE);
     range.section = "detections.relay.";
     range.of("alert_points", relay.alert_points, 1, POINTS);

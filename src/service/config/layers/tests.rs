@@ -68,6 +68,7 @@ fn a_window_larger_than_its_block_is_refused() {
 fn numbers_that_would_silence_a_detection_are_refused() {
     for (key, value) in [
         ("detections.claim.share_min", "1.0"),
+        ("detections.claim.share_min_after_office", "1.0"),
         ("detections.travel.speed_kmh_max", "nan"),
         ("detections.travel.distance_km_min", "-1.0"),
         ("detections.window.allowed_lateness_ms", "-86400000000"),
