@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use crate::detections::claims;
 use crate::detections::settings::ClaimSettings;
+use crate::model::territories::is_in_country;
 use crate::model::{
     AccountKind, Detection, Evidence, EvidencePlace, Finding, Guard, Measure, NetworkClass, Observation, Place, Rule,
     Severity, Strength, Terms, attack,
@@ -217,7 +218,9 @@ impl<'a> Away<'a> {
     fn days_needed(&self, seen: &Observation<'_>, day: i32, elsewhere: Elsewhere, settings: &ClaimSettings) -> u16 {
         let mut needed = settings.days_min;
         let was_there = self.facts.near().count() > 0 || elsewhere.is_usual(settings);
-        if was_there || is_onboarding(seen, day, settings) {
+        // A border alone may be a river away.
+        let is_border_alone = seen.claim.terms.point.is_none();
+        if was_there || is_border_alone || is_onboarding(seen, day, settings) {
             needed = needed.max(settings.days_min_after_near);
         }
         if self.independent < 2 && seen.claim.terms.kind == AccountKind::Employee {
@@ -273,9 +276,11 @@ pub fn detect(
     let places = away.places();
     let place = places.first().copied().or(seen.place.map(Arc::as_ref))?;
     let is_alert = judged.is_alert();
-    let gap_km = claims::gap_km(place, seen.claim.terms, settings);
-    let crosses_border = !seen.claim.terms.country.is_empty() && seen.claim.terms.country != place.country;
-    let severity = match (is_alert, crosses_border || away.independent > 1) {
+    let gap_km = (seen.claim.terms.point).map(|_| claims::gap_km(place, seen.claim.terms, settings));
+    let terms = seen.claim.terms;
+    let is_measured = terms.point.is_some();
+    let crosses_border = is_measured && !terms.country.is_empty() && !is_in_country(&place.country, &terms.country);
+    let severity = match (is_alert, crosses_border || is_measured && away.independent > 1) {
         (false, _) => Severity::Low,
         (true, true) => Severity::High,
         (true, false) => Severity::Medium,
@@ -319,16 +324,18 @@ fn is_onboarding(seen: &Observation<'_>, day: i32, settings: &ClaimSettings) -> 
         .is_some_and(|hired| day >= hired && day - hired < i32::from(settings.onboarding_days))
 }
 
-fn measures(judged: &Judged, gap_km: f64, away: &Away<'_>) -> Vec<Measure> {
+fn measures(judged: &Judged, gap_km: Option<f64>, away: &Away<'_>) -> Vec<Measure> {
     let elsewhere = judged.elsewhere.days();
     let mut measures = vec![
         Measure::against("days_away", f64::from(judged.away), f64::from(judged.needed)),
         Measure::shown("days_located", f64::from(judged.located)),
         Measure::against("share_away", (judged.share * 100.0).round() / 100.0, judged.share_min),
-        Measure::against("unexplained_distance_km", gap_km.round(), 0.0),
+    ];
+    measures.extend(gap_km.map(|gap_km| Measure::against("unexplained_distance_km", gap_km.round(), 0.0)));
+    measures.extend([
         Measure::shown("networks", cast(away.networks.len())),
         Measure::shown("independent_networks", cast(away.independent)),
-    ];
+    ]);
     measures.extend((elsewhere > 0).then(|| Measure::shown("days_elsewhere", f64::from(elsewhere))));
     measures
 }
@@ -405,7 +412,10 @@ fn guards(seen: &Observation<'_>, away: &Away<'_>, judged: &Judged, settings: &C
         ),
         Guard::ran(
             "error_radius",
-            format!("taken off, and nothing below {:.0} km counts", settings.distance_km_min),
+            match seen.claim.terms.point {
+                Some(_) => format!("taken off, and nothing below {:.0} km counts", settings.distance_km_min),
+                None => "the claim names a country alone: no distance was measured, so more days are needed".to_owned(),
+            },
         ),
         Guard::ran(
             "explained_network",

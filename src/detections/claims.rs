@@ -4,6 +4,7 @@ use crate::detections::settings::ClaimSettings;
 use crate::model::claim::ClaimedPoint;
 use crate::model::geo::Point;
 use crate::model::link::LinkClaim;
+use crate::model::territories::is_in_country;
 use crate::model::{AccountKind, Place, Terms, Travel};
 use crate::window::account::ClaimDistance;
 use crate::window::entity::Tie;
@@ -18,14 +19,15 @@ pub(super) fn compare(
     if !terms.names_a_place() {
         return ClaimDistance::Unknown;
     }
-    if terms.allowed_countries.contains(&place.country) {
+    let mut allowed = terms.allowed_countries.iter();
+    if allowed.any(|country| is_in_country(&place.country, country)) {
         return ClaimDistance::Near;
     }
     let is_away = match terms.point {
         Some(claimed) => claimed
             .point
             .is_beyond(place.point, explained_km(claimed, place, settings)),
-        None => !place.country.is_empty() && place.country != terms.country,
+        None => !place.country.is_empty() && !is_in_country(&place.country, &terms.country),
     };
     if !is_away && !can_be_near(place, terms, settings) {
         return ClaimDistance::Unknown;
@@ -90,6 +92,7 @@ pub(super) fn contradict(a: &LinkClaim<'_>, b: &LinkClaim<'_>) -> bool {
             let apart_km = points.map_or(0.0, |(a, b)| a.distance_km(b));
             apart_km > f64::from(radius_a.max(100)) + f64::from(radius_b.max(100))
         }
+        _ if is_in_country(a.country, b.country) != is_in_country(b.country, a.country) => false,
         // Of what both name: a claim of a country alone does not contradict one of a city in it.
         _ => [(a.country, b.country), (a.region, b.region), (a.city, b.city)]
             .iter()
@@ -179,5 +182,35 @@ mod tests {
             assert_eq!(compared("US", Some(claimed_radius_km), &seen), expected, "{seen:?}");
         }
         assert_eq!(compared("US", None, &place("US", 10.0, 2_500)), ClaimDistance::Near);
+    }
+
+    #[test]
+    fn a_claim_of_a_country_alone_holds_in_its_territories() {
+        for (claimed, seen, expected) in [
+            ("GB", "IM", ClaimDistance::Near),
+            ("US", "PR", ClaimDistance::Near),
+            ("PR", "US", ClaimDistance::Away),
+            ("CA", "US", ClaimDistance::Away),
+            ("CA", "", ClaimDistance::Near),
+        ] {
+            assert_eq!(
+                compared(claimed, None, &place(seen, 10.0, 50)),
+                expected,
+                "{claimed}: {seen}"
+            );
+        }
+        let claim = |country| LinkClaim {
+            country,
+            ..LinkClaim::default()
+        };
+        for (one, other, expected) in [
+            ("GB", "IM", false),
+            ("IM", "JE", true),
+            ("US", "CA", true),
+            ("US", "US", false),
+        ] {
+            assert_eq!(contradict(&claim(one), &claim(other)), expected, "{one}, {other}");
+            assert_eq!(contradict(&claim(other), &claim(one)), expected, "{other}, {one}");
+        }
     }
 }

@@ -8,6 +8,7 @@ use crate::model::Scale;
 use crate::model::claim::ClaimedPoint;
 use crate::model::geo::Point;
 use crate::model::place::CITY_RADIUS_KM;
+use crate::model::territories::is_in_country;
 
 use super::fold::fold;
 use super::places::{PlaceRecord, PlaceTable};
@@ -169,26 +170,32 @@ impl<'a> Candidates<'a> {
         }))
     }
 
-    /// Those of `found` that lie in the named country and region, where these are named.
+    /// Those of `found` that lie in the named country and region, where these are named. Where none does in the country
+    /// itself, those in its territories.
     fn matching(&self, found: Option<&Vec<(&'a PlaceRecord, u32)>>, named: &NamedPlace) -> Vec<(&'a PlaceRecord, u32)> {
         let strings = self.places.strings();
         let region = fold(&named.region);
         let state = us_states::code(&named.region).map(str::to_lowercase);
-        let lies_inside = |record: &PlaceRecord| {
-            let in_country = named.country.is_empty() || strings.get(record.country) == named.country;
+        let in_region = |record: &PlaceRecord, others: &[&str]| {
             let spellings = [strings.get(record.region), strings.get(record.region_name)];
-            let in_region = region.is_empty()
-                || spellings
-                    .iter()
-                    .any(|spelling| fold(spelling) == region || Some(fold(spelling)) == state);
-            in_country && in_region
+            let mut spellings = spellings.iter().chain(others).map(|spelling| fold(spelling));
+            region.is_empty() || spellings.any(|spelling| spelling == region || Some(&spelling) == state.as_ref())
         };
-        found
-            .into_iter()
-            .flatten()
-            .filter(|(record, _)| lies_inside(record))
-            .copied()
-            .collect()
+        let found = found.into_iter().flatten().copied();
+        let inside = found.clone().filter(|(record, _)| {
+            let in_country = named.country.is_empty() || strings.get(record.country) == named.country;
+            in_country && in_region(record, &[])
+        });
+        let inside: Vec<_> = inside.collect();
+        if !inside.is_empty() {
+            return inside;
+        }
+        // San Juan, PR, US: what a database calls the country is the region of who says so.
+        let in_territory = |record: &PlaceRecord| {
+            let country = strings.get(record.country);
+            is_in_country(country, &named.country) && in_region(record, &[country])
+        };
+        found.filter(|(record, _)| in_territory(record)).collect()
     }
 
     fn area(&self, record: &PlaceRecord) -> (&'a str, &'a str) {
@@ -243,6 +250,8 @@ mod tests {
             ("US", "MO", "Missouri", "Springfield", 37.21, -93.29, 60_000),
             ("BR", "SP", "São Paulo", "São Paulo", -23.55, -46.63, 5_000_000),
             ("ES", "MU", "Texas", "Nowhere", 37.99, -1.13, 10),
+            ("PR", "", "", "San Juan", 18.47, -66.11, 20_000),
+            ("PR", "", "", "Austin", 18.20, -66.50, 1_000_000),
         ];
         let mut records = PlaceRecords::default();
         for (country, region, region_name, city, latitude, longitude, _) in rows {
@@ -289,6 +298,17 @@ mod tests {
         }
         near(&answer("US", "Minnesota", "Austin"), 43.67, -92.97, Scale::City);
         near(&answer("", "", "sao paulo"), -23.55, -46.63, Scale::City);
+    }
+
+    #[test]
+    fn a_city_of_a_territory_is_found_in_its_country() {
+        for (country, region) in [("US", ""), ("US", "PR"), ("PR", "")] {
+            near(&answer(country, region, "San Juan"), 18.47, -66.11, Scale::City);
+        }
+        assert!(answer("US", "Texas", "San Juan").complaint.is_some());
+        // The country itself comes first.
+        near(&answer("US", "Texas", "Austin"), 30.27, -97.74, Scale::City);
+        near(&answer("US", "", "Austin"), 30.27, -97.74, Scale::City);
     }
 
     #[test]

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::geo::Point;
 use super::place::{Place, Scale};
+use super::territories::is_in_country;
 
 /// How the person is employed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -195,7 +196,7 @@ impl Travel {
         if let Some(point) = self.point {
             return point.distance_km(place.point) <= TRAVEL_CITY_KM + f64::from(place.radius_km);
         }
-        let in_country = self.country.is_empty() || self.country == place.country;
+        let in_country = self.country.is_empty() || is_in_country(&place.country, &self.country);
         // A city that no database knows, misspelled perhaps, is not the whole country. But where a place has no city, nobody
         // can tell that it is another.
         let is_untold = place.city.is_empty() && !self.country.is_empty();

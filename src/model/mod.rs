@@ -9,6 +9,7 @@ pub mod event_id;
 pub mod geo;
 pub mod network;
 pub mod place;
+pub mod territories;
 pub mod claim;
 pub mod observation;
 pub mod link;
