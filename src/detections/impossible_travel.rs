@@ -19,7 +19,7 @@
 use crate::detections::settings::TravelSettings;
 use crate::model::{
     AccountKind, Detection, Evidence, EvidencePlace, Finding, Guard, Measure, Network, Place, Rule, Severity, Strength,
-    Terms, attack,
+    Terms, Travel, attack,
 };
 use crate::window::account::{AccountFacts, Change, Lateness};
 use crate::window::days::Days;
@@ -314,6 +314,23 @@ impl Leg {
             data_versions: data_versions.to_owned(),
             degraded: change.lateness == Lateness::Beyond,
         })
+    }
+
+    /// Which of the ends a travel covers that is approved for the day: a desktop at home may have been left running.
+    #[must_use]
+    pub fn approved_travel(&self, travel: &Travel, facts: &AccountFacts, spots: &Spots) -> Guard {
+        let is_covered = self.visits.map(|index| {
+            let end = facts.visits().get(index);
+            let end = end.and_then(|visit| End::of(visit, facts, spots));
+            end.is_some_and(|end| travel.covers(end.place))
+        });
+        let covered = match is_covered {
+            [true, true] => "covers both places, which nobody reaches so fast",
+            [true, false] => "covers the first place alone",
+            [false, true] => "covers the second place alone",
+            [false, false] => "is for another place",
+        };
+        Guard::ran("approved_travel", format!("approval {} {covered}", travel.ticket))
     }
 
     fn elapsed_ms(&self) -> i64 {

@@ -197,7 +197,12 @@ impl Accounts {
             let published = self
                 .publisher
                 .decide(&brief, facts.episodes_mut(brief.last_ms), outputs);
-            let describe = || leg.finding(account, facts, spots, &change, &settings.travel, seen.data_versions);
+            let describe = || {
+                let mut finding = leg.finding(account, facts, spots, &change, &settings.travel, seen.data_versions)?;
+                let approved = seen.travel.map(|travel| leg.approved_travel(travel, facts, spots));
+                finding.guards.extend(approved);
+                Some(finding)
+            };
             if let Some(((uid, revision), finding)) = published.and_then(|published| Some((published, describe()?))) {
                 let record = self.publisher.record(&finding, uid, revision, position.append_ms);
                 outputs.alerts.push(record);
