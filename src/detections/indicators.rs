@@ -134,7 +134,7 @@ pub fn of<'a>(
         tools
             .iter()
             .filter(|t| is_remote_access(t))
-            .find_map(|t| in_session(t, facts, settings)),
+            .find_map(|t| in_session(t, facts, spots, settings)),
     );
     found
 }
@@ -297,21 +297,64 @@ fn soon_after_hiring<'a>(tool: &'a ToolFact, claim: ClaimRef<'_>, settings: &Rel
     })
 }
 
-fn in_session<'a>(tool: &'a ToolFact, facts: &AccountFacts, settings: &RelaySettings) -> Option<Indicator<'a>> {
+fn in_session<'a>(
+    tool: &'a ToolFact,
+    facts: &AccountFacts,
+    spots: &Spots,
+    settings: &RelaySettings,
+) -> Option<Indicator<'a>> {
     let session = facts.rare().sessions.iter().find(|s| {
-        may_be_on(s, &tool.device, &tool.product, facts)
-            && (covers(s, tool.first_ms, settings) || covers(s, tool.last_ms, settings))
+        let covers = |time_ms| covers(s, time_ms, facts, spots, settings);
+        may_be_on(s, &tool.device, &tool.product, facts) && (covers(tool.first_ms) || covers(tool.last_ms))
     })?;
     let label = format!("{} while VPN session {} was up", tool.name, session.event_id);
     Some(from_tool(tool, Class::ToolInSession, 0, label))
 }
 
-/// Whether a session was up at that time. Without a close it is taken to last a while after it was last seen.
+/// When a session was over, as far as was told, ms: at its close, or when its product told of it on another line, or opened
+/// another one for the same named device, which has one at a time. It has not been seen up since. Whoever hides where they
+/// are may name any device, and ends nothing.
+fn over_ms(session: &SessionFact, facts: &AccountFacts, spots: &Spots) -> Option<i64> {
+    let is_one_device = |other: &SessionFact| {
+        !other.device.is_empty()
+            && other.device.eq_ignore_ascii_case(&session.device)
+            && other.product == session.product
+            && !is_hidden(other, facts, spots)
+    };
+    let sessions = facts.rare().sessions.iter();
+    let later = sessions.filter(|s| s.opened_ms > session.opened_ms && s.opened_ms >= session.seen_ms);
+    let next = later
+        .filter(|s| s.id == session.id || is_one_device(s))
+        .map(|s| s.opened_ms)
+        .min();
+    session.closed_ms.into_iter().chain(next).min()
+}
+
+/// Whether a session comes from a network that hides where its user is.
+fn is_hidden(session: &SessionFact, facts: &AccountFacts, spots: &Spots) -> bool {
+    let spot = session.address.and_then(|address| spot_of(address, facts, spots));
+    spot.is_some_and(|spot| spot.network.class.is_anonymizer())
+}
+
+/// What is known of when a session ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// It was seen up until then, ms, or told to be over.
+    Told(i64),
+    /// Nobody told, so it is taken to last until then, ms.
+    Assumed(i64),
+}
+
+/// When a session ended. Without a word about it, it is taken to last a while after it was last seen.
 #[must_use]
-fn covers(session: &SessionFact, time_ms: i64, settings: &RelaySettings) -> bool {
-    let end_ms = session
-        .closed_ms
-        .unwrap_or(session.seen_ms + i64::from(settings.session_hours) * HOUR_MS);
+pub fn end_of(session: &SessionFact, facts: &AccountFacts, spots: &Spots, settings: &RelaySettings) -> End {
+    let assumed_ms = session.seen_ms + i64::from(settings.session_hours) * HOUR_MS;
+    over_ms(session, facts, spots).map_or(End::Assumed(assumed_ms), End::Told)
+}
+
+/// Whether a session was up at that time.
+fn covers(session: &SessionFact, time_ms: i64, facts: &AccountFacts, spots: &Spots, settings: &RelaySettings) -> bool {
+    let (End::Told(end_ms) | End::Assumed(end_ms)) = end_of(session, facts, spots, settings);
     (session.opened_ms..=end_ms).contains(&time_ms)
 }
 
@@ -349,10 +392,20 @@ fn is_at_session(logon: &RdpFact, from: IpAddr, session: &SessionFact, facts: &A
 
 /// Whether a logon was made while a session was up, or lasted when the session was opened: who drives the laptop from
 /// elsewhere has to be on it before the VPN is.
-fn falls_into(logon: &RdpFact, session: &SessionFact, settings: &RelaySettings) -> bool {
+fn falls_into(
+    logon: &RdpFact,
+    session: &SessionFact,
+    facts: &AccountFacts,
+    spots: &Spots,
+    settings: &RelaySettings,
+) -> bool {
     let lasted_ms = i64::from(settings.logon_minutes) * MINUTE_MS;
-    covers(session, logon.time_ms, settings)
-        || (logon.time_ms..=logon.time_ms.saturating_add(lasted_ms)).contains(&session.opened_ms)
+    // One that moved to this line was opened before, on another.
+    let is_same_before =
+        |s: &SessionFact| s.id == session.id && s.opened_ms < session.opened_ms && s.closed_ms.is_none();
+    let is_opening = || !facts.rare().sessions.iter().any(is_same_before);
+    covers(session, logon.time_ms, facts, spots, settings)
+        || is_opening() && (logon.time_ms..=logon.time_ms.saturating_add(lasted_ms)).contains(&session.opened_ms)
 }
 
 fn remote_desktop<'a>(
@@ -366,7 +419,7 @@ fn remote_desktop<'a>(
         return None;
     }
     let sessions = &facts.rare().sessions;
-    let up = || sessions.iter().filter(|s| falls_into(logon, s, settings));
+    let up = || sessions.iter().filter(|s| falls_into(logon, s, facts, spots, settings));
     let is_there = |s: &SessionFact| is_at_session(logon, from, s, facts, spots);
     // A session that names this very device is its own; another may only be if there is none.
     let is_of_device = |s: &SessionFact| !s.device.is_empty() && s.device.eq_ignore_ascii_case(&logon.device);
@@ -387,15 +440,7 @@ fn remote_desktop<'a>(
         .map_or_else(|| "an unknown place".to_owned(), |place| place.label());
     let (class, points, label) = match session {
         Some(session) => {
-            let via = session
-                .address
-                .map_or_else(|| "an unknown address".to_owned(), |ip| ip.to_string());
-            let label = match logon.time_ms < session.opened_ms {
-                true => format!(
-                    "remote-desktop logon from {from} ({place}) just before the VPN session from {via} was opened"
-                ),
-                false => format!("remote-desktop logon from {from} ({place}) while the VPN session from {via} was up"),
-            };
+            let label = during_session(logon, from, &place, session, end_of(session, facts, spots, settings));
             (Class::RelayInProgress, 4, label)
         }
         None => (
@@ -415,6 +460,32 @@ fn remote_desktop<'a>(
         logon: Some(logon),
         session,
     })
+}
+
+/// What is to be read of a logon beside the session that it fell into, and of what was only taken to be so.
+fn during_session(logon: &RdpFact, from: IpAddr, place: &str, session: &SessionFact, end: End) -> String {
+    let via = session
+        .address
+        .map_or_else(|| "an unknown address".to_owned(), |ip| ip.to_string());
+    if logon.time_ms < session.opened_ms {
+        return format!("remote-desktop logon from {from} ({place}) just before the VPN session from {via} was opened");
+    }
+    let assumed = match end {
+        End::Assumed(end_ms) if logon.time_ms > session.seen_ms => format!(
+            " (no close seen: last seen {} UTC, taken to last until {})",
+            clock(session.seen_ms),
+            clock(end_ms)
+        ),
+        _ => String::new(),
+    };
+    format!("remote-desktop logon from {from} ({place}) while the VPN session from {via} was up{assumed}")
+}
+
+/// `07:05`: hour and minute of a moment, UTC.
+#[must_use]
+pub fn clock(time_ms: i64) -> String {
+    let minutes = time_ms.rem_euclid(DAY_MS) / MINUTE_MS;
+    format!("{:02}:{:02}", minutes / 60, minutes % 60)
 }
 
 fn keep_strongest(found: &mut Vec<Indicator<'_>>) {

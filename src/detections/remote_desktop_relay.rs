@@ -7,7 +7,7 @@
 //! Blind to: a KVM with changed identities and no storage, tools nobody reports, an approved tool in the wrong hands; a
 //! logon from a private address, as from a second computer beside the laptop.
 
-use crate::detections::indicators::{self, Class, Indicator};
+use crate::detections::indicators::{self, Class, End, Indicator};
 use crate::detections::settings::RelaySettings;
 use crate::model::{
     AccountKind, Detection, Evidence, EvidencePlace, Finding, Guard, Measure, Network, Observation, Rule, Severity,
@@ -70,7 +70,7 @@ pub fn detect(
         message: format!("Relay indicators: {account}: {}", labels.join("; ")),
         first_ms: found.iter().map(|i| i.time_ms).min().unwrap_or(seen.order_ms),
         last_ms: found.iter().map(|i| i.time_ms).max().unwrap_or(seen.order_ms),
-        evidence: evidence(account, &found, facts, spots),
+        evidence: evidence(account, &found, facts, spots, settings),
         measures: vec![
             Measure::against("indicator_points", f64::from(points), f64::from(settings.alert_points)),
             Measure::shown(
@@ -85,7 +85,13 @@ pub fn detect(
 }
 
 /// Every indicator, and behind the logons the sessions that they fell into: both ends of a relay.
-fn evidence(account: &str, found: &[Indicator<'_>], facts: &AccountFacts, spots: &Spots) -> Vec<Evidence> {
+fn evidence(
+    account: &str,
+    found: &[Indicator<'_>],
+    facts: &AccountFacts,
+    spots: &Spots,
+    settings: &RelaySettings,
+) -> Vec<Evidence> {
     let mut all: Vec<Evidence> = found.iter().map(|indicator| shown(account, indicator)).collect();
     let mut sessions: Vec<&SessionFact> = Vec::new();
     for indicator in found {
@@ -96,7 +102,8 @@ fn evidence(account: &str, found: &[Indicator<'_>], facts: &AccountFacts, spots:
         let spot = session
             .address
             .and_then(|address| indicators::spot_of(address, facts, spots));
-        all.push(session_shown(account, session, spot, indicator.logon));
+        let end = indicators::end_of(session, facts, spots, settings);
+        all.push(session_shown(account, session, end, spot, indicator.logon));
     }
     all
 }
@@ -122,7 +129,17 @@ fn shown(account: &str, indicator: &Indicator<'_>) -> Evidence {
     }
 }
 
-fn session_shown(account: &str, session: &SessionFact, spot: Option<&Spot>, logon: Option<&RdpFact>) -> Evidence {
+fn session_shown(
+    account: &str,
+    session: &SessionFact,
+    end: End,
+    spot: Option<&Spot>,
+    logon: Option<&RdpFact>,
+) -> Evidence {
+    let (end, end_ms) = match end {
+        End::Told(end_ms) => ("told", end_ms),
+        End::Assumed(end_ms) => ("assumed", end_ms),
+    };
     let place = spot.and_then(|spot| spot.place.as_deref());
     let from = logon.and_then(|logon| logon.place.as_deref());
     let distance_km = place.zip(from).map(|(one, other)| one.point.distance_km(other.point));
@@ -135,10 +152,15 @@ fn session_shown(account: &str, session: &SessionFact, spot: Option<&Spot>, logo
         device: session.device.to_string(),
         address: session.address,
         place: place.map(EvidencePlace::from),
-        facts: distance_km
-            .map(|km| ("distance_to_logon_km".to_owned(), format!("{km:.0}")))
-            .into_iter()
-            .collect(),
+        facts: [
+            ("last_seen_time", session.seen_ms.to_string()),
+            ("end_time", end_ms.to_string()),
+            ("end", end.to_owned()),
+        ]
+        .into_iter()
+        .chain(distance_km.map(|km| ("distance_to_logon_km", format!("{km:.0}"))))
+        .map(|(name, value)| (name.to_owned(), value))
+        .collect(),
         ..spot.map(|spot| on_network(&spot.network)).unwrap_or_default()
     }
 }
