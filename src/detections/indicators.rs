@@ -20,7 +20,7 @@ use std::net::IpAddr;
 use crate::detections::settings::RelaySettings;
 use crate::model::event_id::EventId;
 use crate::model::place::Scale;
-use crate::model::{ClaimRef, ToolKind};
+use crate::model::{ClaimRef, NetworkClass, Place, ToolKind};
 use crate::window::account::{AccountFacts, PeripheralFact, RdpFact, SessionFact, ToolFact};
 use crate::window::origin::Address;
 use crate::window::spots::{Spot, Spots};
@@ -377,17 +377,31 @@ pub fn spot_of<'s>(address: IpAddr, facts: &AccountFacts, spots: &'s Spots) -> O
     Some(spots.get(network.spot))
 }
 
-/// Whether a logon came from where a session comes from: from its line, or from what may be the same line's IPv4 address
-/// where the session has its IPv6 prefix, or the other way round: the same provider in the same city.
+/// Two addresses of one provider that a database puts this close are one town, as far as it can tell, km.
+const ONE_TOWN_KM: f64 = 100.0;
+
+/// Whether a logon came from where a session comes from: from its line, or from what may be another address of it or of a
+/// telephone beside it. A provider has many for one customer (IPv4 and IPv6, shared gateways, a router that dials anew); of
+/// a carrier's gateways none says where the telephone is.
 fn is_at_session(logon: &RdpFact, from: IpAddr, session: &SessionFact, facts: &AccountFacts, spots: &Spots) -> bool {
     let Some(address) = session.address else { return false };
     let is_beside = |spot: &Spot| {
-        let (asn, place) = (spot.network.asn, spot.place.as_deref());
-        let is_city = place.is_some_and(|place| place.scale == Scale::City);
-        let is_other_version = address.is_ipv4() != from.is_ipv4();
-        is_other_version && asn != 0 && asn == logon.network.asn && is_city && place == logon.place.as_deref()
+        let (own, other) = (&spot.network, &logon.network);
+        let is_one_provider = own.asn != 0 && own.asn == other.asn;
+        let is_mobile = own.class == NetworkClass::Mobile;
+        is_one_provider && is_mobile && other.class == NetworkClass::Mobile
+            || (is_one_provider || is_mobile) && is_one_town(spot.place.as_deref(), logon.place.as_deref())
     };
     Address::of(address).is_on_line_of(Address::of(from)) || spot_of(address, facts, spots).is_some_and(is_beside)
+}
+
+/// Whether both are cities, as near as the database can tell them apart.
+fn is_one_town(one: Option<&Place>, other: Option<&Place>) -> bool {
+    one.zip(other).is_some_and(|(one, other)| {
+        let radius_km = f64::from(one.radius_km.max(other.radius_km));
+        let are_cities = one.scale == Scale::City && other.scale == Scale::City;
+        are_cities && one.point.distance_km(other.point) <= radius_km.max(ONE_TOWN_KM)
+    })
 }
 
 /// Whether a logon was made while a session was up, or lasted when the session was opened: who drives the laptop from
@@ -415,7 +429,7 @@ fn remote_desktop<'a>(
     settings: &RelaySettings,
 ) -> Option<Indicator<'a>> {
     let from = logon.address?;
-    if logon.network.class == crate::model::NetworkClass::Corporate {
+    if logon.network.class == NetworkClass::Corporate {
         return None;
     }
     let sessions = &facts.rare().sessions;

@@ -5,7 +5,8 @@
 //! One weak indicator is a signal. An alert takes a remote-desktop logon from outside *during* the owner's VPN
 //! session, or independent indicators that add up; `indicators` has the table of points.
 //! Blind to: a KVM with changed identities and no storage, tools nobody reports, an approved tool in the wrong hands; a
-//! logon from a private address, as from a second computer beside the laptop.
+//! logon from a private address, as from a second computer beside the laptop, or from an address of the session's own
+//! provider in its own town.
 
 use crate::detections::indicators::{self, Class, End, Indicator};
 use crate::detections::settings::RelaySettings;
@@ -28,7 +29,7 @@ pub const RULE: Rule = Rule {
         attack::REMOTE_DESKTOP_PROTOCOL,
         attack::EXTERNAL_REMOTE_SERVICES,
     ],
-    blind_to: "KVM hardware with changed identities, tools no agent reports, approved tools in the wrong hands, and remote-desktop logons from private addresses, as from a second computer beside the laptop",
+    blind_to: "KVM hardware with changed identities, tools no agent reports, approved tools in the wrong hands, and remote-desktop logons from private addresses, as from a second computer beside the laptop, or from an address of the VPN session's own provider in its own town",
 };
 
 /// Judges the account's indicators after one more of them.
@@ -190,7 +191,8 @@ fn guards(settings: &RelaySettings, in_progress: bool, classes: usize) -> Vec<Gu
         Guard::ran("single_indicator", alone),
         Guard::ran(
             "corporate_source",
-            "no logon from a corporate network, or from the session's own line, was counted",
+            "left out: logons from corporate networks, and those from where a session of the account was up, which is its \
+             line, an address of the same provider in the same town, or a gateway of the same mobile carrier",
         ),
         Guard::ran("dock", "a composite USB device alone has one point"),
     ]
