@@ -312,14 +312,13 @@ fn in_session<'a>(
 }
 
 /// When a session was over, as far as was told, ms: at its close, or when its product told of it on another line, or opened
-/// another one for the same named device, which has one at a time. It has not been seen up since. Whoever hides where they
-/// are may name any device, and ends nothing.
+/// another one for the same named device, which has one at a time. It has not been seen up since.
 fn over_ms(session: &SessionFact, facts: &AccountFacts, spots: &Spots) -> Option<i64> {
     let is_one_device = |other: &SessionFact| {
         !other.device.is_empty()
             && other.device.eq_ignore_ascii_case(&session.device)
             && other.product == session.product
-            && !is_hidden(other, facts, spots)
+            && shows_owner(other, facts, spots)
     };
     let sessions = facts.rare().sessions.iter();
     let later = sessions.filter(|s| s.opened_ms > session.opened_ms && s.opened_ms >= session.seen_ms);
@@ -330,10 +329,14 @@ fn over_ms(session: &SessionFact, facts: &AccountFacts, spots: &Spots) -> Option
     session.closed_ms.into_iter().chain(next).min()
 }
 
-/// Whether a session comes from a network that hides where its user is.
-fn is_hidden(session: &SessionFact, facts: &AccountFacts, spots: &Spots) -> bool {
-    let spot = session.address.and_then(|address| spot_of(address, facts, spots));
-    spot.is_some_and(|spot| spot.network.class.is_anonymizer())
+/// Whether a session shows where the account's owner is: the account got in from there, and no network hides who did. The
+/// name of a device is the client's to choose, and anybody may knock.
+fn shows_owner(session: &SessionFact, facts: &AccountFacts, spots: &Spots) -> bool {
+    let spot = |s: &SessionFact| s.address.and_then(|address| spot_of(address, facts, spots));
+    let is_hidden = spot(session).is_some_and(|spot| spot.network.class.is_anonymizer());
+    // One that moved on has got in before, from another line.
+    let mut records = facts.rare().sessions.iter().filter(|s| s.id == session.id);
+    !is_hidden && records.any(|s| spot(s).is_some())
 }
 
 /// What is known of when a session ended.
@@ -435,9 +438,12 @@ fn remote_desktop<'a>(
     let sessions = &facts.rare().sessions;
     let up = || sessions.iter().filter(|s| falls_into(logon, s, facts, spots, settings));
     let is_there = |s: &SessionFact| is_at_session(logon, from, s, facts, spots);
+    // Who comes through what hides people may have opened a session there, to be taken for the owner.
+    let is_owner =
+        |s: &SessionFact| is_there(s) && !logon.network.class.is_anonymizer() && shows_owner(s, facts, spots);
     // A session that names this very device is its own; another may only be if there is none.
     let is_of_device = |s: &SessionFact| !s.device.is_empty() && s.device.eq_ignore_ascii_case(&logon.device);
-    let has_own = up().any(is_of_device);
+    let has_own = up().any(|s| is_of_device(s) && (is_owner(s) || !is_there(s)));
     let may_be_its = |s: &SessionFact| match has_own {
         true => is_of_device(s),
         false => may_be_on(s, &logon.device, &logon.product, facts),
@@ -445,7 +451,7 @@ fn remote_desktop<'a>(
     let elsewhere = up().filter(|s| may_be_its(s) && !is_there(s));
     let session = elsewhere.min_by_key(|s| (s.opened_ms, s.id));
     // Where the account has a session up, on whatever device, its owner is: no outside, unless this device's is elsewhere.
-    if session.is_none() && up().any(is_there) {
+    if session.is_none() && up().any(is_owner) {
         return None;
     }
     let place = logon

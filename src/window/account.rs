@@ -138,7 +138,12 @@ impl AccountFacts {
             self.apply_presence(seen, append_ms, distance, settings, spots, &mut change);
         }
         if rare::concerns(seen) {
-            change.relay_facts = self.rare_mut().apply(seen, settings, &mut change.dropped);
+            let rare = self.rare.get_or_insert_with(|| Box::new(Rare::none()));
+            let assigned = seen.claim.devices;
+            let is_usual = |device: &str| {
+                is_used_for_days(&self.block, device) || assigned.iter().any(|id| id.eq_ignore_ascii_case(device))
+            };
+            change.relay_facts = rare.apply(seen, settings, &is_usual, &mut change.dropped);
         }
         let is_sighting = change.relay_facts && self.rare().has_sightings();
         if change.day_added || change.tie_changed || is_sighting {
@@ -497,6 +502,13 @@ fn ids_kept(settings: &WindowSettings) -> Kept {
         ids_min: EVENT_IDS_MIN,
         kept_ms: i64::from(settings.visits_hours) * HOUR_MS + settings.allowed_lateness_ms,
     }
+}
+
+/// Whether the account used the device of that id on more than one day.
+fn is_used_for_days(block: &Block, device: &str) -> bool {
+    let id = block.find_text(device);
+    let mut devices = block.list::<DeviceFact>().iter();
+    id.is_some_and(|id| devices.any(|device| device.id == id && device.days.count() > 1))
 }
 
 /// Whether an observation of that address came from an origin.

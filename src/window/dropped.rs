@@ -5,7 +5,7 @@
 //! | `visits_full` | `visits_max` | a located sign-in that came late and is older than all of a full ring |
 //! | `networks_full` | `networks_max` | a network shared by design, else one of a single day, else any; longest unused first |
 //! | `devices_full` | `devices_max` | the device longest unused |
-//! | `sessions_full` | `sessions_max` | a VPN session that is over, else any; not seen for longest first |
+//! | `sessions_full` | `sessions_max` | a VPN session that is over, else one of a device that is new to the account, else of the device with most |
 //! | `tools_full` | `sightings_max` | the tool or VPN brand not seen for longest |
 //! | `peripherals_full` | `sightings_max` | the peripheral not attached for longest |
 //! | `logons_full` | `rdp_logons_max` | the oldest remote-desktop logon |

@@ -163,13 +163,20 @@ impl Rare {
         seen.min()
     }
 
-    /// Folds what an observation says of tools, peripherals, logons and sessions. Says whether it was anything.
-    pub(super) fn apply(&mut self, seen: &Observation<'_>, settings: &WindowSettings, dropped: &mut Dropped) -> bool {
+    /// Folds what an observation says of tools, peripherals, logons and sessions. `is_usual` says which devices the account
+    /// is known to use. Says whether it was anything.
+    pub(super) fn apply(
+        &mut self,
+        seen: &Observation<'_>,
+        settings: &WindowSettings,
+        is_usual: &dyn Fn(&str) -> bool,
+        dropped: &mut Dropped,
+    ) -> bool {
         let mut is_fact = false;
         let event = seen.event;
         match event.kind {
             EventKind::VpnOpen | EventKind::VpnRenew | EventKind::VpnClose => {
-                sessions::apply(&mut self.sessions, seen, settings.sessions_max, dropped);
+                sessions::apply(&mut self.sessions, seen, settings.sessions_max, is_usual, dropped);
                 is_fact = true;
             }
             EventKind::RdpLogon if event.outcome == Outcome::Success => {
@@ -434,6 +441,7 @@ mod tests {
                 rare.apply(
                     &seen(event, time_ms, &claim, &Arc::default()),
                     &WindowSettings::default(),
+                    &|_| true,
                     &mut Dropped::default(),
                 );
             }
@@ -475,7 +483,11 @@ mod tests {
             };
             let (network, settings) = (Arc::default(), WindowSettings::default());
             let seen = seen(&event, time_ms, &claim, &network);
-            assert_eq!(rare.apply(&seen, &settings, &mut Dropped::default()), is_news, "{id}");
+            assert_eq!(
+                rare.apply(&seen, &settings, &|_| true, &mut Dropped::default()),
+                is_news,
+                "{id}"
+            );
         }
         let shown = |p: &PeripheralFact| (p.time_ms, p.event_id.to_string(), [p.keyboard, p.mouse]);
         let kept: Vec<_> = rare.peripherals.iter().map(shown).collect();

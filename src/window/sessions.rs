@@ -34,11 +34,12 @@ pub struct SessionFact {
     pub product: Box<str>,
 }
 
-/// Folds what an observation says of a session.
+/// Folds what an observation says of a session. `is_usual` says which devices the account is known to use.
 pub(super) fn apply(
     sessions: &mut Vec<SessionFact>,
     seen: &Observation<'_>,
     sessions_max: usize,
+    is_usual: &dyn Fn(&str) -> bool,
     dropped: &mut Dropped,
 ) {
     let event = seen.event;
@@ -71,14 +72,22 @@ pub(super) fn apply(
         None => added.insert(0, SessionFact::of(id, device, seen)),
     }
     for session in added {
-        dropped.add(FullList::Sessions, make_room_for_session(sessions, sessions_max));
+        dropped.add(
+            FullList::Sessions,
+            make_room_for_session(sessions, sessions_max, is_usual),
+        );
         sessions.push(session);
     }
 }
 
 /// Frees a place where there is none, and says how many sessions were given up. Those that are over give way first, then
-/// those of the device that has most: a telephone that opens one session after the other leaves the laptop its own.
-fn make_room_for_session(sessions: &mut Vec<SessionFact>, sessions_max: usize) -> usize {
+/// those of devices that are new, whose names are the client's to choose, then those of the device that has most: a
+/// telephone that opens one session after the other leaves the laptop its own.
+fn make_room_for_session(
+    sessions: &mut Vec<SessionFact>,
+    sessions_max: usize,
+    is_usual: &dyn Fn(&str) -> bool,
+) -> usize {
     if sessions.len() < sessions_max.max(1) {
         return 0;
     }
@@ -90,7 +99,7 @@ fn make_room_for_session(sessions: &mut Vec<SessionFact>, sessions_max: usize) -
     };
     make_room(sessions, sessions_max, |s| {
         let is_up = s.closed_ms.is_none() && !has_moved(s);
-        (is_up, Reverse(of_device(s)), s.seen_ms)
+        (is_up, is_usual(&s.device), Reverse(of_device(s)), s.seen_ms)
     })
 }
 
@@ -213,7 +222,7 @@ mod tests {
                 travel: None,
                 data_versions: "",
             };
-            apply(&mut sessions, &seen, SESSIONS_MAX, &mut Dropped::default());
+            apply(&mut sessions, &seen, SESSIONS_MAX, &|_| true, &mut Dropped::default());
         }
         sessions
     }
