@@ -18,6 +18,7 @@ use std::borrow::Cow;
 use std::net::IpAddr;
 
 use crate::detections::settings::RelaySettings;
+use crate::model::claim::DeviceIdsRef;
 use crate::model::event_id::EventId;
 use crate::model::place::Scale;
 use crate::model::{ClaimRef, NetworkClass, Place, ToolKind};
@@ -113,7 +114,7 @@ pub fn of<'a>(
     at_ms: i64,
     settings: &RelaySettings,
 ) -> Vec<Indicator<'a>> {
-    let mut found = sightings(facts, spots, at_ms, settings);
+    let mut found = sightings(facts, spots, claim, at_ms, settings);
     let tools: Vec<&ToolFact> = unapproved_tools(facts, at_ms, settings).collect();
     found.extend(several_tools(&tools, settings));
     found.extend(
@@ -134,7 +135,7 @@ pub fn of<'a>(
         tools
             .iter()
             .filter(|t| is_remote_access(t))
-            .find_map(|t| in_session(t, facts, spots, settings)),
+            .find_map(|t| in_session(t, facts, spots, claim.devices, settings)),
     );
     found
 }
@@ -145,13 +146,14 @@ pub fn of<'a>(
 pub fn sightings<'a>(
     facts: &'a AccountFacts,
     spots: &Spots,
+    claim: ClaimRef<'_>,
     at_ms: i64,
     settings: &RelaySettings,
 ) -> Vec<Indicator<'a>> {
     let since_ms = since_ms(at_ms, settings);
     let logons = facts.rare().rdp_logons.iter().filter(|logon| logon.time_ms >= since_ms);
     let mut found: Vec<Indicator<'a>> = logons
-        .filter_map(|logon| remote_desktop(logon, facts, spots, settings))
+        .filter_map(|logon| remote_desktop(logon, facts, spots, claim.devices, settings))
         .collect();
     keep_strongest(&mut found);
     let peripherals: Vec<&PeripheralFact> = facts
@@ -301,11 +303,12 @@ fn in_session<'a>(
     tool: &'a ToolFact,
     facts: &AccountFacts,
     spots: &Spots,
+    assigned: DeviceIdsRef<'_>,
     settings: &RelaySettings,
 ) -> Option<Indicator<'a>> {
     let session = facts.rare().sessions.iter().find(|s| {
         let covers = |time_ms| covers(s, time_ms, facts, spots, settings);
-        may_be_on(s, &tool.device, &tool.product, facts) && (covers(tool.first_ms) || covers(tool.last_ms))
+        may_be_on(s, &tool.device, &tool.product, facts, assigned) && (covers(tool.first_ms) || covers(tool.last_ms))
     })?;
     let label = format!("{} while VPN session {} was up", tool.name, session.event_id);
     Some(from_tool(tool, Class::ToolInSession, 0, label))
@@ -362,13 +365,32 @@ fn covers(session: &SessionFact, time_ms: i64, facts: &AccountFacts, spots: &Spo
 }
 
 /// Whether a session may be one of the device that a product calls so. A gateway and an agent have ids of their own for
-/// one laptop, so ids tell devices apart only if one product gave both, or the account never worked at that device: a
-/// server it looks after is no laptop with a session.
-fn may_be_on(session: &SessionFact, device: &str, product: &str, facts: &AccountFacts) -> bool {
+/// one laptop, so ids tell devices apart only if one product gave both, or if the account would be known to work at the
+/// device and is not: a server it looks after is no laptop with a session. Of an agent that tells of no sign-ins nobody
+/// knows the ids, unless the roster does.
+fn may_be_on(
+    session: &SessionFact,
+    device: &str,
+    product: &str,
+    facts: &AccountFacts,
+    assigned: DeviceIdsRef<'_>,
+) -> bool {
+    let is_known = || {
+        facts.device_of(device).is_some()
+            || assigned.iter().any(|id| id.eq_ignore_ascii_case(device))
+            || !tells_of_sign_ins(product, facts)
+    };
     session.device.is_empty()
         || device.is_empty()
         || session.device.eq_ignore_ascii_case(device)
-        || *session.product != *product && facts.device_of(device).is_some()
+        || *session.product != *product && is_known()
+}
+
+/// Whether the account was seen to sign in by that product.
+fn tells_of_sign_ins(product: &str, facts: &AccountFacts) -> bool {
+    let networks = facts.networks().iter().map(|network| network.product);
+    let mut products = networks.chain(facts.visits().iter().map(|visit| visit.product));
+    products.any(|known| facts.text(known) == product)
 }
 
 /// Where the account's window says that an address is.
@@ -429,6 +451,7 @@ fn remote_desktop<'a>(
     logon: &'a RdpFact,
     facts: &'a AccountFacts,
     spots: &Spots,
+    assigned: DeviceIdsRef<'_>,
     settings: &RelaySettings,
 ) -> Option<Indicator<'a>> {
     let from = logon.address?;
@@ -446,7 +469,7 @@ fn remote_desktop<'a>(
     let has_own = up().any(|s| is_of_device(s) && (is_owner(s) || !is_there(s)));
     let may_be_its = |s: &SessionFact| match has_own {
         true => is_of_device(s),
-        false => may_be_on(s, &logon.device, &logon.product, facts),
+        false => may_be_on(s, &logon.device, &logon.product, facts, assigned),
     };
     let elsewhere = up().filter(|s| may_be_its(s) && !is_there(s));
     let session = elsewhere.min_by_key(|s| (s.opened_ms, s.id));

@@ -206,7 +206,7 @@ impl Known {
         spots: &Spots,
         settings: &DetectionSettings,
     ) {
-        let found = indicators::sightings(facts, spots, seen.order_ms, &settings.relay);
+        let found = indicators::sightings(facts, spots, seen.claim, seen.order_ms, &settings.relay);
         let labels = |wanted: fn(Class) -> bool| {
             let labels = found.iter().filter(|i| wanted(i.class)).map(|i| i.label.to_string());
             distinct(labels.collect())
