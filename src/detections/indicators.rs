@@ -351,11 +351,15 @@ pub enum End {
     Assumed(i64),
 }
 
-/// When a session ended. Without a word about it, it is taken to last a while after it was last seen.
+/// When a session ended. Without a word about it, it is taken to last a while after it was last seen; a next session that
+/// is opened later than that does not say that it lasted until then.
 #[must_use]
 pub fn end_of(session: &SessionFact, facts: &AccountFacts, spots: &Spots, settings: &RelaySettings) -> End {
     let assumed_ms = session.seen_ms + i64::from(settings.session_hours) * HOUR_MS;
-    over_ms(session, facts, spots).map_or(End::Assumed(assumed_ms), End::Told)
+    match over_ms(session, facts, spots) {
+        Some(told_ms) if session.closed_ms.is_some() || told_ms <= assumed_ms => End::Told(told_ms),
+        _ => End::Assumed(assumed_ms),
+    }
 }
 
 /// Whether a session was up at that time.
