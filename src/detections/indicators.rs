@@ -20,6 +20,7 @@ use std::net::IpAddr;
 use crate::detections::settings::RelaySettings;
 use crate::model::claim::DeviceIdsRef;
 use crate::model::event_id::EventId;
+use crate::model::kvm;
 use crate::model::place::Scale;
 use crate::model::{ClaimRef, NetworkClass, Place, ToolKind};
 use crate::window::account::{AccountFacts, PeripheralFact, RdpFact, SessionFact, ToolFact};
@@ -162,7 +163,7 @@ pub fn sightings<'a>(
         .iter()
         .filter(|p| p.time_ms >= since_ms)
         .collect();
-    kvm(&peripherals, &mut found);
+    kvm_hardware(&peripherals, &mut found);
     found.extend(unapproved_tools(facts, at_ms, settings).filter_map(tool_sighting));
     found
 }
@@ -542,33 +543,8 @@ fn keep_strongest(found: &mut Vec<Indicator<'_>>) {
     found.truncate(LOGONS_SHOWN);
 }
 
-/// KVM-over-IP products by the names their public firmware gives to USB gadget and display (PiKVM kvmd, TinyPilot,
-/// JetKVM, Sipeed NanoKVM, GL.iNet, BliKVM sources). All can be changed by the owner, so they are points, not proof.
-const KVM_NAMES: [&str; 10] = [
-    "pikvm",
-    "tinypilot",
-    "jetkvm",
-    "nanokvm",
-    "glkvm",
-    "gl-rm1",
-    "blikvm",
-    "cafebabe",
-    "usb emulation device",
-    "6b65796d696d6570690",
-];
-/// USB ids that belong to KVM firmware alone (pid.codes 1209:eda2 and eda3, Sipeed 3346:1009).
-const KVM_USB_IDS: [&str; 3] = ["1209:eda2", "1209:eda3", "3346:1009"];
-
-/// Whether a name or USB id is a known KVM's; gives the telling part.
-fn kvm_name<'a>(text: &str) -> Option<&'a str> {
-    let lower = text.to_ascii_lowercase();
-    KVM_NAMES.into_iter().find(|name| lower.contains(name))
-}
-
-fn kvm<'a>(peripherals: &[&'a PeripheralFact], found: &mut Vec<Indicator<'a>>) {
-    let by_usb = peripherals
-        .iter()
-        .find(|p| kvm_name(&p.name).is_some() || KVM_USB_IDS.contains(&&*p.usb_id));
+fn kvm_hardware<'a>(peripherals: &[&'a PeripheralFact], found: &mut Vec<Indicator<'a>>) {
+    let by_usb = peripherals.iter().find(|p| kvm::is_usb_device(&p.name, &p.usb_id));
     if let Some(p) = by_usb {
         found.push(from_peripheral(
             p,
@@ -577,7 +553,7 @@ fn kvm<'a>(peripherals: &[&'a PeripheralFact], found: &mut Vec<Indicator<'a>>) {
             &format!("USB device {} {}", p.usb_id, p.name),
         ));
     }
-    let by_display = peripherals.iter().find(|p| kvm_name(&p.edid).is_some());
+    let by_display = peripherals.iter().find(|p| kvm::is_name(&p.edid));
     if let Some(p) = by_display {
         found.push(from_peripheral(p, Class::KvmDisplay, 3, &format!("display {}", p.edid)));
     }

@@ -6,6 +6,7 @@
 pub mod account;
 pub mod event;
 pub mod event_id;
+pub mod kvm;
 pub mod geo;
 pub mod network;
 pub mod place;

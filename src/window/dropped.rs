@@ -7,7 +7,7 @@
 //! | `devices_full` | `devices_max` | the device longest unused |
 //! | `sessions_full` | `sessions_max` | a VPN session that is over, else one of a device that is new to the account, else of the device with most |
 //! | `tools_full` | `sightings_max` | the tool or VPN brand not seen for longest |
-//! | `peripherals_full` | `sightings_max` | the peripheral not attached for longest |
+//! | `peripherals_full` | `sightings_max` | a lone keyboard, mouse or stick, else any that no KVM's name has, else any; not attached for longest first |
 //! | `logons_full` | `rdp_logons_max` | the oldest remote-desktop logon |
 //! | `ties_full` | `ties_max` | an account of a device or network (`entity`): one that came by once, else a further one |
 

@@ -11,7 +11,7 @@ pub use super::sessions::SessionFact;
 use super::settings::WindowSettings;
 use super::{day_at, sessions};
 use crate::model::event_id::EventId;
-use crate::model::{EventKind, Network, NetworkClass, Observation, Outcome, Place, Tool, ToolKind};
+use crate::model::{EventKind, Network, NetworkClass, Observation, Outcome, Place, Tool, ToolKind, kvm};
 
 /// Facts that most accounts have none of, so that their windows have no room for them.
 #[derive(Clone, Debug, PartialEq)]
@@ -22,7 +22,7 @@ pub struct Rare {
     pub tools: Vec<ToolFact>,
     /// Peripherals attached.
     pub peripherals: Vec<PeripheralFact>,
-    /// Remote-desktop logons to the account's devices.
+    /// Remote-desktop logons to the account's devices, from public addresses that are not the company's.
     pub rdp_logons: Vec<RdpFact>,
     /// Open alerts.
     pub episodes: Episodes,
@@ -101,15 +101,18 @@ pub struct RdpFact {
 /// Whether an observation brings a fact of this sort.
 pub(super) fn concerns(seen: &Observation<'_>) -> bool {
     let event = seen.event;
-    let kind = matches!(
-        event.kind,
-        EventKind::VpnOpen
-            | EventKind::VpnRenew
-            | EventKind::VpnClose
-            | EventKind::RdpLogon
-            | EventKind::PeripheralAttached
-    );
+    let kind = match event.kind {
+        EventKind::VpnOpen | EventKind::VpnRenew | EventKind::VpnClose | EventKind::PeripheralAttached => true,
+        EventKind::RdpLogon => counts(seen),
+        _ => false,
+    };
     kind || event.tool.is_some() || vpn_brand(seen).is_some()
+}
+
+/// Whether a remote-desktop logon may be one from outside. Others would take the places of those.
+fn counts(seen: &Observation<'_>) -> bool {
+    let event = seen.event;
+    event.outcome == Outcome::Success && event.source_ip.is_some() && seen.network.class != NetworkClass::Corporate
 }
 
 impl Rare {
@@ -179,7 +182,7 @@ impl Rare {
                 sessions::apply(&mut self.sessions, seen, settings.sessions_max, is_usual, dropped);
                 is_fact = true;
             }
-            EventKind::RdpLogon if event.outcome == Outcome::Success => {
+            EventKind::RdpLogon if counts(seen) => {
                 if (self.rdp_logons.iter()).any(|r| is_of(seen, r.time_ms, &r.event_id, &r.product)) {
                     return false;
                 }
@@ -229,7 +232,9 @@ impl Rare {
                 }
             }
             None => {
-                let gone = make_room(&mut self.peripherals, sightings_max, |p| p.time_ms);
+                let gone = make_room(&mut self.peripherals, sightings_max, |p| {
+                    (p.is_kvm(), !p.is_plain(), p.time_ms)
+                });
                 dropped.add(FullList::Peripherals, gone);
                 self.peripherals.push(fact);
             }
@@ -298,6 +303,17 @@ impl ToolFact {
 }
 
 impl PeripheralFact {
+    /// Whether it is hardware to operate a computer from elsewhere, by what it calls itself.
+    fn is_kvm(&self) -> bool {
+        kvm::is_usb_device(&self.name, &self.usb_id) || kvm::is_name(&self.edid)
+    }
+
+    /// Whether it is a lone keyboard, mouse or stick, as everybody plugs in.
+    fn is_plain(&self) -> bool {
+        let shown = [self.keyboard, self.mouse, self.storage];
+        self.edid.is_empty() && shown.into_iter().filter(|part| *part).count() <= 1
+    }
+
     /// Whether both are one thing attached to one device.
     fn is_same_thing(&self, other: &Self) -> bool {
         self.device == other.device && self.usb_id == other.usb_id && self.name == other.name && self.edid == other.edid
