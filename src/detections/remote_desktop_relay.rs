@@ -46,9 +46,8 @@ pub fn detect(
     }
     let found = indicators::of(facts, spots, seen.claim, seen.order_ms, settings);
     let points = indicators::points(&found);
-    let mut classes: Vec<Class> = found.iter().map(|i| i.class).collect();
-    classes.sort_unstable();
-    classes.dedup();
+    let classes = distinct(&found, |i| i.class);
+    let events = distinct(&found, |i| (i.event_id, i.product));
     let in_progress = classes.contains(&Class::RelayInProgress);
     let is_alert = points >= settings.alert_points && (in_progress || classes.len() > 1);
     if points < 2 {
@@ -60,7 +59,6 @@ pub fn detect(
         (true, _) => Severity::Medium,
     };
     let account = seen.event.account.as_str();
-    let labels: Vec<&str> = found.iter().map(|i| i.label.as_ref()).collect();
     Some(Finding {
         detection: Detection::RemoteDesktopRelay,
         strength: if is_alert { Strength::Alert } else { Strength::Signal },
@@ -68,21 +66,40 @@ pub fn detect(
         confidence: u8::try_from(30 + u32::from(points.min(10)) * 6).unwrap_or(90),
         subject: account.to_owned(),
         accounts: vec![account.to_owned()],
-        message: format!("Relay indicators: {account}: {}", labels.join("; ")),
+        message: message(account, &found, classes.len(), events.len()),
         first_ms: found.iter().map(|i| i.time_ms).min().unwrap_or(seen.order_ms),
         last_ms: found.iter().map(|i| i.time_ms).max().unwrap_or(seen.order_ms),
         evidence: evidence(account, &found, facts, spots, settings),
         measures: vec![
             Measure::against("indicator_points", f64::from(points), f64::from(settings.alert_points)),
-            Measure::shown(
-                "indicator_classes",
-                f64::from(u8::try_from(classes.len()).unwrap_or(u8::MAX)),
-            ),
+            Measure::shown("indicator_classes", count(classes.len())),
+            Measure::shown("indicator_events", count(events.len())),
         ],
-        guards: guards(settings, in_progress, classes.len()),
+        guards: guards(settings, &found, in_progress, classes.len(), events.len()),
         data_versions: seen.data_versions.to_owned(),
         degraded: change.lateness == Lateness::Beyond,
     })
+}
+
+fn message(account: &str, found: &[Indicator<'_>], classes: usize, events: usize) -> String {
+    let labels: Vec<&str> = found.iter().map(|i| i.label.as_ref()).collect();
+    let one_event = match classes > 1 && events == 1 {
+        true => " (all from one event)",
+        false => "",
+    };
+    format!("Relay indicators: {account}: {}{one_event}", labels.join("; "))
+}
+
+/// What differs among the indicators that have points. Those without are shown only.
+fn distinct<'f, T: Ord>(found: &'f [Indicator<'_>], of: impl Fn(&'f Indicator<'_>) -> T) -> Vec<T> {
+    let mut all: Vec<T> = found.iter().filter(|i| i.points > 0).map(of).collect();
+    all.sort_unstable();
+    all.dedup();
+    all
+}
+
+fn count(number: usize) -> f64 {
+    f64::from(u8::try_from(number).unwrap_or(u8::MAX))
 }
 
 /// Every indicator, and behind the logons the sessions that they fell into: both ends of a relay.
@@ -176,15 +193,25 @@ fn on_network(network: &Network) -> Evidence {
     }
 }
 
-fn guards(settings: &RelaySettings, in_progress: bool, classes: usize) -> Vec<Guard> {
-    let approved = match settings.approved_tools.len() {
-        0 => "no tool is approved in the configuration".to_owned(),
-        count => format!("{count} tools are approved, the one seen is none of them"),
+fn guards(
+    settings: &RelaySettings,
+    found: &[Indicator<'_>],
+    in_progress: bool,
+    classes: usize,
+    events: usize,
+) -> Vec<Guard> {
+    let has_tool = found.iter().any(|i| i.class == Class::RemoteTool);
+    let approved = match (has_tool, settings.approved_tools.len()) {
+        (false, _) => "no remote-access tool is among the indicators".to_owned(),
+        (true, 0) => "no tool is approved in the configuration".to_owned(),
+        (true, count) => format!("{count} tools are approved, the one seen is none of them"),
     };
-    let alone = if in_progress {
-        "a logon during the owner's VPN session stands on its own".to_owned()
-    } else {
-        format!("{classes} kinds of indicator that add up; one alone is a signal")
+    let alone = match (in_progress, events) {
+        (true, _) => "a logon during the owner's VPN session stands on its own".to_owned(),
+        (false, 1) if classes > 1 => {
+            format!("{classes} facts of one event add up; the first of them alone is a signal")
+        }
+        (false, _) => format!("{classes} kinds of indicator in {events} events; one alone is a signal"),
     };
     vec![
         Guard::ran("approved_tools", approved),
