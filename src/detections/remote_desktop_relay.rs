@@ -4,6 +4,7 @@
 //! FBI's updates of 2023 to 2025). ATT&CK: T1219.002, T1219.003, T1021.001, T1133.
 //! One weak indicator is a signal. An alert takes a remote-desktop logon from outside *during* the owner's VPN
 //! session, or independent indicators that add up; `indicators` has the table of points.
+//! Indicators add up over the account's devices, because gateway and agent have ids of their own for one laptop.
 //! Blind to: a KVM with changed identities and no storage, tools nobody reports, an approved tool in the wrong hands; a
 //! logon from a private address, as from a second computer beside the laptop, or from an address of the session's own
 //! provider in its own town.
@@ -21,7 +22,7 @@ use crate::window::spots::{Spot, Spots};
 pub const RULE: Rule = Rule {
     detection: Detection::RemoteDesktopRelay,
     title: "Remote-desktop relay indicators",
-    description: "Independent indicators on one account's device agree that somebody operates it from elsewhere.",
+    description: "Independent indicators on one account's devices agree that somebody operates one of them from elsewhere.",
     version: "1",
     attacks: &[
         attack::REMOTE_DESKTOP_SOFTWARE,
@@ -81,13 +82,29 @@ pub fn detect(
     })
 }
 
+/// What is seen and on which devices: ids of two products may be one laptop's, so indicators add up over all.
 fn message(account: &str, found: &[Indicator<'_>], classes: usize, events: usize) -> String {
     let labels: Vec<&str> = found.iter().map(|i| i.label.as_ref()).collect();
-    let one_event = match classes > 1 && events == 1 {
-        true => " (all from one event)",
-        false => "",
+    let mut beside = Vec::new();
+    let devices = devices(found);
+    if !devices.is_empty() {
+        beside.push(format!("on {}", devices.join(" and ")));
+    }
+    if classes > 1 && events == 1 {
+        beside.push("all from one event".to_owned());
+    }
+    let beside = match beside.is_empty() {
+        true => String::new(),
+        false => format!(" ({})", beside.join(", ")),
     };
-    format!("Relay indicators: {account}: {}{one_event}", labels.join("; "))
+    format!("Relay indicators: {account}: {}{beside}", labels.join("; "))
+}
+
+/// Devices as the indicators with points name them.
+fn devices<'f>(found: &'f [Indicator<'_>]) -> Vec<&'f str> {
+    let mut devices = distinct(found, |i| i.device);
+    devices.retain(|device| !device.is_empty());
+    devices
 }
 
 /// What differs among the indicators that have points. Those without are shown only.
@@ -213,6 +230,11 @@ fn guards(
         }
         (false, _) => format!("{classes} kinds of indicator in {events} events; one alone is a signal"),
     };
+    let one_device = match devices(found).len() {
+        0 => "no indicator names its device, so they may be on several".to_owned(),
+        1 => "all indicators that name a device name the same".to_owned(),
+        count => format!("{count} ids add up, which may be one device's by several products, or several devices'"),
+    };
     vec![
         Guard::ran("approved_tools", approved),
         Guard::ran("single_indicator", alone),
@@ -222,5 +244,6 @@ fn guards(
              line, an address of the same provider in the same town, or a gateway of the same mobile carrier",
         ),
         Guard::ran("dock", "a composite USB device alone has one point"),
+        Guard::ran("one_device", one_device),
     ]
 }
