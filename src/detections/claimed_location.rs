@@ -3,8 +3,8 @@
 //! Advisory flags: inconsistent claimed work location; sign-ins from places the worker did not name (US Treasury,
 //! State and FBI, May 2022). ATT&CK: T1078, T1656.
 //! Works at the scale of the claim (city, region, country) and inside one country; a border alone proves nothing.
-//! Blind to: a claim near the farm; a worker only ever, or every other day, behind corporate, VPN or mobile networks; one who
-//! also signs in near the claim on every such day.
+//! Blind to: a claim near the farm; a worker only ever behind corporate, VPN or mobile networks, or on a third of the days
+//! behind corporate or mobile ones; one who also signs in near the claim on every such day.
 
 use std::cmp::Reverse;
 use std::sync::Arc;
@@ -394,7 +394,7 @@ fn evidence(seen: &Observation<'_>, facts: &AccountFacts, spots: &Spots, network
 fn guards(seen: &Observation<'_>, away: &Away<'_>, judged: &Judged, settings: &ClaimSettings) -> Vec<Guard> {
     let travel = match seen.travel {
         None => "none approved for that day".to_owned(),
-        Some(travel) => format!("approval {} is for another place", travel.ticket),
+        Some(travel) => travel.why_not(),
     };
     let passing = if away.is_any_passing {
         ", the others for a day"

@@ -325,12 +325,12 @@ impl Leg {
             end.is_some_and(|end| travel.covers(end.place))
         });
         let covered = match is_covered {
-            [true, true] => "covers both places, which nobody reaches so fast",
-            [true, false] => "covers the first place alone",
-            [false, true] => "covers the second place alone",
-            [false, false] => "is for another place",
+            [true, true] => "both places, which nobody reaches so fast",
+            [true, false] => "the first place alone",
+            [false, true] => "the second place alone",
+            [false, false] => return Guard::ran("approved_travel", travel.why_not()),
         };
-        Guard::ran("approved_travel", format!("approval {} {covered}", travel.ticket))
+        Guard::ran("approved_travel", format!("{} covers {covered}", travel.label()))
     }
 
     fn elapsed_ms(&self) -> i64 {

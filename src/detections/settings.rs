@@ -88,7 +88,8 @@ pub struct ClaimSettings {
     pub window_days: u16,
     /// Days away before an alert: a working week.
     pub days_min: u16,
-    /// Days away before an alert for somebody who was also seen where they claim to be.
+    /// Days away before an alert for somebody who was also seen where they claim to be, or whose claim has no point: a border
+    /// may be a river away.
     pub days_min_after_near: u16,
     /// Days away before an alert where a single network carries the evidence against somebody on the payroll: one
     /// misplaced address could explain it.

@@ -203,6 +203,24 @@ impl Travel {
         let in_city = self.city.is_empty() || is_untold || self.city.eq_ignore_ascii_case(&place.city);
         in_country && in_city
     }
+
+    /// `approval TRV-17`
+    #[must_use]
+    pub fn label(&self) -> String {
+        match self.ticket.as_str() {
+            "" => "an approval without a ticket".to_owned(),
+            ticket => format!("approval {ticket}"),
+        }
+    }
+
+    /// The same, and why it does not cover a place.
+    #[must_use]
+    pub fn why_not(&self) -> String {
+        if self.point.is_none() && !self.city.is_empty() {
+            return format!("{} is for {}, of which no place is known", self.label(), self.city);
+        }
+        format!("{} is for another place", self.label())
+    }
 }
 
 impl Terms {
@@ -263,6 +281,29 @@ mod tests {
             let found = [&las_vegas, &somewhere].map(|place| travel.covers(place));
             assert_eq!(found, covers, "{travel:?}");
         }
+    }
+
+    #[test]
+    fn an_approval_says_why_it_covers_a_place_not() {
+        let why_not = |ticket: &str, city: &str, point| {
+            let travel = Travel {
+                ticket: ticket.to_owned(),
+                city: city.to_owned(),
+                point,
+                ..Travel::default()
+            };
+            travel.why_not()
+        };
+        assert_eq!(
+            why_not("T1", "Seatle", None),
+            "approval T1 is for Seatle, of which no place is known"
+        );
+        let seattle = Point::new(47.61, -122.33);
+        assert_eq!(why_not("T1", "Seattle", seattle), "approval T1 is for another place");
+        assert_eq!(
+            why_not("", "", None),
+            "an approval without a ticket is for another place"
+        );
     }
 
     #[test]
