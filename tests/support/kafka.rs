@@ -7,7 +7,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use falsefront::service::kafka::Connection;
 use falsefront::service::kafka::admin::Admin;
@@ -189,7 +189,17 @@ pub(crate) fn delete_records(connection: &Connection, topic: &str, partitions: u
         offsets.add_partition_offset(topic, partition, Offset::End).unwrap();
     }
     let admin = admin(connection);
-    let deleted = wait_for(admin.delete_records(&offsets, &AdminOptions::new())).unwrap();
+    // The client asks who leads the partitions, and gives up if that is not known yet.
+    let asked = Instant::now();
+    let deleted = loop {
+        match wait_for(admin.delete_records(&offsets, &AdminOptions::new())) {
+            Err(error) if asked.elapsed() < ASK => {
+                println!("records of {topic} are not deleted yet: {error}");
+                std::thread::sleep(Duration::from_millis(100));
+            }
+            answer => break answer.unwrap(),
+        }
+    };
     for element in deleted.elements() {
         element.error().unwrap();
     }
