@@ -452,8 +452,10 @@ impl<'a> Source<'_, 'a> {
         const DISPOSITIONS: [i64; 8] = [2, 3, 5, 6, 21, 24, 25, 26];
         let Self { record, values } = self;
         let says = |place, words: &[&str]| {
-            let text = values.text(place);
-            words.iter().any(|word| text.eq_ignore_ascii_case(word))
+            !values.is_empty(place) && {
+                let text = values.text(place);
+                words.iter().any(|word| text.eq_ignore_ascii_case(word))
+            }
         };
         let is_denied = match values.int(record.action_id) {
             Some(id) => id == DENIED,
